@@ -1,0 +1,147 @@
+"""Every setting of the fleet, once: its unit, its default, its reason and its guard.
+
+A setting is the environment variable `FLEET_` + its name in capitals. msgspec reads it rather than
+pydantic-settings, which would add a fifth to a worker's start (docs/decisions/0003-settings-by-msgspec.md).
+"""
+
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from app.errors import SettingsError
+
+PREFIX = "FLEET_"
+GRACE_RESERVE_SECONDS = 15.0
+"""How long before the end of its grace a worker gives its messages back: a broker round trip and an exit."""
+
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+Pool = Literal["solo", "threads", "prefork"]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of one process; `load()` reads them from the environment and checks them."""
+
+    # Where things are.
+    redis_url: str = ""
+    """Broker and ledger; empty: the local fleet starts a Valkey server of its own."""
+    store_url: str = ""
+    """Originals and results: file://, s3://bucket/prefix or memory://; empty: a folder of the local run."""
+    key_prefix: Annotated[str, Meta(min_length=1)] = "fleet:"
+    """Begins every Redis key but the queues themselves, which carry their own names."""
+
+    # A worker.
+    worker_pool: Pool = "solo"
+    """The sandbox child already isolates and limits; another process between would be a hop (docs/decisions)."""
+    worker_concurrency: Positive = 1
+    """Documents that one worker process has in hand at once (threads and prefork)."""
+    heartbeat_file: str = ""
+    """Touched by the worker's loop; a liveness probe looks at its age. Empty: none."""
+    presence_seconds: Seconds = 30.0
+    """How long after its last sign of life a worker counts as gone, and its documents go to another."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
+
+    # Attempts and time. soft < hard < grace - 15 < grace < visibility: `check_order` refuses the rest.
+    max_attempts: Positive = 3
+    """Starts after which a document is quarantined instead of started again."""
+    max_retries: Annotated[int, Meta(ge=0)] = 8
+    """Times a task is tried again after a transient error."""
+    retry_backoff_seconds: Seconds = 0.5
+    """First pause before a retry; doubles each time, with jitter."""
+    retry_backoff_max_seconds: Seconds = 60.0
+    soft_limit_seconds: Seconds = 600.0
+    """A task ends itself after this long (a hundred pages of OCR at 1.5 s, four times over)."""
+    hard_limit_seconds: Seconds = 630.0
+    """A prefork pool kills the child after this long."""
+    grace_seconds: Seconds = 690.0
+    """terminationGracePeriodSeconds: SIGTERM to SIGKILL."""
+    visibility_timeout_seconds: Seconds = 900.0
+    """After this long kombu takes a taken message for lost; the reconciler is faster."""
+    result_expires_seconds: Positive = 3_600
+    """How long Celery results (of the tutorial, not of documents) are kept."""
+
+    # The reconciler.
+    reconcile_seconds: Seconds = 10.0
+    """How often open documents are compared with queue and in-flight hash."""
+    reconcile_after_seconds: Seconds = 20.0
+    """A document younger than this in its queue is not looked for: its message may be on its way."""
+    retention_seconds: Positive = 7 * 24 * 3_600
+    """How long the ledger remembers a settled document."""
+
+    # What one document may cost.
+    max_document_bytes: Positive = 100 * 1024 * 1024
+    max_pages: Positive = 2_000
+    max_text_characters: Positive = 20_000_000
+    max_image_pixels: Positive = 100_000_000
+    thumbnail_pixels: Annotated[int, Meta(ge=16, le=4_096)] = 320
+    ocr_dpi: Annotated[int, Meta(ge=72, le=600)] = 200
+    ocr_max_pixels: Positive = 40_000_000
+    ocr_max_pages: Positive = 200
+    """Pages of one document that are recognised; the rest is listed with the reason."""
+    sandbox_memory_bytes: Annotated[int, Meta(ge=256 * 1024 * 1024)] = 1024 * 1024 * 1024
+    """Address space of the child that parses (RLIMIT_AS): real hostile PDFs ask for 5 GB."""
+    sandbox_cpu_seconds: Positive = 30
+    sandbox_wall_seconds: Seconds = 60.0
+    sandbox_output_bytes: Positive = 64 * 1024 * 1024
+    sandbox_max_documents: Positive = 1_000
+    """Documents after which the child is replaced: bounds what a leak in PDFium can hold."""
+
+    # Sending and storing.
+    flood_chunk: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    """Documents opened by one atomic step: bigger is faster and holds the server for longer."""
+    socket_timeout_seconds: Seconds = 10.0
+    """How long the broker, ledger or object store may keep silent before the connection counts as dead."""
+
+
+def check_order(settings: Settings) -> None:
+    """Refuse time limits in an order that loses work.
+
+    Raises:
+        SettingsError: naming the two settings, their values and which must be the larger.
+    """
+    steps = (
+        ("FLEET_SANDBOX_WALL_SECONDS", settings.sandbox_wall_seconds),
+        ("FLEET_SOFT_LIMIT_SECONDS", settings.soft_limit_seconds),
+        ("FLEET_HARD_LIMIT_SECONDS", settings.hard_limit_seconds),
+        ("FLEET_GRACE_SECONDS - 15", settings.grace_seconds - GRACE_RESERVE_SECONDS),
+        ("FLEET_GRACE_SECONDS", settings.grace_seconds),
+        ("FLEET_VISIBILITY_TIMEOUT_SECONDS", settings.visibility_timeout_seconds),
+    )
+    for (lower, low), (higher, high) in zip(steps, steps[1:], strict=False):
+        if not low < high:
+            raise SettingsError(f"{lower} ({low:g} s) must be less than {higher} ({high:g} s).")
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from `environ` (default: the process's own) and check them.
+
+    Raises:
+        SettingsError: for an unknown FLEET_ name, a value of the wrong kind, or limits in the wrong order.
+    """
+    source = os.environ if environ is None else environ
+    given = {
+        name.removeprefix(PREFIX).lower(): value for name, value in source.items() if name.startswith(PREFIX)
+    }
+    unknown = sorted(given.keys() - set(Settings.__struct_fields__))
+    if unknown:
+        names = ", ".join(PREFIX + name.upper() for name in unknown)
+        raise SettingsError(f"There is no setting {names}: check its spelling against app/config.py.")
+    for name, value in given.items():
+        try:
+            msgspec.convert({name: value}, Settings, strict=False)
+        except msgspec.ValidationError as error:
+            reason = str(error).split(" - at ", maxsplit=1)[0]
+            raise SettingsError(f"{PREFIX}{name.upper()}={value!r} cannot be used: {reason}.") from None
+    settings = msgspec.convert(given, Settings, strict=False)
+    check_order(settings)
+    return settings
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """Return the settings of this process, read once."""
+    return load()
