@@ -7,6 +7,7 @@ pydantic-settings, which would add a fifth to a worker's start (docs/decisions/0
 import os
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import msgspec
@@ -19,7 +20,7 @@ GRACE_RESERVE_SECONDS = 15.0
 """How long before the end of its grace a worker gives its messages back: a broker round trip and an exit."""
 
 Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0, le=366 * 24 * 3_600)]  # bounded: no server takes "inf" for a time
 Pool = Literal["solo", "threads", "prefork"]
 
 
@@ -36,7 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # A worker.
     worker_pool: Pool = "solo"
-    """The sandbox child already isolates and limits; another process between would be a hop (docs/decisions)."""
+    """The sandbox child already isolates and limits; a process between would be a hop (docs/decisions)."""
     worker_concurrency: Positive = 1
     """Documents that one worker process has in hand at once (threads and prefork)."""
     heartbeat_file: str = ""
@@ -44,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     presence_seconds: Seconds = 30.0
     """How long after its last sign of life a worker counts as gone, and its documents go to another."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
+    """Messages of this level and above are logged; at INFO Celery writes several lines a document."""
 
     # Attempts and time. soft < hard < grace - 15 < grace < visibility: `check_order` refuses the rest.
     max_attempts: Positive = 3
@@ -53,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retry_backoff_seconds: Seconds = 0.5
     """First pause before a retry; doubles each time, with jitter."""
     retry_backoff_max_seconds: Seconds = 60.0
+    """Longest pause before a retry, so that a store that came back is soon asked again."""
     soft_limit_seconds: Seconds = 600.0
     """A task ends itself after this long (a hundred pages of OCR at 1.5 s, four times over)."""
     hard_limit_seconds: Seconds = 630.0
@@ -74,19 +77,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # What one document may cost.
     max_document_bytes: Positive = 100 * 1024 * 1024
+    """Larger documents are refused unread: a worker holds the document in hand in memory."""
     max_pages: Positive = 2_000
+    """Documents of more pages are refused unread."""
     max_text_characters: Positive = 20_000_000
+    """Characters of text over all pages of one document; bombs expand to billions."""
     max_image_pixels: Positive = 100_000_000
+    """Width x height of an image document; its header is checked before it is decoded."""
     thumbnail_pixels: Annotated[int, Meta(ge=16, le=4_096)] = 320
+    """Longest side of the JPEG thumbnail of page 1."""
     ocr_dpi: Annotated[int, Meta(ge=72, le=600)] = 200
+    """Dots per inch at which a page is rendered for OCR; below 150 small print is lost, above 200 time."""
     ocr_max_pixels: Positive = 40_000_000
+    """Width x height of the bitmap that a page is recognised from; larger pages are rendered coarser."""
     ocr_max_pages: Positive = 200
     """Pages of one document that are recognised; the rest is listed with the reason."""
     sandbox_memory_bytes: Annotated[int, Meta(ge=256 * 1024 * 1024)] = 1024 * 1024 * 1024
     """Address space of the child that parses (RLIMIT_AS): real hostile PDFs ask for 5 GB."""
     sandbox_cpu_seconds: Positive = 30
+    """CPU time of the child for one document; PDFium can loop for ever."""
     sandbox_wall_seconds: Seconds = 60.0
+    """Time from a request to the answer of the child, which is killed after it."""
     sandbox_output_bytes: Positive = 64 * 1024 * 1024
+    """Bytes of results that the child may send back for one document."""
     sandbox_max_documents: Positive = 1_000
     """Documents after which the child is replaced: bounds what a leak in PDFium can hold."""
 
@@ -111,7 +124,7 @@ def check_order(settings: Settings) -> None:
         ("FLEET_GRACE_SECONDS", settings.grace_seconds),
         ("FLEET_VISIBILITY_TIMEOUT_SECONDS", settings.visibility_timeout_seconds),
     )
-    for (lower, low), (higher, high) in zip(steps, steps[1:], strict=False):
+    for (lower, low), (higher, high) in pairwise(steps):
         if not low < high:
             raise SettingsError(f"{lower} ({low:g} s) must be less than {higher} ({high:g} s).")
 

@@ -56,6 +56,12 @@ class StorageFullError(StorageError):
     code = "storage_full"
 
 
+class SandboxError(TransientError):
+    """The process that reads documents cannot be started: see that memory and processes are left."""
+
+    code = "sandbox_unavailable"
+
+
 class PermanentError(FleetError):
     """The document cannot be processed."""
 

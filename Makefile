@@ -1,0 +1,88 @@
+# Works with GNU make 3.81 (macOS) and 4.x; recipes are plain POSIX shell.
+
+DOCUMENTS ?= 1000
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# What a user's shell may hold and what would change what is done here. Where packages come from is the user's to say.
+PACKAGE_SOURCE := PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_NO_INDEX PIP_PROXY PIP_CERT PIP_CLIENT_CERT \
+  PIP_TRUSTED_HOST PIP_CONFIG_FILE PIP_CACHE_DIR PIP_DEFAULT_TIMEOUT PIP_TIMEOUT PIP_RETRIES PIP_KEYRING_PROVIDER
+WITHOUT_PIP := env $(foreach name,$(filter-out $(PACKAGE_SOURCE),$(filter PIP_%,$(.VARIABLES))),-u $(name))
+WITHOUT_CELERY := env $(foreach name,$(filter CELERY_%,$(.VARIABLES)),-u $(name))
+WITHOUT_FLEET := $(WITHOUT_CELERY) $(foreach name,$(filter FLEET_%,$(.VARIABLES)),-u $(name))
+unexport PYTHONHOME PYTHONPATH
+# Compiled modules make every worker start sooner.
+unexport PYTHONDONTWRITEBYTECODE
+
+FITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test tutorial lint types bench lock clean
+
+help: ## Show this list
+	@echo 'make TARGET, where TARGET is one of:'
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
+
+venv: $(STAMP) ## Make the environment in .venv (the only target that needs a network, besides lock)
+
+demo: $(STAMP) ## Run 1,000 PDFs through a fleet that grows and shrinks (DOCUMENTS=50 SEED=7 REPORT=dir ARGS=...)
+	@exec $(WITHOUT_CELERY) $(BIN)/fleet demo --documents $(DOCUMENTS) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT)) $(ARGS)
+
+test: $(STAMP) ## Run every test that needs no cluster (ARGS='-k name' picks some)
+	@$(WITHOUT_FLEET) $(BIN)/python -m pytest -n auto --dist loadscope --ignore=tests/e2e $(ARGS)
+
+tutorial: $(STAMP) ## Celery for newcomers: a server, a worker and a client, step by step
+	@exec $(WITHOUT_CELERY) $(BIN)/python -m examples
+
+lint: $(STAMP) ## Check style, form, layers and dependencies
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+
+types: $(STAMP) ## Check types (mypy --strict)
+	$(BIN)/mypy
+
+bench: $(STAMP) ## Measure speed against plain processes and plain Celery, into bench/results
+	@$(WITHOUT_FLEET) $(BIN)/python -m bench $(ARGS)
+
+LOCK := $(BIN)/uv --no-config --quiet pip compile --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header $(ARGS)
+
+lock: $(STAMP) ## Write the lock files anew after a change of dependencies (ARGS=--upgrade takes newer versions)
+	$(LOCK) pyproject.toml requirements/build.in --extra local --extra dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/base.txt
+	$(LOCK) pyproject.toml -c requirements/dev.txt --extra local -o requirements/local.txt
+
+clean: ## Remove caches and build products (.venv and reports stay)
+	rm -rf build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	find app bench examples tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# One environment serves every target. It is made anew where it is missing, broken, or was made for another folder
+# (a moved or copied checkout: its scripts would start the other one's Python).
+HERE := $(shell grep -qsF '$(CURDIR)/$(VENV)' $(VENV)/pyvenv.cfg && $(BIN)/python -c '$(FITS)' 2>/dev/null && echo yes)
+ifneq ($(HERE),yes)
+.PHONY: $(STAMP)
+endif
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@if [ '$(HERE)' != yes ]; then \
+	  found=; \
+	  for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
+	    if "$$python" -c '$(FITS)' >/dev/null 2>&1; then found=$$python; break; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo 'No Python 3.11 or newer with venv and ensurepip was found: install one (on Debian also python3-venv),' \
+	      'or name it: make PYTHON=/path/to/python3' >&2; \
+	    exit 1; \
+	  fi; \
+	  "$$found" -m venv --clear $(VENV); \
+	fi
+	@echo 'Installing into $(VENV): once, for about a minute.'
+	@$(WITHOUT_PIP) $(BIN)/python -m pip install --disable-pip-version-check --no-input --quiet --compile \
+	  --require-hashes -r requirements/dev.txt
+	@$(WITHOUT_PIP) $(BIN)/python -m pip install --disable-pip-version-check --no-input --quiet \
+	  --no-deps --no-index --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q app examples
+	@touch $@

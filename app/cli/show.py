@@ -1,0 +1,142 @@
+"""How data is shown: tables for people, JSON for programs."""
+
+import sys
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.ledger.models import BatchCounts, Document, QueueDepth
+from app.queues import Queue
+from app.run.demo import Result
+
+
+def console() -> Console:
+    """Return the console for tables: standard output."""
+    return Console(highlight=False)
+
+
+def as_line(value: object) -> str:
+    """Return `value` as one line of JSON."""
+    return msgspec.json.encode(value).decode()
+
+
+def sent(done: int, total: int) -> None:
+    """Show how many originals were stored, on a terminal only."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\rstored {done:,} of {total:,}" + ("\n" if done == total else ""))
+        sys.stderr.flush()
+
+
+def counts_line(counts: BatchCounts) -> None:
+    """Print a batch's counts as one plain line."""
+    typer.echo(
+        f"settled {counts.settled:,}/{counts.total:,}  succeeded {counts.succeeded:,}  "
+        f"failed {counts.failed:,}  quarantined {counts.quarantined:,}",
+        err=True,
+    )
+
+
+def _counts(counts: BatchCounts) -> dict[str, object]:
+    fields = msgspec.to_builtins(counts)
+    assert isinstance(fields, dict)  # noqa: S101  # a Struct is a dict of builtins
+    return {**fields, "settled": counts.settled, "open": counts.total - counts.settled}
+
+
+def batch(counts: BatchCounts, *, as_json: bool) -> None:
+    """Show one batch."""
+    if as_json:
+        typer.echo(as_line(_counts(counts)))
+        return
+    table = Table(title=f"Batch {counts.batch_id}", title_justify="left", show_header=False)
+    for name, value in _counts(counts).items():
+        if name in {"total", "open", "settled", "succeeded", "failed", "quarantined", "duplicates"}:
+            table.add_row(name, f"{value:,}")
+    for code, count in sorted(counts.errors.items(), key=lambda pair: -pair[1]):
+        table.add_row(f"  {code}", f"{count:,}")
+    console().print(table)
+
+
+def overview(
+    depths: Mapping[Queue, QueueDepth], batches: Sequence[BatchCounts], quarantined: int, *, as_json: bool
+) -> None:
+    """Show the queues, the batches and the quarantine's size."""
+    if as_json:
+        value = {
+            "queues": {queue.value: msgspec.to_builtins(depth) for queue, depth in depths.items()},
+            "batches": [_counts(counts) for counts in batches],
+            "quarantined": quarantined,
+        }
+        typer.echo(as_line(value))
+        return
+    queues = Table("queue", "waiting", "running", "done", "oldest wait")
+    for queue, depth in depths.items():
+        numbers = (f"{depth.waiting:,}", f"{depth.inflight:,}", f"{depth.done:,}")
+        queues.add_row(queue.value, *numbers, f"{depth.oldest_wait_seconds:.1f} s")
+    console().print(queues)
+    table = Table("batch", "total", "open", "succeeded", "failed", "quarantined", "duplicates")
+    for counts in batches:
+        numbers = (counts.total, counts.total - counts.settled, counts.succeeded, counts.failed)
+        rest = (counts.quarantined, counts.duplicates)
+        table.add_row(counts.batch_id, *(f"{number:,}" for number in (*numbers, *rest)))
+    console().print(table)
+    if quarantined:
+        console().print(f"{quarantined:,} in quarantine: fleet quarantine list")
+
+
+def _document(shown: Document) -> dict[str, object]:
+    fields = msgspec.to_builtins(msgspec.structs.replace(shown, facts=msgspec.Raw(b"{}")))
+    assert isinstance(fields, dict)  # noqa: S101  # a Struct is a dict of builtins
+    fields.pop("options")  # it may hold a password
+    return {**fields, "facts": msgspec.json.decode(shown.facts)}
+
+
+def documents(shown: Sequence[Document], *, as_json: bool) -> None:
+    """List documents."""
+    if as_json:
+        for one in shown:
+            typer.echo(as_line(_document(one)))
+        return
+    table = Table("document", "source", "queue", "starts", "error", "message")
+    for one in shown:
+        table.add_row(
+            one.document_id, one.source, one.queue, str(one.starts), one.error or "", one.message or ""
+        )
+    console().print(table if shown else "The quarantine is empty.")
+
+
+def document(shown: Document, *, as_json: bool) -> None:
+    """Show all that is known of one document."""
+    if as_json:
+        typer.echo(as_line(_document(shown)))
+        return
+    table = Table(show_header=False)
+    for name, value in _document(shown).items():
+        table.add_row(name, str(value))
+    console().print(table)
+
+
+def demo(result: Result, *, as_json: bool) -> None:
+    """Show what came of a demo."""
+    for surprise in result.surprises:
+        typer.echo(surprise, err=True)
+    if as_json:
+        typer.echo(as_line({**msgspec.to_builtins(result.summary), "report": str(result.report)}))
+        return
+    summary = result.summary
+    table = Table(title="The run", title_justify="left", show_header=False)
+    table.add_row("documents", f"{summary.documents:,}")
+    for state, count in summary.states.items():
+        table.add_row(f"  {state}", f"{count:,}")
+    for code, count in sorted(summary.failed.items(), key=lambda pair: -pair[1]):
+        table.add_row(f"    {code}", f"{count:,}")
+    table.add_row("seconds", f"{summary.seconds:.1f}")
+    table.add_row("documents a second", f"{summary.documents_per_second:.1f}")
+    for queue, peak in summary.peak_replicas.items():
+        table.add_row(f"most replicas of {queue}", f"{peak:,}")
+    table.add_row("workers replaced", f"{summary.replaced:,}")
+    table.add_row("duplicate settlements", f"{summary.duplicates:,}")
+    table.add_row("report", str(result.report))
+    console().print(table)

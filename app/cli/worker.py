@@ -1,0 +1,21 @@
+"""`fleet worker`."""
+
+from typing import Annotated
+
+import typer
+
+from app.queues import Queue
+
+
+def worker(
+    queues: Annotated[list[Queue], typer.Argument(help="Queues to work for; a process for each.")],
+) -> None:
+    """Work for one or more queues of a fleet whose Redis is elsewhere, until SIGTERM.
+
+    FLEET_REDIS_URL and FLEET_STORE_URL say where the fleet is.
+
+    Example: FLEET_REDIS_URL=redis://:secret@redis:6379 FLEET_STORE_URL=s3://documents fleet worker pdf ocr
+    """
+    from app.run.workers import run_workers
+
+    raise typer.Exit(run_workers(list(dict.fromkeys(queues))))

@@ -1,0 +1,21 @@
+"""The limits of one document, from the settings."""
+
+from app.config import Settings
+from app.documents.models import Limits
+
+
+def limits_of(config: Settings) -> Limits:
+    """Return what one document may cost under `config`."""
+    return Limits(
+        document_bytes=config.max_document_bytes,
+        pages=config.max_pages,
+        text_characters=config.max_text_characters,
+        thumbnail_pixels=config.thumbnail_pixels,
+        image_pixels=config.max_image_pixels,
+        ocr_dpi=config.ocr_dpi,
+        ocr_pixels=config.ocr_max_pixels,
+        memory_bytes=config.sandbox_memory_bytes,
+        cpu_seconds=config.sandbox_cpu_seconds,
+        wall_seconds=config.sandbox_wall_seconds,
+        output_bytes=config.sandbox_output_bytes,
+    )

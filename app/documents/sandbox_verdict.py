@@ -1,0 +1,73 @@
+"""What it says about a document that the child which read it failed, died or did not answer."""
+
+import signal
+
+from app.documents.models import Limits
+from app.documents.sandbox_process import Exit
+from app.documents.sandbox_wire import Failure
+from app.errors import PERMANENT_ERRORS, FleetError, MalformedError, ResourceLimitError, SandboxError
+
+AT_ONCE_SECONDS = 2.0
+"""A crash sooner than this is the parser's answer to damage, not to size."""
+MEMORY_SHARE = 0.5
+"""A crash with more of the allowed memory resident than this is taken for a lack of memory: address space is
+always larger than what is resident."""
+_MESSAGE_CHARACTERS = 300
+_MIB = 2**20
+
+
+class CrashError(FleetError):
+    """The document makes the parser crash: open it in a viewer and save it again, or ask for a new copy."""
+
+
+def overran(limits: Limits) -> ResourceLimitError:
+    """The error of a document (or page) that was not done in time."""
+    return ResourceLimitError(
+        f"The document was not read within {limits.wall_seconds:g} s: simplify it, "
+        "or raise FLEET_SANDBOX_WALL_SECONDS."
+    )
+
+
+def verdict(ended: Exit, *, elapsed_seconds: float, limits: Limits) -> ResourceLimitError | CrashError:
+    """Judge a child that died of a document.
+
+    Args:
+        ended: How it ended.
+        elapsed_seconds: How long it had worked on the document.
+        limits: What it was allowed.
+
+    Returns:
+        A `CrashError` where it crashed at once and no limit explains it, so that it is worth another try.
+    """
+    if ended.signal == signal.SIGXCPU:
+        return ResourceLimitError(
+            f"The document needs more than the {limits.cpu_seconds} s of CPU time it is allowed: simplify it, "
+            "or raise FLEET_SANDBOX_CPU_SECONDS."
+        )
+    if ended.signal == signal.SIGKILL:
+        return ResourceLimitError(
+            "The process reading the document was killed from outside, as the system does when memory runs short: "
+            "simplify the document, or give the worker more memory."
+        )
+    short_of_memory = ended.peak_bytes > MEMORY_SHARE * limits.memory_bytes
+    # The CPU time is the whole life's, the elapsed time counts a busy machine: the lesser is nearer the truth.
+    if not short_of_memory and min(elapsed_seconds, ended.cpu_seconds) < AT_ONCE_SECONDS:
+        return CrashError()
+    return ResourceLimitError(
+        f"The parser gave up on the document after {elapsed_seconds:.1f} s with {ended.peak_bytes // _MIB} MiB in "
+        f"memory ({limits.memory_bytes // _MIB} MiB are allowed): simplify it, "
+        "or raise FLEET_SANDBOX_MEMORY_BYTES."
+    )
+
+
+def error_of_failure(failure: Failure) -> FleetError:
+    """Return the error that the child answered with; a code that is none of ours is `malformed`."""
+    message = failure.message[:_MESSAGE_CHARACTERS]
+    if failure.code == SandboxError.code:
+        return SandboxError(message)
+    kind = PERMANENT_ERRORS.get(failure.code)
+    if kind is None:
+        return MalformedError(
+            f"The document cannot be parsed ({failure.code[:50]}): {message or 'no reason'}"
+        )
+    return kind(message)

@@ -1,0 +1,1 @@
+"""What became of every document and batch, kept in Redis; atomic steps are Lua scripts beside this file."""

@@ -1,0 +1,70 @@
+"""Connections to Redis: patient with a server that restarts, clear about one that is not there."""
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from redis import Redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import BusyLoadingError, ConnectionError, RedisError, TimeoutError  # noqa: A004
+from redis.retry import Retry
+
+from app.errors import ServerError, SettingsError
+
+if TYPE_CHECKING:
+    from app.config import Settings
+
+SCHEMES = {"redis", "rediss", "unix"}
+RETRIES = 12
+"""With pauses of up to 2 s: about as long as a Redis pod needs to come back with its data."""
+
+
+def connect(settings: "Settings", *, retries: int = RETRIES) -> "Redis":
+    """Return a client for `settings.redis_url` that waits out a short absence of the server.
+
+    Raises:
+        SettingsError: for a URL of another kind.
+    """
+    scheme = urlsplit(settings.redis_url).scheme
+    if scheme not in SCHEMES:
+        raise SettingsError(
+            f"FLEET_REDIS_URL={masked(settings.redis_url)!r} cannot be used: "
+            "it must begin with redis://, rediss:// or unix://."
+        )
+    try:
+        return Redis.from_url(
+            settings.redis_url,
+            decode_responses=True,
+            socket_timeout=settings.socket_timeout_seconds,
+            socket_connect_timeout=settings.socket_timeout_seconds,
+            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=2.0), retries),
+            retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
+        )
+    except ValueError as error:
+        raise SettingsError(
+            f"FLEET_REDIS_URL={masked(settings.redis_url)!r} cannot be used: {error}"
+        ) from None
+
+
+def check(settings: "Settings") -> None:
+    """Make sure that a server answers at `settings.redis_url`, without patience.
+
+    Raises:
+        ServerError: where none does, with the address and the reason.
+    """
+    try:
+        with connect(settings, retries=0) as client:
+            client.ping()
+    except (RedisError, OSError) as error:
+        raise ServerError(
+            f"No Redis server answers at {masked(settings.redis_url)} ({error}): "
+            "start it, or correct FLEET_REDIS_URL."
+        ) from None
+
+
+def masked(url: str) -> str:
+    """Return `url` without its password, for messages and logs."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))

@@ -1,0 +1,84 @@
+"""Every Redis key of the ledger, under one prefix.
+
+| key | type | holds |
+| --- | --- | --- |
+| `<prefix>doc:<id>` | hash | one document: state, queue, attempts, times, error, results, facts |
+| `<prefix>batch:<id>` | hash | a batch's counts: total, succeeded, failed, quarantined, duplicates, error:<code> |
+| `<prefix>batch-documents:<id>` | list | the batch's document ids, in the order they were opened |
+| `<prefix>settled:<batch>` | list | document ids, in the order they were settled |
+| `<prefix>batches` | sorted set | batch ids by the time they were last opened |
+| `<prefix>open:<queue>` | sorted set | documents that the queue owes a settlement, by the time they were sent |
+| `<prefix>quarantine` | sorted set | quarantined documents by time |
+| `<prefix>counts` | hash | passes done by queue; messages resent and returned by the reconciler |
+| `<prefix>missing:<queue>` | set | documents that the last reconciliation missed once |
+| `<prefix>worker:<name>` | string | documents a live worker has in hand; expires when it falls silent |
+| `<prefix>inflight:<queue>` | hash | messages taken and not yet acknowledged (kombu's unacked hash) |
+| `<queue>` | list | messages waiting (kombu's queue) |
+"""
+
+from dataclasses import dataclass
+
+from app.queues import inflight_index_key, inflight_key
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Spells the keys that begin with `prefix`."""
+
+    prefix: str
+
+    @property
+    def document_prefix(self) -> str:
+        """What a document's key begins with."""
+        return f"{self.prefix}doc:"
+
+    def document(self, document_id: str) -> str:
+        """Hash of one document."""
+        return f"{self.document_prefix}{document_id}"
+
+    def batch(self, batch_id: str) -> str:
+        """Hash of one batch's counts."""
+        return f"{self.prefix}batch:{batch_id}"
+
+    def batch_documents(self, batch_id: str) -> str:
+        """List of a batch's documents."""
+        return f"{self.prefix}batch-documents:{batch_id}"
+
+    def settled(self, batch_id: str) -> str:
+        """List of a batch's settled documents."""
+        return f"{self.prefix}settled:{batch_id}"
+
+    @property
+    def batches(self) -> str:
+        """Sorted set of the batches."""
+        return f"{self.prefix}batches"
+
+    def open(self, queue: str) -> str:
+        """Sorted set of the documents that a queue still owes."""
+        return f"{self.prefix}open:{queue}"
+
+    @property
+    def quarantine(self) -> str:
+        """Sorted set of the quarantined documents."""
+        return f"{self.prefix}quarantine"
+
+    @property
+    def counts(self) -> str:
+        """Hash of the fleet's counters."""
+        return f"{self.prefix}counts"
+
+    def missing(self, queue: str) -> str:
+        """Set of the documents that the last reconciliation did not find."""
+        return f"{self.prefix}missing:{queue}"
+
+    def worker(self, name: str) -> str:
+        """A live worker's documents in hand."""
+        return f"{self.prefix}worker:{name}"
+
+    def inflight(self, queue: str) -> str:
+        """Hash of the messages in work."""
+        return inflight_key(queue, self.prefix)
+
+    def inflight_index(self, queue: str) -> str:
+        """Sorted set of the messages in work by the time they were taken."""
+        return inflight_index_key(queue, self.prefix)

@@ -1,0 +1,308 @@
+"""The ledger: every document's way through the fleet, one atomic step at a time."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.resources import files
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from app.ledger.keys import Keys
+from app.ledger.models import BatchCounts, Document, Options, Outcome, QueueDepth, Submission
+from app.queues import Queue
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from redis.commands.core import Script
+
+T = TypeVar("T")
+SCRIPTS = ("open", "start", "settle", "advance", "release", "retry", "resend", "return")
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Cut `items` into lists of `size`."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+class Ledger:
+    """What became of every document and batch; safe to use from several threads.
+
+    All times are seconds since the epoch, by the clock of the caller. Every method raises redis errors when
+    the server stays away longer than the client's patience.
+    """
+
+    def __init__(
+        self,
+        client: "Redis",
+        *,
+        prefix: str,
+        max_attempts: int,
+        retention_seconds: int,
+        presence_seconds: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        # redis-py's types do not know that decode_responses makes every answer a str.
+        self.client: Any = client
+        self.keys = Keys(prefix)
+        self.max_attempts = max_attempts
+        self.retention_seconds = retention_seconds
+        self.presence_seconds = presence_seconds
+        self.clock = clock
+        source = files("app.ledger")
+        self._scripts: dict[str, Script] = {
+            name: client.register_script(source.joinpath(f"{name}.lua").read_text()) for name in SCRIPTS
+        }
+
+    def run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """Run one of the atomic steps; what each takes and gives stands at the head of its .lua file."""
+        return self._scripts[script](keys=keys, args=args)
+
+    # The way of one document.
+
+    def open(
+        self,
+        batch_id: str,
+        queue: Queue,
+        submissions: Iterable[tuple[Submission, str]],
+        *,
+        chunk: int,
+        on_opened: Callable[[int], None] | None = None,
+    ) -> int:
+        """Open documents, each with its message on `queue`, in one atomic step a chunk.
+
+        Args:
+            batch_id: The batch they belong to; made when it is new.
+            queue: Where their messages wait.
+            submissions: Each document with its message, as it shall stand in the queue.
+            chunk: Documents a step.
+            on_opened: Called with the number opened after each step.
+
+        Returns:
+            How many were opened; those that were open already are not counted.
+        """
+        keys = [
+            self.keys.batch(batch_id),
+            self.keys.batch_documents(batch_id),
+            self.keys.batches,
+            self.keys.open(queue),
+            str(queue),
+        ]
+        encode = msgspec.json.encode
+        plain = encode(Options())
+        opened = 0
+        for group in chunks(submissions, chunk):
+            args: list[Any] = [self.keys.document_prefix, batch_id, self.clock(), str(queue)]
+            for document, message in group:
+                options = plain if document.options == Options() else encode(document.options)
+                args += (document.document_id, document.source, document.object_key, options, message)
+            new = int(self.run("open", keys, args))
+            opened += new
+            if on_opened is not None:
+                on_opened(new)
+        return opened
+
+    def start(self, document_id: str, *, queue: Queue, worker: str) -> Document | str:
+        """Count an attempt; the work may begin only when a `Document` comes back.
+
+        Returns:
+            The document, or why it must not be worked on: "unknown", "final" (settled already), "elsewhere"
+            (handed on to another queue) or "exhausted" (it had all its attempts: quarantine it).
+        """
+        reply = self.run(
+            "start",
+            [self.keys.document(document_id), self.keys.worker(worker)],
+            [
+                *(str(queue), self.clock(), worker, self.max_attempts),
+                *(document_id, int(self.presence_seconds * 1000)),
+            ],
+        )
+        if reply[0] != "started":
+            return str(reply[0])
+        fields = dict(zip(reply[1::2], reply[2::2], strict=True))
+        return decode_document(document_id, fields)
+
+    def settle(self, document: Document, outcome: Outcome, *, token: str) -> bool:
+        """Settle a document, once.
+
+        Args:
+            document: As `start` or `document` gave it.
+            outcome: How it ended.
+            token: Who settles; the same token again is a repeated request and no duplicate.
+
+        Returns:
+            Whether this settlement is the one that counts.
+        """
+        encode = msgspec.json.encode
+        fields: list[Any] = ["state", outcome.state.value, "results", encode(outcome.results)]
+        fields += ["error", outcome.error or "", "message", outcome.message or ""]
+        if outcome.facts is not None:
+            fields += ["facts", outcome.facts]
+        queue = document.queue
+        reply = self.run(
+            "settle",
+            [
+                self.keys.document(document.document_id),
+                self.keys.batch(document.batch),
+                self.keys.settled(document.batch),
+                self.keys.quarantine,
+                self.keys.open(queue),
+                self.keys.counts,
+            ],
+            [document.document_id, token, self.clock(), self.retention_seconds, queue, *fields],
+        )
+        return bool(reply)
+
+    def advance(
+        self, document: Document, queue: Queue, message: str, *, facts: bytes, results: dict[str, str]
+    ) -> bool:
+        """Hand a document on to `queue` with its message; what was read so far is kept.
+
+        Returns:
+            False where it was settled or handed on by someone else meanwhile.
+        """
+        reply = self.run(
+            "advance",
+            [
+                self.keys.document(document.document_id),
+                self.keys.open(document.queue),
+                self.keys.open(queue),
+                str(queue),
+                self.keys.counts,
+            ],
+            [
+                *(document.document_id, document.queue, str(queue), self.clock(), message),
+                *("facts", facts, "results", msgspec.json.encode(results)),
+            ],
+        )
+        return bool(reply)
+
+    def release(self, document: Document, *, code: str, message: str, refund: bool = True) -> bool:
+        """Put a started document back to queued.
+
+        Args:
+            document: As `start` gave it.
+            code: Why, for the record.
+            message: The same as a sentence.
+            refund: Whether the attempt does not count, because the document is not to blame (a shutdown, a
+                full disk).
+        """
+        keys = [self.keys.document(document.document_id)]
+        return bool(self.run("release", keys, [document.worker or "", code, message, int(refund)]))
+
+    # The quarantine.
+
+    def quarantined(self) -> list[str]:
+        """Return the ids of the quarantined documents, oldest first."""
+        return list(self.client.zrange(self.keys.quarantine, 0, -1))
+
+    def retry(self, document: Document, message: str) -> bool:
+        """Send a quarantined document again, with its attempts at zero."""
+        reply = self.run(
+            "retry",
+            [
+                self.keys.document(document.document_id),
+                self.keys.batch(document.batch),
+                self.keys.settled(document.batch),
+                self.keys.quarantine,
+                self.keys.open(document.queue),
+                document.queue,
+            ],
+            [document.document_id, self.clock(), message],
+        )
+        return bool(reply)
+
+    def drop(self, document: Document) -> bool:
+        """Take a document out of the quarantine for good; it stays settled as quarantined."""
+        with self.client.pipeline() as pipe:
+            pipe.zrem(self.keys.quarantine, document.document_id)
+            pipe.hdel(self.keys.document(document.document_id), "options")
+            pipe.expire(self.keys.document(document.document_id), self.retention_seconds)
+            return bool(pipe.execute()[0])
+
+    # What is known.
+
+    def documents(self, document_ids: Sequence[str]) -> list[Document | None]:
+        """Return what is known of each document, None where the ledger has no entry."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for document_id in document_ids:
+                pipe.hgetall(self.keys.document(document_id))
+            found = pipe.execute()
+        return [
+            decode_document(document_id, fields) if fields.get("batch") else None
+            for document_id, fields in zip(document_ids, found, strict=True)
+        ]
+
+    def document(self, document_id: str) -> Document | None:
+        """Return what is known of one document."""
+        return self.documents([document_id])[0]
+
+    def batches(self) -> list[str]:
+        """Return the batch ids, newest first."""
+        return list(self.client.zrange(self.keys.batches, 0, -1, desc=True))
+
+    def batch(self, batch_id: str) -> BatchCounts:
+        """Return a batch's counts; all zero for a batch that is not known."""
+        fields = self.client.hgetall(self.keys.batch(batch_id))
+        errors = {
+            name.removeprefix("error:"): int(count)
+            for name, count in fields.items()
+            if name.startswith("error:") and int(count)
+        }
+        known = {name: value for name, value in fields.items() if not name.startswith("error:")}
+        return msgspec.convert({"batch_id": batch_id, "errors": errors, **known}, BatchCounts, strict=False)
+
+    def batch_documents(self, batch_id: str) -> list[str]:
+        """Return the ids of a batch's documents, in the order they were opened."""
+        return list(self.client.lrange(self.keys.batch_documents(batch_id), 0, -1))
+
+    def settled(self, batch_id: str, start: int = 0) -> list[str]:
+        """Return the ids of a batch's settled documents from the `start`-th on, in the order of settling."""
+        return list(self.client.lrange(self.keys.settled(batch_id), start, -1))
+
+    def depths(self, queues: Iterable[Queue]) -> dict[Queue, QueueDepth]:
+        """Measure queues in one round trip: what KEDA's two triggers see, and what the ledger adds."""
+        names = list(queues)
+        with self.client.pipeline(transaction=False) as pipe:
+            for queue in names:
+                pipe.llen(str(queue))
+                pipe.hlen(self.keys.inflight(queue))
+                pipe.hget(self.keys.counts, str(queue))
+                pipe.zrange(self.keys.open(queue), 0, 0, withscores=True)
+            replies = pipe.execute()
+        now = self.clock()
+        depths = {}
+        for position, queue in enumerate(names):
+            waiting, inflight, done, oldest = replies[4 * position : 4 * position + 4]
+            age = max(0.0, now - oldest[0][1]) if oldest else 0.0
+            depths[queue] = QueueDepth(
+                waiting=waiting, inflight=inflight, done=int(done or 0), oldest_wait_seconds=age
+            )
+        return depths
+
+    # Signs of life.
+
+    def report_presence(self, worker: str, documents: Sequence[str]) -> None:
+        """Say that `worker` lives and has `documents` in hand; holds for `presence_seconds`."""
+        value = msgspec.json.encode(list(documents))
+        self.client.set(self.keys.worker(worker), value, px=int(self.presence_seconds * 1000))
+
+    def forget_presence(self, worker: str) -> None:
+        """Say that `worker` is gone: what it had in hand goes back at the next reconciliation."""
+        self.client.delete(self.keys.worker(worker))
+
+
+def decode_document(document_id: str, fields: dict[str, str]) -> Document:
+    """Read a document from the strings of its hash."""
+    given: dict[str, Any] = {name: value for name, value in fields.items() if value != ""}
+    given["document_id"] = document_id
+    decode = msgspec.json.decode
+    if "options" in given:
+        given["options"] = decode(given["options"])
+    if "results" in given:
+        given["results"] = decode(given["results"])
+    if "facts" in given:
+        given["facts"] = msgspec.Raw(given["facts"].encode())
+    return msgspec.convert(given, Document, strict=False)

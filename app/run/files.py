@@ -1,0 +1,95 @@
+"""`fleet process`: a person's own files through the fleet, and their results back."""
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+from app.config import Settings
+from app.dispatch import flood, new_id
+from app.errors import StorageFullError
+from app.ledger.models import BatchCounts, Options
+from app.queues import Queue
+from app.run.delivery import Delivery, IndexLine
+from app.run.follow import Follower, Progress
+from app.run.intake import Intake, Unreadable, submissions
+from app.run.session import Session
+from app.scaling.policy import Policy
+
+SUBMIT_CHUNK = 64
+"""Files taken in between two looks at the fleet, so that it grows while the rest is still being read."""
+
+
+def policies(config: Settings, max_replicas: int) -> dict[Queue, Policy]:
+    """Return the policies of a local fleet: a page of OCR is worth fifty documents, so its backlog is short."""
+    return {
+        Queue.PDF: Policy.local(max_replicas, concurrency=config.worker_concurrency),
+        Queue.OCR: Policy.local(max_replicas, backlog_per_replica=4, concurrency=config.worker_concurrency),
+    }
+
+
+def process_files(
+    session: Session,
+    intakes: list[Intake],
+    output: Path,
+    *,
+    options: Options,
+    on_line: Callable[[IndexLine], None],
+    on_progress: Callable[[Progress], None],
+) -> BatchCounts:
+    """Take every file through the fleet and write its results below `output`.
+
+    The index is written also when the run is cut short, with what was settled by then.
+
+    Args:
+        session: A started run.
+        intakes: The files, named.
+        output: Where results and index.jsonl go.
+        options: What is asked of each.
+        on_line: Called with each document's index line as it settles.
+        on_progress: Called at each look.
+
+    Returns:
+        The batch's counts; `failed` includes files that could not be read.
+
+    Raises:
+        FleetError: where the fleet, the store or the output folder fails.
+    """
+    batch_id = new_id()
+    by_id = {intake.document_id: intake for intake in intakes}
+    delivery = Delivery(output, session.store)
+    refused: list[Unreadable] = []
+    follower = Follower(session, batch_id)
+    waiting = submissions(
+        intakes,
+        session.store,
+        batch_id=batch_id,
+        options=options,
+        max_bytes=session.config.max_document_bytes,
+        refused=refused,
+    )
+    opened = 0
+
+    def deliver(progress: Progress) -> None:
+        for document in progress.settled:
+            if document.error == StorageFullError.code:
+                raise StorageFullError(document.message or "")
+            on_line(delivery.deliver(by_id[document.document_id], document))
+        on_progress(progress)
+
+    try:
+        while chunk := list(islice(waiting, SUBMIT_CHUNK)):
+            opened += len(chunk)
+            session.steadily(
+                lambda chunk=chunk: flood(  # type: ignore[misc]  # bound now, called now
+                    session.ledger, chunk, batch_id=batch_id, chunk=session.config.flood_chunk
+                )
+            )
+            deliver(follower.look())
+        for unreadable in refused:
+            on_line(delivery.refuse(unreadable))
+        if opened:
+            for progress in follower.until(lambda seen: seen.counts.settled >= opened):
+                deliver(progress)
+    finally:
+        delivery.write_index(intakes)
+    return session.steadily(lambda: session.ledger.batch(batch_id))

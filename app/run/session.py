@@ -1,0 +1,231 @@
+"""What a run stands on: a folder, a server, a store, a ledger and the elastic fleet."""
+
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import msgspec
+from redis.exceptions import RedisError
+
+from app.config import Settings
+from app.errors import FleetError, ServerError, StorageFullError
+from app.ledger.connection import check, connect, masked
+from app.ledger.ledger import Ledger
+from app.queues import Queue
+from app.scaling.local import LocalFleet, QueueStatus
+from app.scaling.policy import Policy
+from app.scaling.processes import ProcessGroup
+from app.scaling.server import EmbeddedServer
+from app.storage import ObjectStore
+from app.tasks.upkeep import reconcile_queues
+
+T = TypeVar("T")
+SERVER_PATIENCE_SECONDS = 30.0
+"""How long a server that is not ours may stay away before the run gives up."""
+LOCK_SECONDS = 30.0
+
+
+def local_settings(config: Settings, *, redis_url: str, store_url: str) -> Settings:
+    """Return `config` for workers on this machine, where a second is a long time."""
+    return msgspec.structs.replace(
+        config,
+        redis_url=redis_url,
+        store_url=store_url,
+        presence_seconds=min(config.presence_seconds, 10.0),
+        reconcile_seconds=min(config.reconcile_seconds, 1.0),
+        reconcile_after_seconds=min(config.reconcile_after_seconds, 3.0),
+        max_retries=min(config.max_retries, 4),
+        retry_backoff_max_seconds=min(config.retry_backoff_max_seconds, 2.0),
+    )
+
+
+class Session:
+    """A context manager that starts what a local run needs, and ends all of it, whatever happens.
+
+    Args:
+        config: The settings as given; an empty redis_url or store_url means: our own.
+        policies: The policy of each queue.
+        on_event: Told of what happens, as (what, details).
+
+    Raises:
+        FleetError: where something cannot be started, with the reason.
+    """
+
+    config: Settings
+    ledger: Ledger
+    store: ObjectStore
+    fleet: LocalFleet
+
+    def __init__(
+        self,
+        config: Settings,
+        policies: Mapping[Queue, Policy],
+        *,
+        on_event: Callable[[str, dict[str, str]], None] | None = None,
+    ) -> None:
+        self._given = config
+        self._policies = policies
+        self._on_event = on_event or (lambda _what, _details: None)
+        self._server: EmbeddedServer | None = None
+        self._away_since: float | None = None
+        self._reconciled = 0.0
+        self._locked = 0.0
+        self._lock_name = f"pid {os.getpid()} on {socket.gethostname()}"
+
+    def __enter__(self) -> Self:
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix="pdf-fleet-"))
+        except OSError as error:
+            raise FleetError(
+                f"No folder for this run can be made in {tempfile.gettempdir()}: {error.strerror}; "
+                "free some space, or set TMPDIR."
+            ) from None
+        self._group = ProcessGroup(self.folder)
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _start(self) -> None:
+        given = self._given
+        redis_url = given.redis_url
+        if not redis_url:
+            self._server = EmbeddedServer(self.folder / "valkey", self._group)
+            self._server.start()
+            redis_url = self._server.url
+        store_url = given.store_url or f"file://{self.folder / 'store'}"
+        if store_url.startswith("memory:"):
+            raise FleetError(
+                "FLEET_STORE_URL=memory:// lives in one process, and a fleet has many: use file:// or s3://."
+            )
+        self.config = local_settings(given, redis_url=redis_url, store_url=store_url)
+        check(self.config)
+        self.store = ObjectStore(store_url, timeout_seconds=given.socket_timeout_seconds)
+        self.ledger = Ledger(
+            connect(self.config, retries=0),
+            prefix=given.key_prefix,
+            max_attempts=given.max_attempts,
+            retention_seconds=given.retention_seconds,
+            presence_seconds=self.config.presence_seconds,
+        )
+        if self._server is None:
+            self._lock()
+        self.fleet = LocalFleet(
+            self.config,
+            self.ledger,
+            self._policies,
+            group=self._group,
+            folder=self.folder / "workers",
+            on_event=self._note,
+        )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if hasattr(self, "fleet"):
+            self.fleet.close()
+        if self._server is not None:
+            self._server.stop()
+        elif self._locked:
+            with suppress(RedisError):  # it expires
+                self.ledger.client.delete(self._lock_key)
+        self._group.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def server_pid(self) -> int:
+        """Process id of the embedded server; 0 where another is used."""
+        return self._server.pid if self._server else 0
+
+    def step(self) -> dict[Queue, QueueStatus]:
+        """Look at the queues, scale, mend what is lost; call it a few times a second.
+
+        Raises:
+            ServerError: where the server stays away.
+            FleetError: where workers cannot start.
+        """
+        depths = self.steadily(lambda: self.ledger.depths(list(self._policies)))
+        statuses = self.steadily(lambda: self.fleet.step(depths))
+        now = time.monotonic()
+        if now - self._reconciled >= self.config.reconcile_seconds:
+            self._reconciled = now
+            self.steadily(lambda: reconcile_queues(self.ledger, self.config))
+        if self._server is None and now - self._locked > LOCK_SECONDS / 3:
+            self._lock()
+        return statuses
+
+    def steadily(self, call: Callable[[], T]) -> T:
+        """Return what `call` returns, waiting out a server that restarts; `call` may run more than once.
+
+        Raises:
+            ServerError: where the server stays away.
+        """
+        while True:
+            try:
+                result = call()
+            except RedisError as error:
+                self._await_server(error)
+            else:
+                self._away_since = None
+                return result
+
+    def _await_server(self, error: RedisError) -> None:
+        if "MISCONF" in str(error) or "No space left" in str(error):
+            raise StorageFullError(
+                f"The Redis server cannot write any more ({error}): free some space on its disk."
+            ) from None
+        if self._server is not None and self._server.ensure():
+            self._note("fault", {"reason": "the embedded server died and was started again"})
+            return
+        now = time.monotonic()
+        self._away_since = self._away_since or now
+        if now - self._away_since > SERVER_PATIENCE_SECONDS:
+            raise ServerError(
+                f"The Redis server at {masked(self.config.redis_url)} went away and has not come back for "
+                f"{SERVER_PATIENCE_SECONDS:g} s ({error}). Nothing is lost: what was sent is still in it; "
+                "start it again and let `fleet worker pdf ocr` finish, or look with `fleet status`."
+            ) from None
+        time.sleep(0.2)
+
+    def _note(self, what: str, details: dict[str, str]) -> None:
+        if what == "replaced":
+            self._reconciled = 0.0  # what the dead worker had in hand goes back at once
+        self._on_event(what, details)
+
+    @property
+    def _lock_key(self) -> str:
+        return f"{self._given.key_prefix}local-fleet"
+
+    def _lock(self) -> None:
+        """Hold the server for this run: two local fleets with two stores would take each other's documents."""
+
+        def take() -> str | None:
+            client = self.ledger.client
+            milliseconds = int(LOCK_SECONDS * 1000)
+            if client.set(self._lock_key, self._lock_name, nx=True, px=milliseconds):
+                return None
+            holder = client.get(self._lock_key)
+            if holder == self._lock_name:
+                client.pexpire(self._lock_key, milliseconds)
+                return None
+            return str(holder)
+
+        holder = self.steadily(take)
+        if holder is not None:
+            raise FleetError(
+                f"Another local fleet ({holder}) uses the Redis server at {masked(self.config.redis_url)}: "
+                "wait until it ends, or give one of them another FLEET_REDIS_URL or FLEET_KEY_PREFIX."
+            )
+        self._locked = time.monotonic()

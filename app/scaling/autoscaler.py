@@ -1,0 +1,134 @@
+"""KEDA and the HPA for one queue: how many replicas to have now, and why.
+
+KEDA 2.20 looks every `polling_seconds` and moves a fleet between nothing and something (its
+scale_scaledobjects.go and fallback.go); the HPA looks every `sync_seconds` and moves it between 1 and
+`max_replicas` (app/scaling/hpa.py). Pure: no clock, no thread, no server; time is what the caller says.
+"""
+
+import msgspec
+
+from app.scaling.behavior import nanoseconds
+from app.scaling.hpa import HorizontalPodAutoscaler, Reason
+from app.scaling.policy import MILLI, Policy
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at one queue."""
+
+    waiting: int
+    """LLEN of the queue."""
+    inflight: int
+    """HLEN of its in-flight hash: messages taken and not yet acknowledged."""
+    replicas: int
+    """Asked for now (spec.replicas), whatever has become of them."""
+    existing: int | None = None
+    """There now, ready or not (status.replicas); None: as many as asked for. Readiness plays no part."""
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step decided: the replicas to have from now on, and why."""
+
+    replicas: int
+    reason: Reason
+    metric: float | None
+    """Replicas that the formula asks for at this moment; None where the queue could not be measured."""
+
+
+class Autoscaler:
+    """The replicas of one queue under `policy`."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._hpa = HorizontalPodAutoscaler(policy)
+        self._replicas = 0
+        self._failures = 0
+        self._last_active_ns: int | None = None
+        self._next_poll_ns: int | None = None
+        self._next_sync_ns: int | None = None
+        # KEDA's reason goes before the HPA's; None where KEDA has nothing to say.
+        self._keda_reason: Reason | None = None
+        self._hpa_reason = Reason.IDLE
+
+    def step(self, now: float, sample: Sample | None) -> Decision:
+        """Return the replicas to have from `now` on.
+
+        Call it as often as you like: only the first call at or after a due poll or sync changes anything.
+
+        Args:
+            now: seconds of a monotonic clock.
+            sample: the queue as it is now, or None where it could not be measured.
+        """
+        now_ns = nanoseconds(now)
+        if sample is not None:
+            self._replicas = sample.replicas
+        existing = self._replicas if sample is None or sample.existing is None else sample.existing
+        if self._next_poll_ns is None or now_ns >= self._next_poll_ns:
+            # Counted from this look, as both controllers do, so that looks never come in a bunch.
+            self._next_poll_ns = now_ns + nanoseconds(self.policy.polling_seconds)
+            self._poll(now_ns, sample)
+        if self._next_sync_ns is None or now_ns >= self._next_sync_ns:
+            self._next_sync_ns = now_ns + nanoseconds(self.policy.sync_seconds)
+            self._sync(now_ns, sample, existing)
+        metric = None if sample is None else self._measure(sample) / MILLI
+        return Decision(replicas=self._replicas, reason=self._keda_reason or self._hpa_reason, metric=metric)
+
+    def _poll(self, now_ns: int, sample: Sample | None) -> None:
+        """KEDA's look: wake the fleet, keep it awake, or end it."""
+        policy = self.policy
+        metric = self._metric(sample)
+        if metric is None:
+            self._keda_reason = Reason.MEASUREMENT_FAILED
+        elif metric > policy.activation_target * MILLI:
+            self._last_active_ns = now_ns
+            self._keda_reason = Reason.FALLBACK if sample is None else None
+            if self._replicas == 0:
+                self._replicas = max(1, policy.min_replicas)
+                self._keda_reason = Reason.ACTIVATED
+                # Holds until the HPA's first look, too: only then is the number its own.
+                self._hpa_reason = Reason.ACTIVATED
+        elif self._replicas < policy.min_replicas:
+            self._replicas = policy.min_replicas
+            self._keda_reason = Reason.AT_MIN
+        elif policy.min_replicas > 0:
+            self._keda_reason = None
+        elif self._replicas == 0:
+            self._keda_reason = Reason.IDLE
+        elif self._cooled_down(now_ns):
+            self._replicas = 0
+            self._keda_reason = Reason.DEACTIVATED
+        else:
+            self._keda_reason = Reason.COOLING_DOWN
+
+    def _cooled_down(self, now_ns: int) -> bool:
+        """Return whether the cooldown is over; a fleet that KEDA never saw at work gets none."""
+        cooldown_ns = nanoseconds(self.policy.cooldown_seconds)
+        return self._last_active_ns is None or self._last_active_ns + cooldown_ns < now_ns
+
+    def _sync(self, now_ns: int, sample: Sample | None, existing: int) -> None:
+        """The HPA's look; at 0 replicas it is disabled, and does not even ask KEDA for the metric."""
+        metric = self._metric(sample) if self._replicas else None
+        proposal = self._hpa.sync(now_ns, metric, self._replicas, existing)
+        if proposal is None:
+            return
+        self._hpa_reason = proposal.reason
+        if proposal.replicas != self._replicas:
+            self._replicas = proposal.replicas
+            self._keda_reason = None
+
+    def _metric(self, sample: Sample | None) -> int | None:
+        """Answer one question for the metric, in thousandths, and count its failures.
+
+        KEDA counts every failed question in a row, its own and the HPA's, and pretends a need for the
+        fallback's replicas once they are *more* than the threshold; until then the answer is an error (None).
+        """
+        if sample is not None:
+            self._failures = 0
+            return self._measure(sample)
+        self._failures += 1
+        fallback = self.policy.fallback
+        if fallback is None or self._failures <= fallback.failure_threshold:
+            return None
+        return fallback.replicas_for(self._replicas) * MILLI
+
+    def _measure(self, sample: Sample) -> int:
+        return self.policy.metric_milli(sample.waiting, sample.inflight)

@@ -1,0 +1,139 @@
+"""The arithmetic of the report: a run's records taken apart, and its rates and quantiles. Pure."""
+
+import math
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from app.scaling.timeline import (
+    DocumentRecord,
+    Event,
+    Meta,
+    QueueSample,
+    Record,
+    Sample,
+    Stage,
+    Summary,
+    What,
+)
+
+QUANTILES = (0.5, 0.95, 0.99)
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """The records of one run, by kind."""
+
+    meta: Meta | None
+    samples: list[Sample]
+    events: list[Event]
+    documents: list[DocumentRecord]
+    summary: Summary
+
+    @property
+    def seconds(self) -> float:
+        """The length of the time axis: up to the last thing that was recorded."""
+        times = [sample.t for sample in self.samples] + [event.t for event in self.events]
+        times += [document.finished for document in self.documents if document.finished is not None]
+        return max(times, default=0.0)
+
+    @property
+    def queues(self) -> list[str]:
+        """The queues that had work or replicas, in the order in which they first appear."""
+        seen: dict[str, bool] = {}
+        for sample in self.samples:
+            for name, queue in sample.queues.items():
+                seen[name] = seen.get(name, False) or _busy(queue)
+        for stage in self.stages():
+            seen[stage.queue] = True
+        return [name for name, busy in seen.items() if busy] or list(seen)[:1]
+
+    def stages(self, queue: str | None = None) -> list[Stage]:
+        """Every completed passage of a document through a queue, or through this one."""
+        passages = (stage for document in self.documents for stage in _passages(document))
+        return [stage for stage in passages if queue in {None, stage.queue}]
+
+    def series(self, queue: str) -> list[tuple[float, QueueSample]]:
+        """What was sampled of a queue, with the times."""
+        return [(sample.t, sample.queues[queue]) for sample in self.samples if queue in sample.queues]
+
+
+def take_apart(records: Iterable[Record]) -> Run:
+    """Sort records by kind; where no summary was recorded (the run was killed), it is worked out."""
+    everything = list(records)
+    metas = [record for record in everything if isinstance(record, Meta)]
+    summaries = [record for record in everything if isinstance(record, Summary)]
+    return Run(
+        meta=metas[0] if metas else None,
+        samples=sorted((one for one in everything if isinstance(one, Sample)), key=lambda one: one.t),
+        events=sorted((one for one in everything if isinstance(one, Event)), key=lambda one: one.t),
+        documents=[record for record in everything if isinstance(record, DocumentRecord)],
+        summary=summaries[-1] if summaries else summarize(everything),
+    )
+
+
+def summarize(records: Iterable[Record], *, duplicates: int = 0) -> Summary:
+    """Work out the summary from the documents, samples and events of a run.
+
+    Args:
+        records: of one run; a summary among them is passed over.
+        duplicates: settlements that came a second time, which only the ledger knows.
+    """
+    everything = list(records)
+    documents = [record for record in everything if isinstance(record, DocumentRecord)]
+    finished = [document.finished for document in documents if document.finished is not None]
+    seconds = max(finished, default=0.0)
+    peaks: dict[str, int] = {}
+    for sample in (record for record in everything if isinstance(record, Sample)):
+        for name, queue in sample.queues.items():
+            peaks[name] = max(peaks.get(name, 0), queue.ready)
+    return Summary(
+        seconds=seconds,
+        documents=len(documents),
+        states=dict(Counter(document.state for document in documents)),
+        failed=dict(Counter(document.error for document in documents if document.error).most_common()),
+        documents_per_second=round(len(finished) / seconds, 2) if seconds else 0.0,
+        peak_replicas=peaks,
+        replaced=sum(1 for one in everything if isinstance(one, Event) and one.what is What.REPLACED),
+        duplicates=duplicates,
+    )
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least `share` of all do not exceed (the nearest rank); values in any order.
+
+    Raises:
+        ValueError: there are no values, or the share is not in (0, 1].
+    """
+    if not values or not 0 < share <= 1:
+        raise ValueError("A quantile needs values, and a share between 0 and 1.")
+    # 0.07 * 100 is a little more than 7 in binary: that must not ask for the eighth.
+    rank = math.ceil(share * len(values) - 1e-9)
+    return sorted(values)[max(rank, 1) - 1]
+
+
+def window_seconds(seconds: float) -> float:
+    """How long a moving window suits a run: a thirtieth of it in whole seconds, from one to sixty."""
+    return min(max(float(round(seconds / 30)), 1.0), 60.0)
+
+
+def rates(times: Iterable[float], grid: Sequence[float], window: float) -> list[float]:
+    """How many of `times` a second fell into the `window` seconds up to each point of the grid."""
+    ordered = sorted(times)
+    return [(bisect_right(ordered, t) - bisect_right(ordered, t - window)) / window for t in grid]
+
+
+def _busy(queue: QueueSample) -> bool:
+    return any((queue.waiting, queue.running, queue.replicas, queue.ready, queue.done))
+
+
+def _passages(document: DocumentRecord) -> list[Stage]:
+    if document.stages:
+        return document.stages
+    if document.started is None or document.finished is None:
+        return []
+    whole = Stage(
+        queue=document.queue, opened=document.opened, started=document.started, finished=document.finished
+    )
+    return [whole]

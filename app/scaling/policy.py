@@ -1,0 +1,177 @@
+"""Every knob of a queue's scaling, and the formula: how many replicas what waits and runs is worth.
+
+The words are those of KEDA's ScaledObject and of the HPA; docs/scaling.md explains each with numbers.
+The local fleet, the simulator and the chart's values all take their numbers from here.
+"""
+
+import math
+from enum import StrEnum
+from typing import Self
+
+import msgspec
+
+from app.errors import SettingsError
+from app.scaling.behavior import Behavior, ScalingRules, percent, pods
+
+MILLI = 1_000
+"""Metrics travel as whole thousandths, in KEDA's answers as in the HPA's arithmetic."""
+MAX_BACKLOG_PER_REPLICA = MILLI
+"""KEDA cuts a metric to thousandths: 1 document over a backlog of 1,001 would read 0 and wake nobody."""
+
+
+class FallbackBehavior(StrEnum):
+    """How many replicas a queue gets that cannot be measured; KEDA's own words."""
+
+    STATIC = "static"
+    CURRENT_REPLICAS = "currentReplicas"
+    CURRENT_REPLICAS_IF_HIGHER = "currentReplicasIfHigher"
+    CURRENT_REPLICAS_IF_LOWER = "currentReplicasIfLower"
+
+
+class Fallback(msgspec.Struct, frozen=True, kw_only=True):
+    """What replaces the metric once more than `failure_threshold` measurements in a row have failed.
+
+    Raises:
+        SettingsError: for a negative threshold, or replicas below 1: with 0, KEDA takes a failing queue for
+            an empty one and ends its fleet.
+    """
+
+    failure_threshold: int = 3
+    replicas: int = 1
+    behavior: FallbackBehavior = FallbackBehavior.CURRENT_REPLICAS
+
+    def __post_init__(self) -> None:
+        if self.failure_threshold < 0:
+            raise SettingsError(f"The failure threshold ({self.failure_threshold}) must be at least 0.")
+        if self.replicas < 1:
+            raise SettingsError(f"The fallback's replicas ({self.replicas}) must be at least 1.")
+
+    def replicas_for(self, current: int) -> int:
+        """Return the replicas to pretend a need for, while `current` are asked for."""
+        match self.behavior:
+            case FallbackBehavior.STATIC:
+                return self.replicas
+            case FallbackBehavior.CURRENT_REPLICAS:
+                return current
+            case FallbackBehavior.CURRENT_REPLICAS_IF_HIGHER:
+                return max(current, self.replicas)
+            case FallbackBehavior.CURRENT_REPLICAS_IF_LOWER:
+                return min(current, self.replicas)
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """Every knob of one queue's scaling; the defaults are the cluster's.
+
+    Raises:
+        SettingsError: for values that cannot work, with the numbers.
+    """
+
+    max_replicas: int
+    backlog_per_replica: int
+    """Documents, waiting or running, that one replica should face; see `backlog_per_replica()`."""
+    concurrency: int = 1
+    """Documents that one replica runs at once."""
+    min_replicas: int = 0
+    activation_target: float = 0.0
+    """The metric must exceed this (in replicas, not documents) for a fleet to be woken or kept awake."""
+    polling_seconds: float = 5.0
+    """KEDA's pollingInterval: governs 0 <-> 1 alone."""
+    cooldown_seconds: float = 720.0
+    """KEDA's cooldownPeriod, N -> 0 alone; above a worker's grace, so that nothing still finishes by then."""
+    sync_seconds: float = 15.0
+    """--horizontal-pod-autoscaler-sync-period of the kube-controller-manager: governs 1 <-> N."""
+    tolerance: float = 0.1
+    """--horizontal-pod-autoscaler-tolerance: how far usage may be off its target without any change."""
+    behavior: Behavior = Behavior(
+        scale_up=ScalingRules(policies=(pods(100, period_seconds=15),)),
+        scale_down=ScalingRules(
+            policies=(percent(25, period_seconds=30),), stabilization_window_seconds=120.0
+        ),
+    )
+    fallback: Fallback | None = Fallback()
+
+    def __post_init__(self) -> None:
+        for name in ("max_replicas", "backlog_per_replica", "concurrency"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} ({getattr(self, name)}) must be at least 1.")
+        for name in ("polling_seconds", "sync_seconds"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise SettingsError(f"{name} ({getattr(self, name):g} s) must be above 0 and finite.")
+        if not 0 <= self.min_replicas <= self.max_replicas:
+            raise SettingsError(
+                f"min_replicas ({self.min_replicas}) must be between 0 and max_replicas "
+                f"({self.max_replicas})."
+            )
+        if self.backlog_per_replica > MAX_BACKLOG_PER_REPLICA:
+            raise SettingsError(
+                f"backlog_per_replica ({self.backlog_per_replica}) must be at most "
+                f"{MAX_BACKLOG_PER_REPLICA}: beyond, KEDA rounds a single waiting document down to nothing."
+            )
+        if not 0 <= self.tolerance < 1:
+            raise SettingsError(f"tolerance ({self.tolerance:g}) must be at least 0 and below 1.")
+        for name in ("cooldown_seconds", "activation_target"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise SettingsError(f"{name} ({getattr(self, name):g}) must be at least 0 and finite.")
+
+    @classmethod
+    def cluster(
+        cls, max_replicas: int, *, backlog_per_replica: int, concurrency: int = 1, min_replicas: int = 0
+    ) -> Self:
+        """Return the policy of a queue on Kubernetes; every time is the default."""
+        return cls(
+            max_replicas=max_replicas,
+            backlog_per_replica=backlog_per_replica,
+            concurrency=concurrency,
+            min_replicas=min_replicas,
+        )
+
+    @classmethod
+    def local(cls, max_replicas: int, *, backlog_per_replica: int = 20, concurrency: int = 1) -> Self:
+        """Return the same arithmetic with times for watching: replicas are processes and start at once."""
+        return cls(
+            max_replicas=max_replicas,
+            backlog_per_replica=backlog_per_replica,
+            concurrency=concurrency,
+            polling_seconds=0.25,
+            cooldown_seconds=3.0,
+            sync_seconds=0.5,
+            behavior=Behavior(
+                scale_up=ScalingRules(policies=(percent(100, period_seconds=0.5),)),
+                scale_down=ScalingRules(
+                    policies=(percent(50, period_seconds=0.5),), stabilization_window_seconds=2.0
+                ),
+            ),
+        )
+
+    def metric_milli(self, waiting: int, inflight: int) -> int:
+        """Return the replicas that the queue asks for, in thousandths, cut off as KEDA cuts them.
+
+        max(inflight / concurrency, (waiting + inflight) / backlog_per_replica): the second term is what there
+        is to do; the first keeps every busy replica.
+        """
+        metric = max(inflight / self.concurrency, (waiting + inflight) / self.backlog_per_replica)
+        return int(metric * MILLI)
+
+
+def backlog_per_replica(
+    target_drain_seconds: float, seconds_per_document: float, concurrency: int = 1
+) -> int:
+    """Return how many documents one replica may face so that they are done in `target_drain_seconds`.
+
+    A replica does concurrency / seconds_per_document documents a second; the product is rounded down, and
+    held between 1 and 1,000, the most that KEDA's thousandths can carry (more replicas than needed, then).
+
+    Raises:
+        SettingsError: for a value that is not above 0 and finite.
+    """
+    given = {
+        "target_drain_seconds": target_drain_seconds,
+        "seconds_per_document": seconds_per_document,
+        "concurrency": concurrency,
+    }
+    for name, value in given.items():
+        if not 0 < value < math.inf:
+            raise SettingsError(f"{name} ({value:g}) must be above 0 and finite.")
+    documents = min(target_drain_seconds * concurrency / seconds_per_document, MAX_BACKLOG_PER_REPLICA)
+    # 0.3 s at 0.1 s each is 2.9999999999999996 in floats, and 3 documents.
+    return max(math.floor(documents + 1e-9), 1)

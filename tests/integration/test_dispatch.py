@@ -1,0 +1,74 @@
+"""The flood's messages are Celery's own: an ordinary worker, which knows nothing of the fleet, takes them."""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from base64 import b64decode
+from pathlib import Path
+
+import redis
+from celery import Celery
+
+from app.dispatch import flood, message, new_id
+from app.ledger.ledger import Ledger
+from app.ledger.models import Submission
+from app.queues import Queue
+
+ORDINARY = """
+import os, redis
+from celery import Celery
+
+app = Celery("ordinary", broker=os.environ["BROKER"])
+app.conf.update(worker_enable_remote_control=False)
+
+@app.task(name="pdf.process", bind=True)
+def process(self, document_id):
+    assert self.request.id == document_id, "the task id is the document's"
+    redis.Redis.from_url(os.environ["BROKER"]).rpush("seen", document_id)
+"""
+
+
+def test_an_ordinary_worker_understands_a_flood(
+    tmp_path: Path, redis_url: str, ledger: Ledger
+) -> None:
+    (tmp_path / "ordinary.py").write_text(ORDINARY)
+    ids = [new_id() for _ in range(25)]
+    one = [Submission(document_id=document_id, source="x", object_key="k") for document_id in ids]
+    assert flood(ledger, one, batch_id=new_id(), chunk=10) == 25
+    command = [sys.executable, "-m", "celery", "-A", "ordinary", "worker", "-Q", "pdf", "-P", "solo", "--quiet"]
+    worker = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "BROKER": redis_url, "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        with redis.Redis.from_url(redis_url, decode_responses=True, socket_timeout=40) as client:
+            seen = [client.blpop("seen", timeout=30) for _ in ids]
+    finally:
+        worker.terminate()
+        worker.wait(timeout=20)
+    assert sorted(pair[1] for pair in seen if pair) == sorted(ids)
+
+
+def test_a_message_has_the_fields_that_celery_itself_sends(redis_url: str, client: redis.Redis) -> None:
+    plain = Celery("plain", broker=redis_url, set_as_current=False)
+    document_id = new_id()
+    plain.send_task("pdf.process", args=(document_id,), task_id=document_id, queue="pdf", ignore_result=True)
+    theirs = json.loads(client.rpop("pdf"))
+    ours = json.loads(message(document_id, Queue.PDF))
+    assert ours.keys() == theirs.keys()
+    assert ours["properties"].keys() == theirs["properties"].keys()
+    assert ours["headers"].keys() == theirs["headers"].keys()
+    assert json.loads(b64decode(ours["body"])) == json.loads(b64decode(theirs["body"]))
+    same = set(ours["headers"]) - {"origin"}
+    assert {name: ours["headers"][name] for name in same} == {name: theirs["headers"][name] for name in same}
+
+
+def test_ids_differ_and_read_as_uuids() -> None:
+    ids = {new_id() for _ in range(10_000)}
+    assert len(ids) == 10_000
+    assert all(uuid.UUID(one).version == 4 for one in ids)

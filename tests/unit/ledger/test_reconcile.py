@@ -1,0 +1,158 @@
+import json
+
+import pytest
+
+from app.dispatch import message
+from app.ledger.models import Document, Outcome, State
+from app.ledger.reconcile import Findings, reconcile
+from app.queues import Queue
+
+
+@pytest.fixture
+def mend(ledger):
+    def run() -> Findings:
+        return reconcile(ledger, Queue.PDF, message=message, after_seconds=20.0, hold_seconds=60.0)
+
+    return run
+
+
+def take(client, clock, prefix="t:") -> str:
+    """Do what kombu does when it hands a message to a worker: BRPOP, then the in-flight hash."""
+    raw = json.loads(client.rpop("pdf"))
+    tag = raw["properties"]["delivery_tag"]
+    client.hset(f"{prefix}inflight:pdf", tag, json.dumps([raw, "", "pdf"]))
+    client.zadd(f"{prefix}inflight-index:pdf", {tag: clock.now})
+    return raw["headers"]["id"]
+
+
+def test_nothing_is_mended_while_every_message_is_there(ledger, batch, client, clock, mend):
+    batch.open(5)
+    take(client, clock)
+    clock.now += 25
+    assert not mend().any
+
+
+def test_a_message_lost_between_the_two_steps_is_sent_again_at_the_second_look(batch, client, clock, mend):
+    batch.open(3)
+    lost = json.loads(client.rpop("pdf"))["headers"]["id"]
+    clock.now += 25
+    assert mend().lost == 0
+    assert mend().lost == 1
+    assert json.loads(client.lindex("pdf", 0))["headers"]["id"] == lost
+    assert mend().lost == 0
+
+
+def test_a_young_document_is_not_looked_for(batch, client, clock, mend):
+    batch.open(1)
+    client.rpop("pdf")
+    clock.now += 19
+    assert (mend().lost, mend().lost) == (0, 0)
+
+
+def test_a_document_found_at_the_second_look_is_not_sent_again(batch, client, clock, mend):
+    batch.open(1)
+    raw = client.rpop("pdf")
+    clock.now += 25
+    mend()
+    client.rpush("pdf", raw)
+    assert mend().lost == 0
+    assert client.llen("pdf") == 1
+
+
+def test_what_a_dead_worker_had_in_hand_goes_back_at_once_and_first(ledger, batch, client, clock, mend):
+    batch.open(3)
+    document_id = take(client, clock)
+    assert isinstance(ledger.start(document_id, queue=Queue.PDF, worker="w1"), Document)
+    assert not mend().any
+    ledger.forget_presence("w1")
+    assert mend().orphaned == 1
+    back = json.loads(client.rpop("pdf"))
+    assert back["headers"]["id"] == document_id
+    assert back["headers"]["redelivered"] is True
+    assert client.hlen("t:inflight:pdf") == client.zcard("t:inflight-index:pdf") == 0
+
+
+def test_a_live_worker_that_lost_its_grip_on_a_message_gives_it_back(ledger, batch, client, clock, mend):
+    batch.open(1)
+    document_id = take(client, clock)
+    ledger.start(document_id, queue=Queue.PDF, worker="w1")
+    ledger.report_presence("w1", [])
+    clock.now += 29
+    assert not mend().any
+    clock.now += 2
+    ledger.report_presence("w1", [])
+    assert mend().orphaned == 1
+
+
+def test_a_long_document_in_a_live_workers_hand_stays_there(ledger, batch, client, clock, mend):
+    batch.open(1)
+    document_id = take(client, clock)
+    ledger.start(document_id, queue=Queue.PDF, worker="w1")
+    clock.now += 500
+    ledger.report_presence("w1", [document_id])
+    assert not mend().any
+
+
+def test_a_message_taken_and_never_started_goes_back(batch, client, clock, mend):
+    batch.open(1)
+    take(client, clock)
+    clock.now += 29
+    assert mend().stuck == 0
+    clock.now += 2
+    assert mend().stuck == 1
+    assert client.llen("pdf") == 1
+
+
+def test_a_message_that_waits_for_its_retry_is_left_until_that_is_long_due(ledger, batch, client, clock, mend):
+    batch.open(1)
+    document_id = take(client, clock)
+    document = ledger.start(document_id, queue=Queue.PDF, worker="w1")
+    ledger.release(document, code="storage_unavailable", message="away")
+    clock.now += 85
+    assert not mend().any
+    clock.now += 10
+    assert mend().stuck == 1
+
+
+def test_the_message_of_a_settled_document_is_dropped_after_a_while(ledger, batch, client, clock, mend):
+    batch.open(1)
+    document_id = take(client, clock)
+    document = ledger.start(document_id, queue=Queue.PDF, worker="w1")
+    ledger.settle(document, Outcome(state=State.SUCCEEDED), token="w1/1")
+    assert not mend().any
+    clock.now += 31
+    assert mend().stale == 1
+    assert client.hlen("t:inflight:pdf") == client.llen("pdf") == 0
+
+
+def test_a_strangers_message_is_left_alone(client, clock, mend):
+    raw = {"headers": {"id": "x", "task": "math.add"}, "properties": {"delivery_info": {}}}
+    client.hset("t:inflight:pdf", "tag", json.dumps([raw, "", "pdf"]))
+    clock.now += 1_000
+    assert not mend().any
+    assert client.hlen("t:inflight:pdf") == 1
+
+
+def test_a_duplicate_hides_a_loss_only_until_it_is_done(ledger, batch, client, clock, mend):
+    first, second = batch.open(2)
+    client.rpop("pdf")  # first's message is lost
+    client.lpush("pdf", message(second, Queue.PDF))
+    clock.now += 25
+    assert (mend().lost, mend().lost) == (0, 0)
+    client.rpop("pdf")
+    mend()
+    assert mend().lost == 1
+    assert json.loads(client.lindex("pdf", 0))["headers"]["id"] == first
+
+
+def test_a_document_handed_on_while_it_was_looked_for_is_not_sent_to_its_old_queue(
+    ledger, batch, client, clock, mend
+):
+    (document_id,) = batch.open(1)
+    client.rpop("pdf")
+    clock.now += 25
+    mend()
+    document = ledger.start(document_id, queue=Queue.PDF, worker="w")
+    ledger.advance(document, Queue.OCR, message(document_id, Queue.OCR), facts=b"{}", results={})
+    assert mend().lost == 0
+    assert client.llen("pdf") == 0

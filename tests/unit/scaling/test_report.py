@@ -1,0 +1,240 @@
+import re
+from io import BytesIO
+from pathlib import Path
+from random import Random
+
+import pytest
+from PIL import Image
+
+from app import atomic
+from app.errors import FleetError
+from app.scaling.report import write_report
+from app.scaling.timeline import (
+    DocumentRecord,
+    Event,
+    Machine,
+    Meta,
+    QueueSample,
+    Record,
+    Sample,
+    Stage,
+    What,
+    encode,
+    read,
+)
+
+PICTURES = {
+    f"{name}{suffix}.png" for name in ("scaling", "throughput", "latency") for suffix in ("", "-dark")
+}
+
+
+def a_run(documents: int = 200) -> list[Record]:
+    """Two workers that start one after the other; every tenth document is a scan, some are damaged."""
+    random = Random(1)
+    free, scanner = [1.0, 2.0], 3.0
+    stages: list[list[Stage]] = []
+    for number in range(documents):
+        worker = free.index(min(free))
+        started, free[worker] = free[worker], free[worker] + random.uniform(0.01, 0.09)
+        passed = [Stage(queue="pdf", opened=0.1, started=started, finished=free[worker])]
+        if number % 10 == 3:
+            begun = max(scanner, free[worker])
+            scanner = begun + random.uniform(0.4, 0.8)
+            passed.append(Stage(queue="ocr", opened=free[worker], started=begun, finished=scanner))
+        stages.append(passed)
+    records: list[Record] = [
+        Meta(
+            command="fleet demo --documents 200 <&>",
+            machine=Machine(cores=2, python="3.11.9", celery="5.7.0", system="Linux"),
+            documents=documents,
+            seed=7,
+            max_replicas=2,
+            policies={"pdf": {"max_replicas": 2}},
+        ),
+        Event(t=0.5, what=What.SCALE, queue="pdf", before=0, after=2, message="200 waiting"),
+        Event(t=3.0, what=What.FAULT, queue="pdf", message="kill -9 <script>"),
+        Event(t=3.2, what=What.REPLACED, queue="pdf", message="exit status -9"),
+    ]
+    for step in range(60):
+        t = step / 4
+        queues = {}
+        for queue in ("pdf", "ocr"):
+            passages = [stage for passed in stages for stage in passed if stage.queue == queue]
+            queues[queue] = QueueSample(
+                waiting=sum(stage.opened <= t < stage.started for stage in passages),
+                running=sum(stage.started <= t < stage.finished for stage in passages),
+                replicas=2 if t > 0.5 else 0,
+                ready=min(2, int(t)),
+                done=sum(stage.finished <= t for stage in passages),
+            )
+        records.append(Sample(t=t, queues=queues))
+    for number, passed in enumerate(stages):
+        damaged = number % 50 == 1
+        records.append(
+            DocumentRecord(
+                id=f"d{number}",
+                state="failed" if damaged else "succeeded",
+                error="malformed" if damaged else None,
+                opened=0.1,
+                started=passed[0].started,
+                finished=passed[-1].finished,
+                queue=passed[-1].queue,
+                stages=passed,
+            )
+        )
+    return records
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(tmp_path_factory.mktemp("report"), a_run())
+
+
+def cells(page: str) -> list[list[str]]:
+    """The text of each table row."""
+    rows = re.findall(r"<tr>(.*?)</tr>", page)
+    return [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row) for row in rows]
+
+
+def test_everything_stands_in_the_directory(report: Path) -> None:
+    assert {path.name for path in report.parent.iterdir()} == PICTURES | {"index.html", "timeline.jsonl"}
+
+
+@pytest.mark.parametrize("name", sorted(PICTURES))
+def test_a_picture_can_be_decoded_and_is_wide_enough_for_a_readme(report: Path, name: str) -> None:
+    with Image.open(report.parent / name) as picture:
+        picture.load()
+        assert picture.format == "PNG"
+        assert picture.width >= 1_400
+        assert 500 < picture.height < picture.width
+        assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 20
+
+
+def test_light_and_dark_have_their_own_paper(report: Path) -> None:
+    corners = []
+    for name in ("scaling.png", "scaling-dark.png"):
+        with Image.open(report.parent / name) as picture:
+            corners.append(picture.convert("L").getpixel((0, 0)))
+    assert corners[0] == 255
+    assert isinstance(corners[1], int)
+    assert corners[1] < 60
+
+
+def test_the_page_needs_nothing_beside_it(report: Path) -> None:
+    page = report.read_text(encoding="utf-8")
+    assert "://" not in page
+    addresses = re.findall(r'(?:src|srcset|href)="([^"]*)"', page)
+    assert len(addresses) == 6
+    assert all(address.startswith("data:image/png;base64,") for address in addresses)
+    assert "url(" not in page
+    assert "<script" not in page
+    assert "$" not in page
+
+
+def test_the_words_of_others_are_escaped(report: Path) -> None:
+    page = report.read_text(encoding="utf-8")
+    assert "fleet demo --documents 200 &lt;&amp;&gt;" in page
+    assert "kill -9 &lt;script&gt;" in page
+
+
+def test_the_numbers_are_those_of_the_timeline(report: Path) -> None:
+    page = report.read_text(encoding="utf-8")
+    records = read(report.parent / "timeline.jsonl")
+    documents = [record for record in records if isinstance(record, DocumentRecord)]
+    end = max(document.finished or 0 for document in documents)
+    tiles = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page))
+    assert tiles == {
+        "documents": "200",
+        "succeeded": "196",
+        "failed": "4",
+        "documents/s": f"{200 / end:.1f}",
+        "workers replaced": "1",
+        "settled twice": "0",
+    }
+    assert f"<h1>200 documents in {end:.1f} s</h1>" in page
+    # The policies at the end begin with the queue's name as well: the first row counts.
+    rows = {row[0]: row[1:] for row in reversed(cells(page))}
+    samples = [record for record in records if isinstance(record, Sample)]
+    for queue, count in (("pdf", 200), ("ocr", 20)):
+        service = sorted(
+            stage.finished - stage.started
+            for document in documents
+            for stage in document.stages
+            if stage.queue == queue
+        )
+        ranks = [service[-(-len(service) * share // 100) - 1] for share in (50, 95, 99)]
+        assert rows[queue][0] == str(count) == str(len(service))
+        assert rows[queue][1] == str(max(sample.queues[queue].waiting for sample in samples))
+        assert rows[queue][2] == str(max(sample.queues[queue].ready for sample in samples))
+        assert rows[queue][4] == " / ".join(f"{value:.3f}" for value in ranks)
+    assert rows["malformed"][0] == "4"
+    assert rows["3.0"][:2] == ["fault", "pdf"]
+    assert rows["0.5"][2] == "0 \N{RIGHTWARDS ARROW} 2"
+
+
+def test_a_recorded_file_gives_the_same_page(report: Path, tmp_path: Path) -> None:
+    again = write_report(tmp_path, report.parent / "timeline.jsonl")
+    assert again.read_bytes() == report.read_bytes()
+    assert (tmp_path / "timeline.jsonl").read_bytes() == (report.parent / "timeline.jsonl").read_bytes()
+
+
+def test_the_timeline_of_the_directory_itself_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "timeline.jsonl"
+    path.write_bytes(encode(a_run(1)) + b'{"kind":"sam')
+    before = path.stat()
+    write_report(tmp_path, path)
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert path.stat().st_ino == before.st_ino
+
+
+META_ONLY = a_run(0)[:1]
+ONE = [*META_ONLY, DocumentRecord(id="a", state="succeeded", opened=0, started=1, finished=2, queue="pdf")]
+LONG = [
+    Sample(
+        t=hours * 3_600,
+        queues={"pdf": QueueSample(waiting=5, running=1, replicas=1, ready=1, done=0)},
+    )
+    for hours in range(3)
+]
+
+
+@pytest.mark.parametrize(
+    ("records", "title"),
+    [
+        ([], "0 documents in 0.0 s"),
+        (META_ONLY, "0 documents in 0.0 s"),
+        (ONE, "1 document in 2.0 s"),
+        (LONG, "0 documents in 0.0 s"),
+        ([DocumentRecord(id="a", state="queued", opened=0)], "1 document in 0.0 s"),
+    ],
+    ids=["nothing", "meta", "one", "long", "unfinished"],
+)
+def test_small_runs_have_a_report_too(tmp_path: Path, records: list[Record], title: str) -> None:
+    page = write_report(tmp_path, records).read_text(encoding="utf-8")
+    assert f"<h1>{title}</h1>" in page
+    for name in PICTURES:
+        with Image.open(BytesIO((tmp_path / name).read_bytes())) as picture:
+            picture.load()
+            assert picture.width >= 1_400
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FleetError, match=r"The report cannot be written to .*file"):
+        write_report(tmp_path / "file" / "report", META_ONLY)
+
+
+def test_a_report_that_fails_leaves_the_old_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = write_report(tmp_path, META_ONLY)
+    old, write = index.read_bytes(), atomic.write
+
+    def full(path: Path, data: bytes) -> None:
+        if path.name == "latency.png":
+            raise OSError(28, "No space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(atomic, "write", full)
+    with pytest.raises(FleetError, match="No space left on device"):
+        write_report(tmp_path, ONE)
+    assert index.read_bytes() == old
+    assert not list(tmp_path.glob("*.part"))

@@ -1,0 +1,124 @@
+"""Whole fleets under an autoscaler, simulated: up, down and gone; and why the running work must count."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from app.scaling.autoscaler import Autoscaler, Sample
+from app.scaling.policy import Policy, backlog_per_replica
+
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "scaling.md"
+
+
+class Queue:
+    """Documents of equal length, taken when a replica is free; an ended replica finishes what it has."""
+
+    def __init__(
+        self, documents: int, seconds: float, *, at: float = 0.0, every_seconds: float | None = None
+    ) -> None:
+        self.documents = documents
+        self.at = at
+        """When the documents arrive."""
+        self.waiting = 0
+        self.seconds = seconds
+        self.every_seconds = every_seconds
+        """One more arrives this often; None: none does."""
+        self.ends: list[float] = []
+
+    def advance(self, now: float, slots: int) -> None:
+        if now == self.at:
+            self.waiting += self.documents
+        if self.every_seconds is not None and now % self.every_seconds == 0:
+            self.waiting += 1
+        self.ends = [end for end in self.ends if end > now]
+        taken = max(0, min(self.waiting, slots - len(self.ends)))
+        self.waiting -= taken
+        self.ends += [now + self.seconds] * taken
+
+
+def run(
+    policy: Policy, queue: Queue, *, seconds: float, see_inflight: bool = True
+) -> list[tuple[int, int, int]]:
+    """Return (waiting, inflight, replicas) every quarter of a second."""
+    scaler, replicas, trace = Autoscaler(policy), 0, []
+    for tick in range(int(seconds * 4)):
+        now = tick / 4
+        queue.advance(now, replicas * policy.concurrency)
+        inflight = len(queue.ends)
+        seen = Sample(waiting=queue.waiting, inflight=inflight if see_inflight else 0, replicas=replicas)
+        replicas = scaler.step(now, seen).replicas
+        trace.append((queue.waiting, inflight, replicas))
+    return trace
+
+
+def directions(replicas: list[int]) -> list[int]:
+    """Return +1 and -1 for each turn of direction."""
+    signs = [1 if after > before else -1 for before, after in pairwise(replicas) if after != before]
+    return [sign for index, sign in enumerate(signs) if index == 0 or signs[index - 1] != sign]
+
+
+@pytest.mark.parametrize("policy", [Policy.local(8), Policy.cluster(8, backlog_per_replica=20)])
+def test_a_drain_goes_from_nothing_up_to_the_maximum_and_back_to_nothing(policy: Policy) -> None:
+    queue = Queue(1_000, 0.25 if policy.sync_seconds < 1 else 5.0)
+    replicas = [0, *(value for *_, value in run(policy, queue, seconds=1_600))]
+    assert queue.waiting == 0
+    assert not queue.ends
+    assert max(replicas) == 8
+    assert replicas[-1] == 0
+    assert directions(replicas) == [+1, -1]
+
+
+def test_the_worked_example_of_the_documentation() -> None:
+    rows = re.findall(
+        r"^\| (\d+) s \| ([\d,]+) \| (\d+) \| ([\d.]+) \| (?:(\d+) -> )?(\d+) \|",
+        DOCUMENTATION.read_text(),
+        re.MULTILINE,
+    )
+    assert len(rows) == 10
+    flood = 3
+    policy = Policy.cluster(10, backlog_per_replica=backlog_per_replica(60, 0.5))
+    trace = [(0, 0, 0), *run(policy, Queue(1_000, 0.5, at=flood), seconds=800)]
+    for seconds, waiting, inflight, metric, before, after in rows:
+        index = (flood + int(seconds)) * 4 + 1
+        assert trace[index] == (int(waiting.replace(",", "")), int(inflight), int(after))
+        assert trace[index - 1][2] == int(before or after)
+        assert f"{policy.metric_milli(*trace[index][:2]) / 1_000:.2f}" == metric
+    documented = [int(after) for *_, before, after in rows if before]
+    changes = [after for (*_, before), (*_, after) in pairwise(trace) if before != after]
+    assert changes == documented
+
+
+def test_local_growth_doubles_before_ones_eyes() -> None:
+    replicas = [value for *_, value in run(Policy.local(8), Queue(1_000, 0.25), seconds=3)]
+    assert replicas[0:8:2] == [2, 4, 8, 8]
+
+
+def test_queue_length_alone_ends_replicas_at_work() -> None:
+    """LLEN alone is the common mistake: a taken message has left the list, and the fleet that took it goes.
+
+    Of eight long documents four are taken, so LLEN reads 4: there it stops growing. When the other four
+    are taken it reads 0, and the fleet is ended with all four replicas at work.
+    """
+    policy = Policy.local(8, backlog_per_replica=1)
+    with_inflight = run(policy, Queue(8, 20.0), seconds=60)
+    llen_alone = run(policy, Queue(8, 20.0), seconds=60, see_inflight=False)
+    assert all(replicas >= inflight for _, inflight, replicas in with_inflight)
+    assert max(replicas for *_, replicas in with_inflight) == 8
+    assert max(replicas for *_, replicas in llen_alone) == 4
+    assert (0, 4, 0) in llen_alone
+    assert with_inflight[-1] == llen_alone[-1] == (0, 0, 0)
+
+
+def test_queue_length_alone_flaps_where_work_keeps_coming() -> None:
+    """A long document every ten seconds: both counts hold the fleet, LLEN alone ends it each time."""
+    policy = Policy.local(4, backlog_per_replica=1)
+
+    def turns(*, see_inflight: bool) -> int:
+        arrivals = Queue(0, 9.5, every_seconds=10)
+        trace = run(policy, arrivals, seconds=100, see_inflight=see_inflight)
+        return len(directions([0, *(replicas for *_, replicas in trace)]))
+
+    assert turns(see_inflight=True) == 1
+    assert turns(see_inflight=False) >= 19
