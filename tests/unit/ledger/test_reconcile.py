@@ -103,7 +103,9 @@ def test_a_message_taken_and_never_started_goes_back(batch, client, clock, mend)
     assert client.llen("pdf") == 1
 
 
-def test_a_message_that_waits_for_its_retry_is_left_until_that_is_long_due(ledger, batch, client, clock, mend):
+def test_a_message_that_waits_for_its_retry_is_left_until_that_is_long_due(
+    ledger, batch, client, clock, mend
+):
     batch.open(1)
     document_id = take(client, clock)
     document = ledger.start(document_id, queue=Queue.PDF, worker="w1")

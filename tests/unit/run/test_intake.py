@@ -50,8 +50,20 @@ def test_a_pipe_is_no_document(tmp_path: Path) -> None:
 
 
 def test_names_that_collide_are_kept_apart(tmp_path: Path) -> None:
-    paths = [Path("x/report.pdf"), Path("y/report.pdf"), Path("report.png"), Path("Report.pdf"), Path("report-2.pdf")]
-    assert [intake.name for intake in named(paths)] == ["report", "report-2", "report-3", "Report-4", "report-2-2"]
+    paths = [
+        Path("x/report.pdf"),
+        Path("y/report.pdf"),
+        Path("report.png"),
+        Path("Report.pdf"),
+        Path("report-2.pdf"),
+    ]
+    assert [intake.name for intake in named(paths)] == [
+        "report",
+        "report-2",
+        "report-3",
+        "Report-4",
+        "report-2-2",
+    ]
 
 
 @given(st.lists(st.text(min_size=1).filter(lambda text: "/" not in text and "\0" not in text), max_size=30))
@@ -80,9 +92,7 @@ def test_a_file_that_cannot_be_read_is_set_aside_and_the_rest_goes_on(tmp_path: 
     gone.unlink()
     refused: list[Unreadable] = []
     store = ObjectStore("memory://", timeout_seconds=1.0)
-    sent = list(
-        submissions(intakes, store, batch_id="b", options=Options(), max_bytes=100, refused=refused)
-    )
+    sent = list(submissions(intakes, store, batch_id="b", options=Options(), max_bytes=100, refused=refused))
     assert [one.source for one in sent] == [str(good)]
     assert store.get(sent[0].object_key) == b"good.pdf"
     assert [one.intake.source for one in refused] == [str(gone)]
