@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 FITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test tutorial lint types bench lock clean
+.PHONY: help venv demo test tutorial lint types bench docs lock clean
 
 help: ## Show this list
 	@echo 'make TARGET, where TARGET is one of:'
@@ -46,6 +46,9 @@ types: $(STAMP) ## Check types (mypy --strict)
 
 bench: $(STAMP) ## Measure speed against plain processes and plain Celery, into bench/results
 	@$(WITHOUT_FLEET) $(BIN)/python -m bench $(ARGS)
+
+docs: $(STAMP) ## Write the pages that come from the code (docs/settings.md)
+	@$(BIN)/python -m tools.settings_table
 
 LOCK := $(BIN)/uv --no-config --quiet pip compile --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-emit-find-links --no-header $(ARGS)

@@ -4,6 +4,7 @@
 without the command line's import time.
 """
 
+import sys
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -112,10 +113,12 @@ def _name_inflight_keys(instance: Any, conf: Any, **_: Any) -> None:
         return
     queues = sorted(instance.app.amqp.queues.consume_from)
     if len(queues) != 1:
-        raise SettingsError(
+        sys.stderr.write(
             f"A worker consumes one queue, so that its running work is counted there; this one was given "
-            f"{', '.join(queues)}: start one for each (-Q pdf), or run `fleet worker {' '.join(queues)}`."
+            f"{', '.join(queues)}: start one for each (-Q pdf), or run `fleet worker {' '.join(queues)}`.\n"
         )
+        # Celery logs any lesser exception of a signal's receiver and goes on.
+        raise SystemExit(SettingsError.exit_code)
     options = inflight_options(queues[0], settings().key_prefix)
     conf.broker_transport_options = {**conf.broker_transport_options, **options}
 

@@ -1,18 +1,18 @@
 """`fleet`: puts the commands together and turns errors into sentences and exit codes.
 
 Exit codes: 0 all succeeded; 1 the fleet itself failed; 2 usage; 3 some documents failed, each with its code;
-130 and 143 ended by Ctrl-C and SIGTERM.
+129, 130 and 143 ended by SIGHUP, Ctrl-C and SIGTERM.
 """
 
-import signal
 import sys
-from types import FrameType
+from contextlib import suppress
 
 import typer
 
 from app import __version__
 from app.cli import demo, flood, process, quarantine, status, worker
 from app.errors import FleetError
+from app.run.signals import Stopped, stop_on_signals
 
 app = typer.Typer(
     name="fleet",
@@ -31,14 +31,6 @@ app.command("status")(status.status)
 app.add_typer(quarantine.app, name="quarantine")
 
 
-class StoppedError(FleetError):
-    """Stopped: everything that was started has been ended."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.code = 128 + number
-
-
 def _version(wanted: bool) -> None:  # Typer calls it so
     if wanted:
         typer.echo(f"pdf-fleet {__version__}")
@@ -54,32 +46,37 @@ def _options(
     """Options before the command."""
 
 
-def _stop(number: int, _frame: FrameType | None) -> None:
-    # The first signal unwinds what was started; a second must not interrupt that.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise StoppedError(number)
-
-
 def main() -> None:
     """Run the command line."""
-    signal.signal(signal.SIGINT, _stop)
-    signal.signal(signal.SIGTERM, _stop)
+    stop_on_signals()
     try:
         app()
-    except StoppedError as stopped:
-        _say(stopped.message)
-        sys.exit(stopped.code)
+    except Stopped as stopped:
+        _say(stopped.__doc__ or "Stopped.")
+        sys.exit(stopped.exit_code)
     except FleetError as error:
         _say(f"Error: {error.message}")
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; there is nobody to tell
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _say(f"Error: {place}{error.strerror or error}.")
+        sys.exit(1)
+    except Exception as error:
+        if not _from_redis(error):
+            raise
+        _say(f"Error: the Redis server failed: {error}.")
         sys.exit(1)
 
 
+def _from_redis(error: Exception) -> bool:
+    # Not imported for the commands that need none; one that raised it has it.
+    module = sys.modules.get("redis.exceptions")
+    return module is not None and isinstance(error, module.RedisError)
+
+
 def _say(sentence: str) -> None:
-    sys.stderr.write(sentence + "\n")
+    with suppress(OSError):  # whoever read it may have gone
+        sys.stderr.write(sentence + "\n")
 
 
 if __name__ == "__main__":

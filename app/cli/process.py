@@ -35,12 +35,15 @@ def process(
     """
     import os
 
+    import msgspec
+
     from app.cli import show
     from app.cli.live import LiveView
     from app.config import settings
     from app.errors import UsageError
     from app.ledger.models import Options, State
-    from app.run.delivery import IndexLine
+    from app.run.claim import claimed
+    from app.run.delivery import INDEX, IndexLine
     from app.run.files import policies, process_files
     from app.run.intake import expand, named
     from app.run.session import Session
@@ -54,13 +57,19 @@ def process(
         if line.state is not State.SUCCEEDED:
             failed.append(line)
         if as_json:
-            sys.stdout.write(show.as_line(line) + "\n")
-            sys.stdout.flush()
+            # Bytes: JSON is UTF-8, whatever the terminal speaks.
+            sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+            sys.stdout.buffer.flush()
 
     config = settings()
     replicas = max_replicas or max(2, os.cpu_count() or 1)
-    title = f"{len(intakes):,} documents to {output}"
-    with Session(config, policies(config, replicas)) as session, LiveView(len(intakes), title) as view:
+    title = f"{len(intakes):,} documents to {show.plain(str(output))}"
+    busy = f"Another run is writing its results to {output}: wait for it, or choose another folder."
+    with (
+        claimed(output, otherwise=busy),
+        Session(config, policies(config, replicas)) as session,
+        LiveView(len(intakes), title) as view,
+    ):
         process_files(
             session,
             intakes,
@@ -70,10 +79,8 @@ def process(
             on_progress=view.update,
         )
     for line in failed:
-        typer.echo(f"{line.source}: {line.error}: {line.message}", err=True)
-    typer.echo(
-        f"{len(intakes) - len(failed):,} of {len(intakes):,} succeeded; the index is {output / 'index.jsonl'}.",
-        err=True,
-    )
+        typer.echo(show.plain(f"{line.source}: {line.error}: {line.message}"), err=True)
+    good, index = len(intakes) - len(failed), show.plain(str(output / INDEX))
+    typer.echo(f"{good:,} of {len(intakes):,} succeeded; the index is {index}.", err=True)
     if failed:
         raise typer.Exit(3)

@@ -2,20 +2,27 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.ledger.models import BatchCounts, Document, QueueDepth
-from app.queues import Queue
-from app.run.demo import Result
+if TYPE_CHECKING:
+    from app.ledger.models import BatchCounts, Document, QueueDepth
+    from app.queues import Queue
+    from app.run.demo import Result
 
 
 def console() -> Console:
-    """Return the console for tables: standard output."""
-    return Console(highlight=False)
+    """Return the console for tables: standard output, where a file's name is never markup."""
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def plain(text: str) -> str:
+    """Return `text` with what would move a terminal's cursor, or end the line, made visible."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def as_line(value: object) -> str:
@@ -30,7 +37,7 @@ def sent(done: int, total: int) -> None:
         sys.stderr.flush()
 
 
-def counts_line(counts: BatchCounts) -> None:
+def counts_line(counts: "BatchCounts") -> None:
     """Print a batch's counts as one plain line."""
     typer.echo(
         f"settled {counts.settled:,}/{counts.total:,}  succeeded {counts.succeeded:,}  "
@@ -39,13 +46,13 @@ def counts_line(counts: BatchCounts) -> None:
     )
 
 
-def _counts(counts: BatchCounts) -> dict[str, object]:
+def _counts(counts: "BatchCounts") -> dict[str, object]:
     fields = msgspec.to_builtins(counts)
     assert isinstance(fields, dict)  # noqa: S101  # a Struct is a dict of builtins
     return {**fields, "settled": counts.settled, "open": counts.total - counts.settled}
 
 
-def batch(counts: BatchCounts, *, as_json: bool) -> None:
+def batch(counts: "BatchCounts", *, as_json: bool) -> None:
     """Show one batch."""
     if as_json:
         typer.echo(as_line(_counts(counts)))
@@ -60,7 +67,7 @@ def batch(counts: BatchCounts, *, as_json: bool) -> None:
 
 
 def overview(
-    depths: Mapping[Queue, QueueDepth], batches: Sequence[BatchCounts], quarantined: int, *, as_json: bool
+    depths: "Mapping[Queue, QueueDepth]", batches: "Sequence[BatchCounts]", quarantined: int, *, as_json: bool
 ) -> None:
     """Show the queues, the batches and the quarantine's size."""
     if as_json:
@@ -77,51 +84,58 @@ def overview(
         queues.add_row(queue.value, *numbers, f"{depth.oldest_wait_seconds:.1f} s")
     console().print(queues)
     table = Table("batch", "total", "open", "succeeded", "failed", "quarantined", "duplicates")
+    table.columns[0].no_wrap = True  # an id is there to be copied
     for counts in batches:
-        numbers = (counts.total, counts.total - counts.settled, counts.succeeded, counts.failed)
-        rest = (counts.quarantined, counts.duplicates)
-        table.add_row(counts.batch_id, *(f"{number:,}" for number in (*numbers, *rest)))
+        ended = (counts.succeeded, counts.failed, counts.quarantined, counts.duplicates)
+        every = (counts.total, counts.total - counts.settled, *ended)
+        table.add_row(counts.batch_id, *(f"{number:,}" for number in every))
     console().print(table)
     if quarantined:
         console().print(f"{quarantined:,} in quarantine: fleet quarantine list")
 
 
-def _document(shown: Document) -> dict[str, object]:
+def _document(shown: "Document") -> dict[str, object]:
     fields = msgspec.to_builtins(msgspec.structs.replace(shown, facts=msgspec.Raw(b"{}")))
     assert isinstance(fields, dict)  # noqa: S101  # a Struct is a dict of builtins
     fields.pop("options")  # it may hold a password
     return {**fields, "facts": msgspec.json.decode(shown.facts)}
 
 
-def documents(shown: Sequence[Document], *, as_json: bool) -> None:
+def documents(shown: "Sequence[Document]", *, as_json: bool) -> None:
     """List documents."""
     if as_json:
         for one in shown:
             typer.echo(as_line(_document(one)))
         return
     table = Table("document", "source", "queue", "starts", "error", "message")
+    table.columns[0].no_wrap = True  # an id is there to be copied
     for one in shown:
         table.add_row(
-            one.document_id, one.source, one.queue, str(one.starts), one.error or "", one.message or ""
+            one.document_id,
+            plain(one.source),
+            one.queue,
+            str(one.starts),
+            one.error or "",
+            plain(one.message or ""),
         )
     console().print(table if shown else "The quarantine is empty.")
 
 
-def document(shown: Document, *, as_json: bool) -> None:
+def document(shown: "Document", *, as_json: bool) -> None:
     """Show all that is known of one document."""
     if as_json:
         typer.echo(as_line(_document(shown)))
         return
     table = Table(show_header=False)
     for name, value in _document(shown).items():
-        table.add_row(name, str(value))
+        table.add_row(name, plain(str(value)))
     console().print(table)
 
 
-def demo(result: Result, *, as_json: bool) -> None:
+def demo(result: "Result", *, as_json: bool) -> None:
     """Show what came of a demo."""
     for surprise in result.surprises:
-        typer.echo(surprise, err=True)
+        typer.echo(plain(surprise), err=True)
     if as_json:
         typer.echo(as_line({**msgspec.to_builtins(result.summary), "report": str(result.report)}))
         return
@@ -129,9 +143,12 @@ def demo(result: Result, *, as_json: bool) -> None:
     table = Table(title="The run", title_justify="left", show_header=False)
     table.add_row("documents", f"{summary.documents:,}")
     for state, count in summary.states.items():
-        table.add_row(f"  {state}", f"{count:,}")
-    for code, count in sorted(summary.failed.items(), key=lambda pair: -pair[1]):
-        table.add_row(f"    {code}", f"{count:,}")
+        if count or state == "succeeded":
+            table.add_row(f"  {state}", f"{count:,}")
+    if summary.failed:
+        table.add_row("not succeeded, by code", "")
+    for code, count in sorted(summary.failed.items(), key=lambda pair: (-pair[1], pair[0])):
+        table.add_row(f"  {code}", f"{count:,}")
     table.add_row("seconds", f"{summary.seconds:.1f}")
     table.add_row("documents a second", f"{summary.documents_per_second:.1f}")
     for queue, peak in summary.peak_replicas.items():

@@ -132,7 +132,7 @@ def _stated_dpi(image: "Image") -> tuple[float, float]:
     except (TypeError, ValueError, ZeroDivisionError):
         return (POINTS_PER_INCH, POINTS_PER_INCH)
     # A TIFF without a resolution is said to have 1 dpi; not a number fails every comparison.
-    if _LEAST_DPI <= min(across, down) and max(across, down) <= _MOST_DPI:
+    if all(_LEAST_DPI <= value <= _MOST_DPI for value in (across, down)):
         return (across, down)
     return (POINTS_PER_INCH, POINTS_PER_INCH)
 

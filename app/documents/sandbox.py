@@ -202,6 +202,9 @@ class Sandbox:
             Interrupted: it was asked for.
         """
         self.start()
+        begins = isinstance(request, wire.Read | wire.Open)
+        if begins and self._child is not None and self._child.has_hung_up and not self._interrupted:
+            self._replace()  # it died between two documents, so of neither
         child = self._child
         if child is None:  # closed by `on_wait` or a signal handler
             raise Interrupted

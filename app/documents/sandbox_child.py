@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 import msgspec
+from PIL import Image
 
 from app.documents import sandbox_wire as wire
 from app.documents.models import Limits
@@ -135,6 +136,8 @@ def serve(
 
 
 def _prepare(begin: wire.Begin) -> None:
+    # Nearly every document gets a thumbnail: what that needs is loaded while the parent is still starting too.
+    Image.preinit()
     confine(begin.limits, max_documents=begin.max_documents)
     # Complaints of C libraries about documents go nowhere; until here stderr told the parent why a start failed.
     null = os.open(os.devnull, os.O_WRONLY)

@@ -132,6 +132,12 @@ class ChildProcess:
         """Whether it got as far as answering."""
         return self._ready
 
+    @property
+    def has_hung_up(self) -> bool:
+        """Whether it ended, or speaks unasked: either way it is of no more use. To be asked between requests."""
+        self._poll.modify(self._socket, select.POLLIN)
+        return bool(self._poll.poll(0))
+
     def ask(
         self, request: Request, document: bytes, *, deadline: float, bound: int, tick: Callable[[], None]
     ) -> Reply:

@@ -1,6 +1,6 @@
 """From the ledger and the store to a person's folder: results, and one index line a document."""
 
-import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -14,6 +14,8 @@ from app.tasks.results import Summary
 
 FILES = {"text": "text.txt", "thumbnail": "thumbnail.jpg", "document": "document.json"}
 INDEX = "index.jsonl"
+UNREADABLE_FILE = "unreadable_file"
+"""The code of a file that could not be taken in; such a file never becomes a document."""
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,23 +47,24 @@ class IndexLine(msgspec.Struct, frozen=True, kw_only=True):
 class Delivery:
     """Writes results below `folder` as documents settle, and the index when all is done.
 
-    Raises:
-        FleetError: where the folder cannot be made or written.
+    What an earlier run left under a document's name goes, so that a folder holds what its index line says.
+
+    Args:
+        folder: Where; it exists.
+        store: Where the results are.
     """
 
     def __init__(self, folder: Path, store: ObjectStore) -> None:
         self.folder = folder
         self.store = store
         self._lines: dict[str, IndexLine] = {}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise FleetError(f"{folder} cannot be written: {error.strerror}.") from None
 
     def deliver(self, intake: Intake, document: Document) -> IndexLine:
-        """Write one settled document's results and return its index line."""
+        """Write one settled document's results and return its index line.
+
+        Raises:
+            FleetError: where the store does not answer, or the folder cannot be written.
+        """
         summary = msgspec.json.decode(document.facts, type=Summary)
         written = {}
         if document.state is State.SUCCEEDED:
@@ -72,6 +75,7 @@ class Delivery:
                     continue  # deleted meanwhile; the index says null
                 except StorageError as error:
                     raise FleetError(error.message) from None
+        self._clear(intake, keep=written)
         line = IndexLine(
             source=intake.source,
             document_id=document.document_id,
@@ -91,11 +95,12 @@ class Delivery:
 
     def refuse(self, unreadable: Unreadable) -> IndexLine:
         """Return the index line of a file that could not even be taken in."""
+        self._clear(unreadable.intake)
         line = IndexLine(
             source=unreadable.intake.source,
             document_id=unreadable.intake.document_id,
             state=State.FAILED,
-            error="unreadable_file",
+            error=UNREADABLE_FILE,
             message=unreadable.reason,
             pages=0,
             unreadable_pages=[],
@@ -114,6 +119,19 @@ class Delivery:
         data = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
         self._write(INDEX, data)
         return self.folder / INDEX
+
+    def _clear(self, intake: Intake, *, keep: Collection[str] = ()) -> None:
+        place = self.folder / intake.name
+        try:
+            for kind, name in FILES.items():
+                if kind not in keep:
+                    (place / name).unlink(missing_ok=True)
+            if place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
+        except NotADirectoryError:
+            return  # a file of that name, and not ours
+        except OSError as error:
+            raise FleetError(f"{place} cannot be written: {error.strerror}.") from None
 
     def _write(self, name: str, data: bytes) -> str:
         """Write a file whole or not at all."""

@@ -1,11 +1,9 @@
 """`fleet demo`: the main job, recorded: synthetic documents, a flood, and the fleet's way up and down."""
 
-import fcntl
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,11 +11,12 @@ import msgspec
 
 from app.config import Settings
 from app.dispatch import flood, new_id
-from app.errors import FleetError, StorageError
+from app.errors import FleetError, StorageError, StorageFullError
 from app.ledger.models import BatchCounts, Document, Submission
 from app.producer.corpus import default_directory, make_set
 from app.producer.models import Synthetic
 from app.queues import Queue
+from app.run.claim import claimed
 from app.run.follow import Follower, Progress
 from app.run.session import Session
 from app.scaling.policy import Policy
@@ -179,6 +178,9 @@ def flood_and_follow(
 
     def show(progress: Progress) -> None:
         recorder.look(progress)
+        for document in progress.settled:
+            if document.error == StorageFullError.code:
+                raise StorageFullError(document.message or "")
         on_progress(progress)
 
     # An empty fleet first, so that the record begins with nothing.
@@ -227,7 +229,8 @@ def run(
     """
     first = meta(command=command, documents=len(documents), seed=seed, policies=policies)
     batch_id = new_id()
-    with held(report), Timeline(report / "timeline.jsonl", first) as timeline:
+    busy = f"Another demo is writing its report to {report}: wait for it, or choose another with --report."
+    with claimed(report, otherwise=busy), Timeline(report / "timeline.jsonl", first) as timeline:
         recorder = Recorder(timeline, epoch=time.time)
         with Session(config, policies, on_event=recorder.event) as session:
             chosen = store_originals(session, documents, batch_id)
@@ -248,26 +251,3 @@ def _ending(document: Document | None) -> str:
     if document is None:
         return "unknown"
     return document.error or document.state.value
-
-
-@contextmanager
-def held(report: Path) -> Iterator[None]:
-    """Keep the report's folder for this run.
-
-    Raises:
-        FleetError: where another run has it, or it cannot be written.
-    """
-    try:
-        report.mkdir(parents=True, exist_ok=True)
-        lock = (report / ".lock").open("w")
-    except OSError as error:
-        raise FleetError(f"The report cannot be written to {report}: {error.strerror}.") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise FleetError(
-                f"Another demo is writing its report to {report}: wait for it, or choose another with --report."
-            ) from None
-        yield
-        Path(lock.name).unlink(missing_ok=True)

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
+import msgspec
+
 from app.config import Settings
 from app.dispatch import flood, new_id
 from app.errors import StorageFullError
 from app.ledger.models import BatchCounts, Options
 from app.queues import Queue
-from app.run.delivery import Delivery, IndexLine
+from app.run.delivery import UNREADABLE_FILE, Delivery, IndexLine
 from app.run.follow import Follower, Progress
 from app.run.intake import Intake, Unreadable, submissions
 from app.run.session import Session
@@ -74,7 +76,8 @@ def process_files(
             if document.error == StorageFullError.code:
                 raise StorageFullError(document.message or "")
             on_line(delivery.deliver(by_id[document.document_id], document))
-        on_progress(progress)
+        counts = with_refused(progress.counts, len(refused))
+        on_progress(msgspec.structs.replace(progress, counts=counts))
 
     try:
         while chunk := list(islice(waiting, SUBMIT_CHUNK)):
@@ -92,4 +95,16 @@ def process_files(
                 deliver(progress)
     finally:
         delivery.write_index(intakes)
-    return session.steadily(lambda: session.ledger.batch(batch_id))
+    return with_refused(session.steadily(lambda: session.ledger.batch(batch_id)), len(refused))
+
+
+def with_refused(counts: BatchCounts, refused: int) -> BatchCounts:
+    """Return `counts` with the files that could not even be read: the ledger never heard of them."""
+    if not refused:
+        return counts
+    return msgspec.structs.replace(
+        counts,
+        total=counts.total + refused,
+        failed=counts.failed + refused,
+        errors={**counts.errors, UNREADABLE_FILE: refused},
+    )

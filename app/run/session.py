@@ -1,12 +1,10 @@
 """What a run stands on: a folder, a server, a store, a ledger and the elastic fleet."""
 
-import os
 import shutil
-import socket
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -15,10 +13,12 @@ import msgspec
 from redis.exceptions import RedisError
 
 from app.config import Settings
-from app.errors import FleetError, ServerError, StorageFullError
+from app.errors import FleetError, ServerError, SettingsError, StorageFullError
 from app.ledger.connection import check, connect, masked
 from app.ledger.ledger import Ledger
 from app.queues import Queue
+from app.run.claim import ServerClaim
+from app.run.signals import held_back
 from app.scaling.local import LocalFleet, QueueStatus
 from app.scaling.policy import Policy
 from app.scaling.processes import ProcessGroup
@@ -27,9 +27,6 @@ from app.storage import ObjectStore
 from app.tasks.upkeep import reconcile_queues
 
 T = TypeVar("T")
-SERVER_PATIENCE_SECONDS = 30.0
-"""How long a server that is not ours may stay away before the run gives up."""
-LOCK_SECONDS = 30.0
 
 
 def local_settings(config: Settings, *, redis_url: str, store_url: str) -> Settings:
@@ -76,10 +73,13 @@ class Session:
         self._server: EmbeddedServer | None = None
         self._away_since: float | None = None
         self._reconciled = 0.0
-        self._locked = 0.0
-        self._lock_name = f"pid {os.getpid()} on {socket.gethostname()}"
+        self._claim: ServerClaim | None = None
 
     def __enter__(self) -> Self:
+        if self._given.store_url.startswith("memory:"):
+            raise SettingsError(
+                "FLEET_STORE_URL=memory:// lives in one process, and a fleet has many: use file:// or s3://."
+            )
         try:
             self.folder = Path(tempfile.mkdtemp(prefix="pdf-fleet-"))
         except OSError as error:
@@ -89,7 +89,8 @@ class Session:
             ) from None
         self._group = ProcessGroup(self.folder)
         try:
-            self._start()
+            with self._in_folder():
+                self._start()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -103,10 +104,6 @@ class Session:
             self._server.start()
             redis_url = self._server.url
         store_url = given.store_url or f"file://{self.folder / 'store'}"
-        if store_url.startswith("memory:"):
-            raise FleetError(
-                "FLEET_STORE_URL=memory:// lives in one process, and a fleet has many: use file:// or s3://."
-            )
         self.config = local_settings(given, redis_url=redis_url, store_url=store_url)
         check(self.config)
         self.store = ObjectStore(store_url, timeout_seconds=given.socket_timeout_seconds)
@@ -118,7 +115,8 @@ class Session:
             presence_seconds=self.config.presence_seconds,
         )
         if self._server is None:
-            self._lock()
+            self._claim = ServerClaim(self.ledger.client, self.config)
+            self.steadily(self._claim.hold)
         self.fleet = LocalFleet(
             self.config,
             self.ledger,
@@ -134,15 +132,17 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if hasattr(self, "fleet"):
-            self.fleet.close()
-        if self._server is not None:
-            self._server.stop()
-        elif self._locked:
-            with suppress(RedisError):  # it expires
-                self.ledger.client.delete(self._lock_key)
-        self._group.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with held_back():
+            if hasattr(self, "fleet"):
+                # Where the server is our own, what the workers would give back to it ends with it.
+                self.fleet.close(gracefully=self._server is None)
+            if self._server is not None:
+                self._server.stop()
+            if self._claim is not None:
+                with suppress(RedisError):  # it expires
+                    self._claim.release()
+            self._group.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def server_pid(self) -> int:
@@ -157,13 +157,14 @@ class Session:
             FleetError: where workers cannot start.
         """
         depths = self.steadily(lambda: self.ledger.depths(list(self._policies)))
-        statuses = self.steadily(lambda: self.fleet.step(depths))
+        with self._in_folder():
+            statuses = self.steadily(lambda: self.fleet.step(depths))
         now = time.monotonic()
         if now - self._reconciled >= self.config.reconcile_seconds:
             self._reconciled = now
             self.steadily(lambda: reconcile_queues(self.ledger, self.config))
-        if self._server is None and now - self._locked > LOCK_SECONDS / 3:
-            self._lock()
+        if self._claim is not None:
+            self.steadily(self._claim.hold)
         return statuses
 
     def steadily(self, call: Callable[[], T]) -> T:
@@ -182,50 +183,37 @@ class Session:
                 return result
 
     def _await_server(self, error: RedisError) -> None:
+        where = (
+            "embedded Redis server" if self._server else f"Redis server at {masked(self.config.redis_url)}"
+        )
         if "MISCONF" in str(error) or "No space left" in str(error):
-            raise StorageFullError(
-                f"The Redis server cannot write any more ({error}): free some space on its disk."
-            ) from None
+            disk = f"the disk of {self.folder}, or set TMPDIR" if self._server else "its disk"
+            raise StorageFullError(f"The {where} cannot write any more ({error}): free some space on {disk}.")
         if self._server is not None and self._server.ensure():
             self._note("fault", {"reason": "the embedded server died and was started again"})
             return
         now = time.monotonic()
         self._away_since = self._away_since or now
-        if now - self._away_since > SERVER_PATIENCE_SECONDS:
+        patience = self.config.server_patience_seconds
+        if now - self._away_since > patience:
+            left = "the documents stay in it" if self._given.store_url else "run the command again"
             raise ServerError(
-                f"The Redis server at {masked(self.config.redis_url)} went away and has not come back for "
-                f"{SERVER_PATIENCE_SECONDS:g} s ({error}). Nothing is lost: what was sent is still in it; "
-                "start it again and let `fleet worker pdf ocr` finish, or look with `fleet status`."
-            ) from None
+                f"The {where} went away and has not come back for {patience:g} s ({error}): start it, and {left}."
+            )
         time.sleep(0.2)
+
+    @contextmanager
+    def _in_folder(self) -> Iterator[None]:
+        """Say which folder it is that cannot be written."""
+        try:
+            yield
+        except OSError as error:
+            raise FleetError(
+                f"The run's folder {self.folder} cannot be written: {error.strerror or error}; "
+                "free some space, or set TMPDIR to another folder."
+            ) from None
 
     def _note(self, what: str, details: dict[str, str]) -> None:
         if what == "replaced":
             self._reconciled = 0.0  # what the dead worker had in hand goes back at once
         self._on_event(what, details)
-
-    @property
-    def _lock_key(self) -> str:
-        return f"{self._given.key_prefix}local-fleet"
-
-    def _lock(self) -> None:
-        """Hold the server for this run: two local fleets with two stores would take each other's documents."""
-
-        def take() -> str | None:
-            client = self.ledger.client
-            milliseconds = int(LOCK_SECONDS * 1000)
-            if client.set(self._lock_key, self._lock_name, nx=True, px=milliseconds):
-                return None
-            holder = client.get(self._lock_key)
-            if holder == self._lock_name:
-                client.pexpire(self._lock_key, milliseconds)
-                return None
-            return str(holder)
-
-        holder = self.steadily(take)
-        if holder is not None:
-            raise FleetError(
-                f"Another local fleet ({holder}) uses the Redis server at {masked(self.config.redis_url)}: "
-                "wait until it ends, or give one of them another FLEET_REDIS_URL or FLEET_KEY_PREFIX."
-            )
-        self._locked = time.monotonic()

@@ -166,8 +166,9 @@ class LocalFleet:
     def _reap(self, queue: Queue, fleet: _Fleet) -> None:
         """Take note of workers that ended; those that were not told to are replaced by the next adjustment."""
         for replica in [replica for replica in fleet.replicas if replica.process.poll() is not None]:
-            fleet.replicas.remove(replica)
+            # Before it leaves our list: where the server is away, this is done again when it is back.
             self.ledger.forget_presence(replica.worker)
+            fleet.replicas.remove(replica)
             if replica.ready:
                 fleet.failed_starts = 0
             if replica.ending:
@@ -180,15 +181,24 @@ class LocalFleet:
             details = {"queue": queue.value, "worker": replica.name, "exit": str(replica.process.returncode)}
             self._on_event("replaced", details)
 
-    def close(self) -> None:
-        """End every worker: what it has in hand goes back to its queue."""
-        for replica in self.replicas:
+    def close(self, *, gracefully: bool = True) -> None:
+        """End every worker.
+
+        Args:
+            gracefully: What they have in hand goes back to its queue; else they are killed, which is for a
+                server that ends with them.
+        """
+        replicas = self.replicas
+        for replica in replicas:
+            if not gracefully:
+                replica.process.kill()
+                continue
             replica.process.terminate()
             if replica.was_ready or replica.ready:
                 # The work in hand is cut short instead of waited for.
                 replica.process.send_signal(signal.SIGQUIT)
         deadline = time.monotonic() + CLOSE_SECONDS
-        for replica in self.replicas:
+        for replica in replicas:
             try:
                 replica.process.wait(timeout=max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:

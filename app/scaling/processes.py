@@ -1,8 +1,11 @@
 """The processes of a local fleet: in a group of their own, none of which outlives its owner."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -42,11 +45,10 @@ class ProcessGroup:
         )
 
     def close(self) -> None:
-        """Let the watchdog go; the processes have been ended by whoever started them."""
+        """Kill whatever of the group is left, the watchdog too; whoever started the others waits for them."""
+        # The group exists as long as its leader was not waited for, so no other process can be meant.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._watchdog.pid, signal.SIGKILL)
         if self._watchdog.stdin is not None:
-            try:
-                self._watchdog.stdin.write(b"0")
-                self._watchdog.stdin.close()
-            except BrokenPipeError:
-                pass
-        self._watchdog.wait(timeout=10)
+            self._watchdog.stdin.close()
+        self._watchdog.wait()

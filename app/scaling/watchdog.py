@@ -1,7 +1,7 @@
 """Ends a fleet whose owner died: run as a script, it waits until its standard input closes.
 
-The owner writes a byte before it closes the pipe when it ended everything itself. Where the pipe closes without
-one (SIGKILL, a crash), every process of the watchdog's group is killed, and the run's folder removed.
+An owner that ends in order kills this process with the rest of the group. Where the pipe closes first (SIGKILL, a
+crash), every process of the group is killed here, and the run's folder removed.
 """
 
 import os
@@ -16,8 +16,7 @@ def main() -> int:
     group, folder = os.getpgrp(), sys.argv[1]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    if sys.stdin.buffer.read(1):
-        return 0
+    sys.stdin.buffer.read()
     # Out of the group first: a process cannot clean up after it has killed itself.
     if os.fork():
         return 0

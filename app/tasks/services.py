@@ -50,17 +50,19 @@ class Services:
         """The sandbox of the calling thread; started with the first use."""
         mine: Sandbox | None = getattr(self._local, "sandbox", None)
         if mine is None:
-            mine = Sandbox(
-                limits_of(self.config), max_documents=self.config.sandbox_max_documents, on_wait=self.on_wait
-            )
+            mine = Sandbox(limits_of(self.config), max_documents=self.config.sandbox_max_documents)
             self.adopt(mine)
         return mine
 
     def adopt(self, sandbox: Sandbox) -> None:
         """Make `sandbox`, which may be starting already, the one of the calling thread."""
-        sandbox.on_wait = self.on_wait
+        sandbox.on_wait = self._waiting
         self._local.sandbox = sandbox
         self._sandboxes.append(sandbox)
+
+    def _waiting(self) -> None:
+        if self.on_wait is not None:
+            self.on_wait()
 
     @contextmanager
     def holding(self, document_id: str) -> Iterator[None]:

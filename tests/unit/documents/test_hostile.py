@@ -73,7 +73,8 @@ class Maker:
         return self.build(objects)
 
     def pattern_within_itself(self) -> bytes:
-        pattern = b"/PatternType 1/PaintType 1/TilingType 1/BBox[0 0 9 9]/XStep .01/YStep .01/Resources<</Pattern<</P 5 0 R>>>>"
+        cell = b"/PatternType 1/PaintType 1/TilingType 1/BBox[0 0 9 9]/XStep .01/YStep .01"
+        pattern = cell + b"/Resources<</Pattern<</P 5 0 R>>>>"
         content = b"/Pattern cs /P scn 0 0 595 842 re f"
         objects = self.page(content, resources=b"/Pattern<</P 5 0 R>>")
         return self.build(objects | {5: self.stream(content, pattern)})
@@ -165,11 +166,16 @@ class Maker:
 NAMES = sorted(name for name in vars(Maker) if not name.startswith("_"))
 
 
+@pytest.fixture
+def maker(build_pdf, one_page, pdf_stream) -> Maker:
+    return Maker(build_pdf, one_page, pdf_stream)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_hostile_document_ends_within_its_limits(
-    name: str, box: Sandbox, build_pdf, one_page, pdf_stream, good_pdf: bytes
+    name: str, box: Sandbox, maker: Maker, good_pdf: bytes
 ) -> None:
-    data = getattr(Maker(build_pdf, one_page, pdf_stream), name)()
+    data = getattr(maker, name)()
     box.read(good_pdf)
     began = time.monotonic()
     try:

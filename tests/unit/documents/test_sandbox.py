@@ -1,6 +1,9 @@
 import gc
+import itertools
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -146,11 +149,14 @@ def test_a_child_killed_from_outside_is_a_resource_limit(sandbox: Sandbox, slow_
     assert "killed from outside" in results[0].message
 
 
-def test_a_child_that_died_between_documents_costs_nothing(sandbox: Sandbox, good_pdf: bytes) -> None:
+@pytest.mark.parametrize("by", [signal.SIGSEGV, signal.SIGKILL, signal.SIGTERM])
+def test_a_child_that_died_between_documents_costs_nothing(
+    sandbox: Sandbox, good_pdf: bytes, by: signal.Signals
+) -> None:
     sandbox.read(good_pdf)
-    child = psutil.Process(sandbox._child.pid)
-    child.send_signal(signal.SIGSEGV)
-    until(lambda: child.status() == psutil.STATUS_ZOMBIE)
+    psutil.Process(sandbox._child.pid).send_signal(by)
+    # Its last thread closes the connection; its process id is a zombie's before that.
+    until(lambda: sandbox._child.has_hung_up)
     assert sandbox.read(good_pdf).texts == ["Hello fleet"]
     assert sandbox.restarts == 1
 
@@ -211,11 +217,13 @@ def test_what_on_wait_raises_leaves_no_child_at_work(
 
 def test_signs_of_life_while_waiting(limits: Limits, slow_pdf: bytes) -> None:
     signs: list[float] = []
-    with Sandbox(limits, max_documents=10, on_wait=lambda: signs.append(time.monotonic())) as box:
-        with pytest.raises(ResourceLimitError):
-            box.read(slow_pdf)
+    with (
+        Sandbox(limits, max_documents=10, on_wait=lambda: signs.append(time.monotonic())) as box,
+        pytest.raises(ResourceLimitError),
+    ):
+        box.read(slow_pdf)
     assert len(signs) >= 2
-    assert all(later - earlier >= 0.99 for earlier, later in zip(signs, signs[1:], strict=False))
+    assert all(later - earlier >= 0.99 for earlier, later in itertools.pairwise(signs))
 
 
 def test_threads_take_turns(sandbox: Sandbox, good_pdf: bytes) -> None:
@@ -304,9 +312,8 @@ def test_a_page_that_overruns_is_listed_and_the_rest_goes_on(sandbox: Sandbox, b
         len(content),
         content,
     )
-    objects[6] = (
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 100]/Contents 7 0 R/Resources<</Font<</F1<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>>>"
-    )
+    font = b"/Font<</F1<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>"
+    objects[6] = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 100]/Contents 7 0 R/Resources<<%s>>>>" % font
     words = b"BT /F1 24 Tf 20 40 Td (good page) Tj ET"
     objects[7] = b"<</Length %d>>\nstream\n%s\nendstream" % (len(words), words)
     found = sandbox.recognize(build_pdf(objects), [1, 2, 3], media_type=MediaType.PDF)
@@ -321,3 +328,46 @@ def test_a_wrong_password_is_said_before_any_page(sandbox: Sandbox, corpus: Path
     with pytest.raises(PasswordRequiredError):
         sandbox.recognize(locked.read_bytes(), [1], media_type=MediaType.PDF, password="wrong")
     assert sandbox.read(locked.read_bytes(), password="user").facts.page_count == 20
+
+
+PARENT = """
+import sys, threading
+from app.documents.models import Limits
+from app.documents.sandbox import Sandbox
+box = Sandbox(Limits(cpu_seconds=60), max_documents=9)
+def work():
+    box.start()
+    print(box._child.pid, flush=True)
+    box.read(sys.stdin.buffer.read())
+if sys.argv[1] == "main":
+    work()
+else:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+"""
+
+
+@pytest.mark.parametrize("where", ["main", "thread"])
+def test_the_child_dies_with_its_parent(where: str, slow_pdf: bytes) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, where], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        parent.stdin.write(slow_pdf)
+        parent.stdin.close()
+        child = psutil.Process(int(parent.stdout.readline()))
+        # A second of CPU is past its imports and inside PDFium, which will not return for minutes.
+        until(lambda: child.cpu_times().user > 1.0)
+        parent.kill()
+        until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_child_outlives_the_thread_that_started_it(limits: Limits, good_pdf: bytes) -> None:
+    box = Sandbox(limits, max_documents=9)
+    starter, _ = in_thread(box.start)
+    starter.join()
+    with box:
+        assert [box.read(good_pdf).texts for _ in range(2)] == [["Hello fleet"]] * 2
+        assert box.restarts == 0

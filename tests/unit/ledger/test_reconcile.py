@@ -25,7 +25,7 @@ def take(client, clock, prefix="t:") -> str:
     return raw["headers"]["id"]
 
 
-def test_nothing_is_mended_while_every_message_is_there(ledger, batch, client, clock, mend):
+def test_nothing_is_mended_while_every_message_is_there(batch, client, clock, mend):
     batch.open(5)
     take(client, clock)
     clock.now += 25
@@ -135,7 +135,7 @@ def test_a_strangers_message_is_left_alone(client, clock, mend):
     assert client.hlen("t:inflight:pdf") == 1
 
 
-def test_a_duplicate_hides_a_loss_only_until_it_is_done(ledger, batch, client, clock, mend):
+def test_a_duplicate_hides_a_loss_only_until_it_is_done(batch, client, clock, mend):
     first, second = batch.open(2)
     client.rpop("pdf")  # first's message is lost
     client.lpush("pdf", message(second, Queue.PDF))

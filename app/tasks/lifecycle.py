@@ -1,0 +1,83 @@
+"""A worker's signs of life and its way out, tied to Celery's signals: the same under every command that starts one."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, bootsteps
+from celery.concurrency.prefork import TaskPool as PreforkPool
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+from celery.worker import state
+
+from app.config import GRACE_RESERVE_SECONDS, Settings
+from app.tasks.services import services
+
+
+class Heartbeat:
+    """A file that appears when the worker takes messages, and is touched while its loop or its work goes on.
+
+    Args:
+        name: The file's path; empty for none.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._path = Path(name) if name else None
+        self._begun = False
+
+    def begin(self) -> None:
+        """Say that the worker is ready."""
+        self._begun = True
+        self.beat()
+
+    def beat(self) -> None:
+        """Say that it still is."""
+        if self._path is not None and self._begun:
+            self._path.touch()
+
+    def step(self) -> type:
+        """Return the boot step that beats once a second from the worker's loop."""
+        beat = self.beat
+
+        class Beating(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery carries no types
+            requires = ("celery.worker.components:Timer",)
+
+            def start(self, parent: Any) -> None:
+                parent.timer.call_repeatedly(1.0, beat)
+
+        return Beating
+
+
+def install(app: Celery, config: Settings) -> None:
+    """Connect a worker's life to `app`'s signals."""
+    heartbeat = Heartbeat(config.heartbeat_file)
+    app.steps["worker"].add(heartbeat.step())
+
+    def bound_the_grace(how: str, **_: Any) -> None:
+        if how == "Warm":
+            seconds = config.grace_seconds - GRACE_RESERVE_SECONDS
+            patience = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGQUIT))
+            patience.daemon = True
+            patience.start()
+
+    def begin(sender: Any, **_: Any) -> None:
+        heartbeat.begin()
+        # A prefork pool's work is in its children: Celery's own SIGQUIT ends them, and obstore would not
+        # survive the fork of services built here. Where the work runs in this process it is cut short
+        # instead, and its messages go back by being rejected.
+        if not isinstance(sender.pool, PreforkPool):
+            services().on_wait = heartbeat.beat
+            signal.signal(signal.SIGQUIT, quit_now)
+
+    def quit_now(*_: object) -> None:
+        state.should_stop = os.EX_OK
+        services().interrupt()
+
+    def end(**_: Any) -> None:
+        if services.cache_info().currsize:
+            services().close()
+
+    worker_shutting_down.connect(bound_the_grace, weak=False)
+    worker_ready.connect(begin, weak=False)
+    worker_shutdown.connect(end, weak=False)

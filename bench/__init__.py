@@ -1,0 +1,1 @@
+"""How fast the fleet is, measured beside what it stands on; one file a figure, `make bench` runs them all."""

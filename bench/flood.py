@@ -1,0 +1,80 @@
+"""Tasks a second from one producer: the fleet's flood, ledger included, beside Celery's own `.delay()`."""
+
+import time
+
+from celery import Celery
+from redis import Redis
+
+from app.celery_app import broker_url
+from app.dispatch import flood, new_id
+from app.ledger.models import Submission
+from app.tasks.results import original_key
+from bench.results import Bound, Finding, Series, Target
+from bench.rig import Rig
+
+TITLE = "tasks sent a second"
+TARGET = Target(bound=Bound.AT_LEAST, value=30_000)
+
+
+def measure_flood(rig: Rig, documents: int) -> float:
+    """Return documents/s opened and sent; their ids and ledger entries are made within the time."""
+    rig.ledger.client.flushall()
+    batch = new_id()
+    began = time.perf_counter()
+    submissions = (
+        Submission(document_id=one, source=f"{number:06}.pdf", object_key=original_key(batch, one))
+        for number, one in enumerate(new_id() for _ in range(documents))
+    )
+    sent = flood(rig.ledger, submissions, batch_id=batch, chunk=rig.config.flood_chunk)
+    return sent / (time.perf_counter() - began)
+
+
+def measure_delay(rig: Rig, tasks: int) -> float:
+    """Return tasks/s that an ordinary Celery application sends one by one."""
+    rig.ledger.client.flushall()
+    with Celery("peer", broker=broker_url(rig.server.url), set_as_current=False) as app:
+        task = app.task(name="peer.process")(_peer_task)
+        task.delay(new_id())  # connects, and imports what is imported late
+        began = time.perf_counter()
+        for _ in range(tasks):
+            task.delay(new_id())
+        seconds = time.perf_counter() - began
+        queue = app.conf.task_default_queue
+    with Redis.from_url(rig.server.url) as client:
+        if client.llen(queue) != tasks + 1:
+            raise RuntimeError(f"{tasks + 1} tasks were sent, and {client.llen(queue)} are in the queue.")
+    return tasks / seconds
+
+
+def _peer_task(_document_id: str) -> None:
+    """Is sent and never run."""
+
+
+def measure(*, documents: int, tasks: int, repeats: int) -> Finding:
+    """Measure both in turn on one server."""
+    floods, delays = [], []
+    with Rig() as rig:
+        for _ in range(repeats):
+            floods.append(measure_flood(rig, documents))
+            delays.append(measure_delay(rig, tasks))
+        parameters = {
+            "documents": documents,
+            "tasks": tasks,
+            "chunk": rig.config.flood_chunk,
+            "repeats": repeats,
+        }
+    return Finding(
+        parameters=parameters,
+        series=[
+            Series.of("flood, ledger included", "documents/s", floods, TARGET),
+            Series.of("Celery .delay()", "tasks/s", delays),
+            Series.of(
+                "flood / .delay()",
+                "ratio",
+                [ours / theirs for ours, theirs in zip(floods, delays, strict=True)],
+            ),
+        ],
+        notes=[
+            "Both from one process to one embedded Valkey on a unix socket, which writes its append-only file."
+        ],
+    )

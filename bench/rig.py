@@ -1,0 +1,200 @@
+"""A fleet to measure: an embedded server, a folder as store, and workers in whatever number is asked for."""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import Popen, TimeoutExpired
+from typing import Self
+
+from app.config import Pool, Settings
+from app.dispatch import flood, new_id
+from app.errors import FleetError
+from app.ledger.ledger import Ledger
+from app.ledger.models import BatchCounts, Document, Options, Submission
+from app.documents.models import OcrMode
+from app.queues import Queue
+from app.run.session import local_settings
+from app.scaling.local import environment_of
+from app.scaling.processes import ProcessGroup
+from app.scaling.server import EmbeddedServer
+from app.storage import ObjectStore
+from app.tasks.results import original_key
+from app.tasks.services import ledger_of
+
+START_SECONDS = 60.0
+END_SECONDS = 30.0
+SILENCE_SECONDS = 120.0
+"""How long no document may be settled before a measurement is given up."""
+
+
+class Worker:
+    """A worker process.
+
+    Attributes:
+        began: When it was started (s since the epoch).
+        heartbeat: Appears when it takes messages.
+    """
+
+    def __init__(self, process: "Popen[bytes]", *, began: float, heartbeat: Path, log: Path) -> None:
+        self.process = process
+        self.began = began
+        self.heartbeat = heartbeat
+        self.log = log
+
+    @property
+    def pid(self) -> int:
+        """The worker's main process; the child that parses is its child."""
+        return self.process.pid
+
+    def check(self) -> None:
+        """Make sure that it lives.
+
+        Raises:
+            FleetError: with the end of its log.
+        """
+        if self.process.poll() is not None:
+            raise FleetError(f"A worker ended: {self.log.read_text(errors='replace')[-2_000:]}")
+
+    def end(self) -> None:
+        """End it as an operator would, by force where it takes too long."""
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=END_SECONDS)
+        except TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Rig:
+    """A context manager that starts the server and makes the store, and leaves nothing behind.
+
+    Attributes:
+        config: The settings that workers get.
+        server: The embedded server; everything measured in one run uses the same.
+    """
+
+    config: Settings
+    ledger: Ledger
+    server: EmbeddedServer
+
+    def __init__(self, *, pool: Pool = "solo") -> None:
+        self._given = Settings(worker_pool=pool)
+        self._number = 0
+
+    def __enter__(self) -> Self:
+        self.folder = Path(tempfile.mkdtemp(prefix="pdf-fleet-bench-"))
+        self.group = ProcessGroup(self.folder)
+        self.server = EmbeddedServer(self.folder / "valkey", self.group)
+        try:
+            self.server.start()
+            store_url = f"file://{self.folder / 'store'}"
+            self.config = local_settings(self._given, redis_url=self.server.url, store_url=store_url)
+            self.store = ObjectStore(store_url, timeout_seconds=self.config.socket_timeout_seconds)
+            self.ledger = ledger_of(self.config)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.stop()
+        self.group.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a process of this rig."""
+        environment = environment_of(self.config, os.environ)
+        # Without compiled modules every start would be measured with a compiler in it.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        return environment
+
+    def start(self, command: Sequence[str], name: str, **more: str) -> "tuple[Popen[bytes], float, Path]":
+        """Start a process; return it, the moment before (s since the epoch) and its log."""
+        log = self.folder / f"{name}.log"
+        environment = self.environment() | more
+        with log.open("ab") as output:
+            began = time.time()
+            return self.group.start(command, environment=environment, log=output), began, log
+
+    def start_worker(self) -> Worker:
+        """Start a worker of the pdf queue without waiting for it."""
+        self._number += 1
+        name = f"pdf-{self._number}"
+        heartbeat = self.folder / f"{name}.alive"
+        command = [sys.executable, "-m", "app.worker", Queue.PDF.value, "--name", name]
+        process, began, log = self.start(command, name, FLEET_HEARTBEAT_FILE=str(heartbeat))
+        return Worker(process, began=began, heartbeat=heartbeat, log=log)
+
+    @contextmanager
+    def workers(self, number: int, *, warm_up: Sequence[Path]) -> Iterator[list[Worker]]:
+        """Keep workers that take messages and have read `warm_up`, so that their children have started too."""
+        started: list[Worker] = []
+        try:
+            started += [self.start_worker() for _ in range(number)]
+            deadline = time.monotonic() + START_SECONDS
+            while not all(worker.heartbeat.exists() for worker in started):
+                for worker in started:
+                    worker.check()
+                if time.monotonic() > deadline:
+                    raise FleetError(f"The workers did not start within {START_SECONDS:g} s.")
+                time.sleep(0.005)
+            batch = new_id()
+            self.send(self.submissions(warm_up, batch), batch)
+            self.await_settled(batch, started)
+            self.forget(batch)
+            yield started
+        finally:
+            for worker in started:
+                worker.end()
+
+    def submissions(self, paths: Sequence[Path], batch: str) -> list[Submission]:
+        """Store each path's bytes as an original of its own and return what is to be opened; OCR never."""
+        options = Options(ocr=OcrMode.NEVER)
+        chosen = []
+        for path in paths:
+            document_id = new_id()
+            key = original_key(batch, document_id)
+            self.store.put(key, path.read_bytes())
+            chosen.append(
+                Submission(document_id=document_id, source=path.name, object_key=key, options=options)
+            )
+        return chosen
+
+    def send(self, submissions: Sequence[Submission], batch: str) -> float:
+        """Flood the pdf queue; return the moment before (s since the epoch)."""
+        began = time.time()
+        flood(self.ledger, submissions, batch_id=batch, chunk=self.config.flood_chunk)
+        return began
+
+    def await_settled(self, batch: str, workers: Sequence[Worker], *, poll: float = 0.05) -> BatchCounts:
+        """Wait until all of a batch is settled.
+
+        Raises:
+            FleetError: where a worker ends, or nothing is settled for two minutes.
+        """
+        settled, since = -1, time.monotonic()
+        while True:
+            counts = self.ledger.batch(batch)
+            if counts.done:
+                return counts
+            for worker in workers:
+                worker.check()
+            if counts.settled != settled:
+                settled, since = counts.settled, time.monotonic()
+            elif time.monotonic() - since > SILENCE_SECONDS:
+                raise FleetError(f"Nothing was settled for {SILENCE_SECONDS:g} s; {settled} documents are.")
+            time.sleep(poll)
+
+    def documents(self, submissions: Sequence[Submission]) -> list[Document]:
+        """Return what the ledger knows of them."""
+        found = self.ledger.documents([submission.document_id for submission in submissions])
+        return [document for document in found if document is not None]
+
+    def forget(self, batch: str) -> None:
+        """Remove a batch's objects, so that a long measurement does not fill the disk."""
+        shutil.rmtree(self.folder / "store" / batch, ignore_errors=True)

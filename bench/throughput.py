@@ -1,0 +1,130 @@
+"""Documents a second of the fleet's worker processes, divided by what plain processes get over the same bytes."""
+
+from pathlib import Path
+from statistics import median
+
+import msgspec
+
+from app.config import Pool
+from app.dispatch import new_id
+from bench import bare, documents
+from bench.cpu import CpuSeconds, cpu_seconds
+from bench.rates import steady_rate, whole_rate
+from bench.results import Bound, Finding, Series, Target
+from bench.rig import Rig
+
+TITLE = "fleet against plain processes"
+PROCESSES = 2
+TARGET = Target(bound=Bound.AT_LEAST, value=0.90)
+WARM_UP = 16
+NOTES = [
+    "Ratios are between steady rates: those between the 5th and the 95th percentile of the times at which "
+    "documents were settled (by the ledger's clock) or read. The workers are started and warm before the clock "
+    "starts in any case; whole rates count from the flood, or the loop's begin, to the last document.",
+    "plain: pypdfium2's documented classes, text of all pages and a 320 px JPEG, bytes in memory, nothing else. "
+    "bare reading: the fleet's own reading function in the same loop, so that the rest is what a fleet costs.",
+    "Each repeat measures all of them one after another, and ratios are between neighbours; OCR is never asked for.",
+]
+
+
+class FleetRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What the fleet did with one list of documents."""
+
+    steady: float
+    whole: float
+    cpu: CpuSeconds
+    succeeded: int
+
+
+def measure_fleet(rig: Rig, paths: list[Path]) -> FleetRun:
+    """Take every path through a fleet of `PROCESSES` workers."""
+    with rig.workers(PROCESSES, warm_up=paths[:WARM_UP]) as workers:
+        batch = new_id()
+        submissions = rig.submissions(paths, batch)
+        pids = [worker.pid for worker in workers]
+        before = cpu_seconds(pids, rig.server.pid)
+        began = rig.send(submissions, batch)
+        counts = rig.await_settled(batch, workers, poll=0.2)
+        used = cpu_seconds(pids, rig.server.pid).since(before)
+        finished = [one.finished for one in rig.documents(submissions) if one.finished is not None]
+        rig.forget(batch)
+    return FleetRun(
+        steady=steady_rate(finished),
+        whole=whole_rate(began, finished),
+        cpu=used,
+        succeeded=counts.succeeded,
+    )
+
+
+def measure(*, documents_wanted: int, repeats: int, pool: Pool = "solo") -> Finding:
+    """Measure over the synthetic set, and over the corpus where there is one."""
+    sets = {
+        "synthetic": documents.repeated(documents.synthetic(min(1_000, documents_wanted)), documents_wanted)
+    }
+    real = documents.corpus()
+    if real:
+        # Whole rounds of the corpus, whose documents cost from 1 ms to 1 s each.
+        rounds = max(1, documents_wanted * 2 // 3 // len(real))
+        sets["corpus"] = documents.repeated(real, rounds * len(real))
+    series = []
+    with Rig(pool=pool) as rig:
+        for name, paths in sets.items():
+            series += measure_set(rig, name, paths, repeats=repeats)
+    return Finding(
+        parameters={
+            "processes": PROCESSES,
+            "pool": pool,
+            "repeats": repeats,
+            **{f"documents ({name})": len(paths) for name, paths in sets.items()},
+        },
+        series=series,
+        notes=NOTES,
+    )
+
+
+def measure_set(rig: Rig, name: str, paths: list[Path], *, repeats: int) -> list[Series]:
+    """Measure one list of documents `repeats` times."""
+    fleets: list[FleetRun] = []
+    plains: dict[bare.Loop, list[bare.Plain]] = {loop: [] for loop in bare.Loop}
+    for repeat in range(repeats):
+        # A B C, C B A, ...: what drifts in the machine weighs on all alike.
+        order: list[bare.Loop | None] = [bare.Loop.PYPDFIUM2, None, bare.Loop.READING]
+        for loop in order if repeat % 2 == 0 else reversed(order):
+            if loop is None:
+                fleets.append(measure_fleet(rig, paths))
+            else:
+                plains[loop].append(bare.run(loop, paths, processes=PROCESSES))
+    count = len(paths)
+    plain, own = plains[bare.Loop.PYPDFIUM2], plains[bare.Loop.READING]
+    steady = [run.steady for run in fleets]
+    plain_rates, own_rates = ([steady_rate(run.finished) for run in runs] for runs in (plain, own))
+    cpu = {
+        "fleet, workers": [run.cpu.worker for run in fleets],
+        "fleet, their children": [run.cpu.children for run in fleets],
+        "fleet, Valkey": [run.cpu.server for run in fleets],
+        "fleet, all": [run.cpu.total for run in fleets],
+        "plain": [run.cpu_seconds for run in plain],
+        "bare reading": [run.cpu_seconds for run in own],
+    }
+    return [
+        Series.of(f"{name}: fleet / plain", "ratio", _ratios(steady, plain_rates), TARGET),
+        Series.of(f"{name}: fleet / bare reading", "ratio", _ratios(steady, own_rates)),
+        Series.of(
+            f"{name}: fleet / plain, whole run",
+            "ratio",
+            _ratios([run.whole for run in fleets], [whole_rate(run.began, run.finished) for run in plain]),
+        ),
+        Series.of(f"{name}: fleet", "documents/s", steady),
+        Series.of(f"{name}: fleet, whole run", "documents/s", [run.whole for run in fleets]),
+        Series.of(f"{name}: plain", "documents/s", plain_rates),
+        Series.of(f"{name}: bare reading", "documents/s", own_rates),
+        *(
+            Series.of(f"{name}: CPU, {kind}", "ms a document", [1_000 * used / count for used in seconds])
+            for kind, seconds in cpu.items()
+        ),
+        Series.of(f"{name}: succeeded", "documents", [median(run.succeeded for run in fleets)]),
+    ]
+
+
+def _ratios(these: list[float], those: list[float]) -> list[float]:
+    return [this / that for this, that in zip(these, those, strict=True)]

