@@ -44,7 +44,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def _throughput(given: argparse.Namespace) -> Finding:
     return throughput.measure(
         documents_wanted=given.documents or (30 if given.quick else 3_000),
-        repeats=given.repeats or (1 if given.quick else 5),
+        repeats=given.repeats or (1 if given.quick else 3),
         pool=given.pool,
     )
 

@@ -102,8 +102,8 @@ def measure(*, documents_wanted: int, every: int = SAMPLE_EVERY) -> Finding:
         },
         series=series,
         notes=[
-            "Growth is the slope of a least-squares line through the samples after the first fifth; the samples "
-            "of a series stand in the JSON in their order.",
+            "Growth is the slope of a least-squares line through the samples after the first fifth.",
+            "The samples of a series stand in the JSON in their order.",
             "PSS counts a page that processes share in equal parts to each; RSS counts it in all of them.",
         ],
     )

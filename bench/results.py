@@ -139,14 +139,14 @@ def table(results: Iterable[Result]) -> str:
     for result in results:
         machine = result.machine
         load_before = ", ".join(f"{value:g}" for value in machine.load)
-        packages = ", ".join(f"{name} {number}" for name, number in machine.packages.items())
+        versions = {"Python": machine.python, **machine.packages}
+        packages = ", ".join(f"{name} {number}" for name, number in versions.items())
         parameters = ", ".join(f"{name} {value}" for name, value in result.parameters.items())
         parts += [
             f"## {result.figure}: {result.title}",
             "",
             f"`{result.command}`, {result.date}; {parameters}.",
-            f"{machine.cores} cores, load before {load_before}; {machine.system}, Python {machine.python}, "
-            f"{packages}.",
+            f"{machine.cores} cores, load before {load_before}; {machine.system}; {packages}.",
             "",
             "| | median | min - max | runs | target | |",
             "| --- | ---: | ---: | ---: | ---: | --- |",

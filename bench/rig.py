@@ -13,10 +13,10 @@ from typing import Self
 
 from app.config import Pool, Settings
 from app.dispatch import flood, new_id
+from app.documents.models import OcrMode
 from app.errors import FleetError
 from app.ledger.ledger import Ledger
 from app.ledger.models import BatchCounts, Document, Options, Submission
-from app.documents.models import OcrMode
 from app.queues import Queue
 from app.run.session import local_settings
 from app.scaling.local import environment_of

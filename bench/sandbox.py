@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean, median
 
+from app.config import Settings
 from app.documents.limits import limits_of
 from app.documents.models import OcrMode, Reading
 from app.documents.reading import read
 from app.documents.sandbox import Sandbox
-from app.config import Settings
 from app.errors import PermanentError
 from bench import documents
 from bench.results import Bound, Finding, Series, Target
@@ -44,7 +44,8 @@ def measure_files(paths: list[Path], *, repeats: int) -> tuple[list[list[float]]
                 continue
             read(data, limits=limits, ocr=OcrMode.NEVER)
             readable.append(data)
-        within, without = [], []
+        within: list[list[float]] = []
+        without: list[list[float]] = []
         for _ in range(repeats):
             within.append([])
             without.append([])

@@ -85,7 +85,7 @@ def measure(*, repeats: int, pool: Pool = "solo") -> Finding:
             Series.of("celery worker, first task called", "s", theirs),
         ],
         notes=[
-            "celery worker with its defaults: prefork of as many processes as cores, gossip and mingle on; its "
-            "task only tells the time. Ours reads and stores a PDF and settles it in the ledger."
+            "celery worker with its defaults: prefork of as many processes as cores, gossip and mingle on.",
+            "Its task only tells the time; ours reads a PDF, stores what it found and settles it in the ledger.",
         ],
     )

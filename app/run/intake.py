@@ -35,11 +35,15 @@ def expand(paths: Iterable[Path], *, skip: Path | None = None) -> list[Path]:
         skip: A folder not to look into: the one that results go to.
 
     Raises:
-        UsageError: for a path that does not exist or cannot be listed.
+        UsageError: for a path that does not exist or cannot be listed, or that is `skip` itself.
     """
     found: dict[Path, None] = {}
     avoid = skip.resolve() if skip is not None else None
     for path in paths:
+        if path.resolve() == avoid:
+            raise UsageError(
+                f"{_printable(path)} is to be read and written: choose another folder for the results."
+            )
         if path.is_dir():
             found.update(dict.fromkeys(_below(path, avoid)))
         elif path.is_file():

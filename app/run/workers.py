@@ -9,6 +9,7 @@ from types import FrameType
 
 from app.config import settings
 from app.queues import Queue
+from app.run.signals import ENDING
 from app.worker import check_settings
 
 
@@ -34,23 +35,55 @@ def run_workers(queues: Sequence[Queue]) -> int:
     if len(queues) == 1:
         line = command(queues[0])
         os.execv(line[0], line)  # noqa: S606  # PID 1 stays PID 1 and gets the signals
-    workers = [subprocess.Popen(command(queue)) for queue in queues]
-    code = 0
+    return _Crew().work(queues)
 
-    def forward(number: int, _frame: FrameType | None) -> None:
-        for process in workers:
-            if process.poll() is None:
-                process.send_signal(number)
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, forward)
-    ended: set[int] = set()
-    while len(ended) < len(workers):
+class _Crew:
+    """Several workers that end together."""
+
+    def __init__(self) -> None:
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._told = False
+
+    def work(self, queues: Sequence[Queue]) -> int:
+        """Start a worker for each queue and wait for all; return the exit code."""
+        # Before the first of them starts, so that none is left behind by a signal in between.
+        for number in ENDING:
+            signal.signal(number, self._end)
+        signal.signal(signal.SIGQUIT, lambda number, _frame: self._send(number))
+        for queue in queues:
+            # In a group of its own: a Ctrl-C would reach it twice, which Celery takes for "at once".
+            worker = subprocess.Popen(command(queue), process_group=0)
+            self._workers.append(worker)
+        if self._told:
+            self._send(signal.SIGTERM)
+        code = 0
+        while any(worker.returncode is None for worker in self._workers):
+            code = self._reap() or code
+            self._send(signal.SIGTERM)
+        return code
+
+    def _reap(self) -> int:
+        """Wait until one ends; return what went wrong, 0 where it was told to end."""
         pid, status = os.wait()
-        ended.add(pid)
-        for process in workers:
-            if process.pid == pid:
-                process.returncode = os.waitstatus_to_exitcode(status)
-                code = code or abs(process.returncode)
-        forward(signal.SIGTERM, None)
-    return code
+        returncode = os.waitstatus_to_exitcode(status)
+        for worker in self._workers:
+            if worker.pid == pid:
+                worker.returncode = returncode
+        if self._told and returncode == -signal.SIGTERM:
+            return 0  # it had not come far enough to deal with the signal itself
+        return exit_code(returncode)
+
+    def _end(self, _number: int, _frame: FrameType | None) -> None:
+        self._told = True
+        self._send(signal.SIGTERM)
+
+    def _send(self, number: int) -> None:
+        for worker in self._workers:
+            if worker.returncode is None:  # not waited for, so the id is still its own
+                os.kill(worker.pid, number)
+
+
+def exit_code(returncode: int) -> int:
+    """Return what a shell would make of a process's end: 128 + the signal that killed it."""
+    return 128 - returncode if returncode < 0 else returncode

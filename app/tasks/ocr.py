@@ -8,11 +8,15 @@ from app.celery_app import app
 from app.config import settings
 from app.documents.models import Facts, Page, Recognition
 from app.errors import MalformedError, PermanentError
+from app.ledger.ledger import chunks
 from app.ledger.models import Document, Outcome, State
 from app.queues import Queue, TaskName
 from app.tasks.base import DocumentTask, original
 from app.tasks.results import get_facts, get_text, put_facts, put_text, result_keys, summary_json
 from app.tasks.services import Services
+
+PAGES_AT_ONCE = 8
+"""Pages between two looks at the clock; a document's bytes are sent to the sandbox once for so many."""
 
 
 def recognize_document(on: Services, document: Document) -> Outcome:
@@ -38,17 +42,18 @@ def recognize_document(on: Services, document: Document) -> Outcome:
     }
     data = original(on, document)
     deadline = time.monotonic() + on.config.soft_limit_seconds
-    for number in pages:
+    for group in chunks(pages, PAGES_AT_ONCE):
         if time.monotonic() > deadline:
             reason = f"The time for OCR ({on.config.soft_limit_seconds:g} s) was used up."
-            found[number] = Recognition(number=number, error=reason)
-            continue
-        try:
-            found[number] = on.sandbox.recognize(
-                data, [number], media_type=facts.media_type, password=document.options.password
-            )[0]
-        except PermanentError as error:
-            found[number] = Recognition(number=number, error=error.message)
+            recognitions = [Recognition(number=number, error=reason) for number in group]
+        else:
+            try:
+                recognitions = on.sandbox.recognize(
+                    data, group, media_type=facts.media_type, password=document.options.password
+                )
+            except PermanentError as error:
+                recognitions = [Recognition(number=number, error=error.message) for number in group]
+        found.update((recognition.number, recognition) for recognition in recognitions)
     facts = with_recognitions(facts, found)
     for number, recognition in found.items():
         if recognition.error is None:

@@ -82,7 +82,8 @@ def test_an_address_that_cannot_work_is_refused_with_a_sentence(url: str) -> Non
         ObjectStore(url, timeout_seconds=1.0)
 
 
-def test_a_server_that_is_not_there_is_a_storage_error(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("s3_url")
+def test_a_server_that_is_not_there_is_a_storage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(StorageError):
         ObjectStore("s3://documents", timeout_seconds=0.2).put("k", b"x")

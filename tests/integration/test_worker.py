@@ -375,3 +375,20 @@ def test_a_worker_falls_silent_neither_while_it_works_nor_while_it_waits(fleet: 
     fleet.until_state(slow, State.SUCCEEDED)
     last = beat.stat().st_mtime
     until(lambda: beat.stat().st_mtime > last, "a beat with nothing to do")
+
+
+def test_a_worker_never_hoards_however_long_it_lives(fleet: Fleet) -> None:
+    """With acks_late kombu's prefetch count used to drift up with every retry, out of KEDA's sight."""
+    ids = fleet.submit(*[b"no document"] * 1_500)
+    batch_id = fleet.document(ids[0]).batch
+    fleet.worker()
+    most = 0
+
+    def settled() -> bool:
+        nonlocal most
+        most = max(most, fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight)
+        return fleet.ledger.batch(batch_id).done
+
+    until(settled, fleet.logs())
+    assert most == 1
+    assert fleet.ledger.batch(batch_id).failed == 1_500
