@@ -14,7 +14,7 @@ from app.documents import sandbox_wire as wire
 from app.documents.models import Limits, MediaType, OcrMode, Reading, Recognition
 from app.documents.reading import check_bytes
 from app.documents.sandbox_process import ChildProcess, DiedError, Exit, OverrunError
-from app.documents.sandbox_verdict import CrashError, error_of_failure, overran, verdict
+from app.documents.sandbox_verdict import CrashError, KilledError, error_of_failure, overran, verdict
 from app.errors import FleetError, MalformedError, PermanentError, ResourceLimitError, SandboxError
 
 Result = TypeVar("Result")
@@ -183,14 +183,16 @@ class Sandbox:
         return result
 
     def _attempt(self, work: Callable[[], Result]) -> Result:
-        """Do `work`; where the child crashes of it at once, once more in a fresh child."""
+        """Do `work`; where the child crashes of it at once or is killed, once more in a fresh child."""
         try:
             return work()
-        except CrashError:
+        except (CrashError, KilledError):
             try:
                 return work()
             except CrashError as again:
                 raise MalformedError(again.message) from None
+            except KilledError as again:
+                raise ResourceLimitError(again.message) from None
 
     def _ask(self, request: wire.Request, document: bytes) -> wire.Reply:
         """Have one request answered; whatever goes wrong leaves no child behind that is in an unknown state.

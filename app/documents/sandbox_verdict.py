@@ -20,6 +20,10 @@ class CrashError(FleetError):
     """The document makes the parser crash: open it in a viewer and save it again, or ask for a new copy."""
 
 
+class KilledError(FleetError):
+    """The process reading the document was killed twice from outside, as when memory runs short: give it more."""
+
+
 def overran(limits: Limits) -> ResourceLimitError:
     """The error of a document (or page) that was not done in time."""
     return ResourceLimitError(
@@ -28,7 +32,7 @@ def overran(limits: Limits) -> ResourceLimitError:
     )
 
 
-def verdict(ended: Exit, *, elapsed_seconds: float, limits: Limits) -> ResourceLimitError | CrashError:
+def verdict(ended: Exit, *, elapsed_seconds: float, limits: Limits) -> FleetError:
     """Judge a child that died of a document.
 
     Args:
@@ -37,7 +41,8 @@ def verdict(ended: Exit, *, elapsed_seconds: float, limits: Limits) -> ResourceL
         limits: What it was allowed.
 
     Returns:
-        A `CrashError` where it crashed at once and no limit explains it, so that it is worth another try.
+        A `CrashError` where it crashed at once and no limit explains it, or a `KilledError` where it may not
+        have been the document at all, so that it is worth another try; else a `ResourceLimitError`.
     """
     if ended.signal == signal.SIGXCPU:
         return ResourceLimitError(
@@ -45,10 +50,7 @@ def verdict(ended: Exit, *, elapsed_seconds: float, limits: Limits) -> ResourceL
             "or raise FLEET_SANDBOX_CPU_SECONDS."
         )
     if ended.signal == signal.SIGKILL:
-        return ResourceLimitError(
-            "The process reading the document was killed from outside, as the system does when memory runs short: "
-            "simplify the document, or give the worker more memory."
-        )
+        return KilledError()
     short_of_memory = ended.peak_bytes > MEMORY_SHARE * limits.memory_bytes
     # The CPU time is the whole life's, the elapsed time counts a busy machine: the lesser is nearer the truth.
     if not short_of_memory and min(elapsed_seconds, ended.cpu_seconds) < AT_ONCE_SECONDS:

@@ -59,7 +59,8 @@ class _Crew:
             self._send(signal.SIGTERM)
         code = 0
         while any(worker.returncode is None for worker in self._workers):
-            code = self._reap() or code
+            ended = self._reap()
+            code = code or ended
             self._send(signal.SIGTERM)
         return code
 

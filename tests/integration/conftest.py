@@ -1,9 +1,12 @@
 """A fleet's parts on real servers."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import Commands, kill_all, wait_for
 
 from app.config import Settings
 from app.ledger.ledger import Ledger
@@ -31,3 +34,23 @@ def services(config: Settings, ledger: Ledger, store: ObjectStore) -> Iterator[S
     on = Services(config=config, ledger=ledger, store=store, worker="test/1")
     yield on
     on.close()
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where synthetic documents are kept for this test process."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def commands(tmp_path: Path, cache: Path) -> Iterator[Commands]:
+    """The command line; a test fails where a process or a run's folder is left."""
+    # Short, as a socket lies below it.
+    place = Path(tempfile.mkdtemp(prefix="fleet-test-"))
+    runner = Commands(place, tmp_path, cache)
+    try:
+        yield runner
+        wait_for(lambda: not runner.left(), f"the end of {runner.left()}", seconds=15.0)
+    finally:
+        kill_all(runner.processes())
+        shutil.rmtree(place, ignore_errors=True)

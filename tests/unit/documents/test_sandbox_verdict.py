@@ -4,7 +4,7 @@ import pytest
 
 from app.documents.models import Limits
 from app.documents.sandbox_process import Exit
-from app.documents.sandbox_verdict import CrashError, error_of_failure, overran, verdict
+from app.documents.sandbox_verdict import CrashError, KilledError, error_of_failure, overran, verdict
 from app.documents.sandbox_wire import Failure
 from app.errors import PERMANENT_ERRORS, FleetError, MalformedError, ResourceLimitError, SandboxError
 
@@ -15,7 +15,7 @@ LIMITS = Limits(memory_bytes=512 * 2**20, cpu_seconds=7, wall_seconds=9.5)
     ("ended", "elapsed", "kind", "says"),
     [
         (Exit(signal=signal.SIGXCPU, cpu_seconds=7), 8.0, ResourceLimitError, "7 s of CPU time"),
-        (Exit(signal=signal.SIGKILL), 0.1, ResourceLimitError, "killed from outside"),
+        (Exit(signal=signal.SIGKILL), 0.1, KilledError, "from outside"),
         (Exit(signal=signal.SIGSEGV, cpu_seconds=0.3), 0.1, CrashError, "crash"),
         (Exit(signal=signal.SIGABRT, cpu_seconds=100.0), 0.1, CrashError, "crash"),  # an old child
         (Exit(signal=signal.SIGABRT, cpu_seconds=0.3), 9.0, CrashError, "crash"),  # a busy machine
