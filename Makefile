@@ -30,7 +30,7 @@ demo: $(STAMP) ## Run 1,000 PDFs through a fleet that grows and shrinks (DOCUMEN
 	@exec $(WITHOUT_CELERY) $(BIN)/fleet demo --documents $(DOCUMENTS) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT)) $(ARGS)
 
 test: $(STAMP) ## Run every test that needs no cluster (ARGS='-k name' picks some)
-	@$(WITHOUT_FLEET) $(BIN)/python -m pytest -n auto --dist loadscope --ignore=tests/e2e $(ARGS)
+	@$(WITHOUT_FLEET) $(BIN)/python -m pytest -n auto --dist loadscope --cov --cov-report=term --ignore=tests/e2e $(ARGS)
 
 tutorial: $(STAMP) ## Celery for newcomers: a server, a worker and a client, step by step
 	@exec $(WITHOUT_CELERY) $(BIN)/python -m examples
@@ -59,7 +59,7 @@ lock: $(STAMP) ## Write the lock files anew after a change of dependencies (ARGS
 	$(LOCK) pyproject.toml -c requirements/dev.txt --extra local -o requirements/local.txt
 
 clean: ## Remove caches and build products (.venv and reports stay)
-	rm -rf build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	find app bench examples tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # One environment serves every target. It is made anew where it is missing, broken, or was made for another folder

@@ -11,10 +11,14 @@ from urllib.parse import urlsplit
 from celery import Celery
 from celery.signals import celeryd_after_setup
 from kombu import Queue as KombuQueue
+from kombu.transport import TRANSPORT_ALIASES
 
 from app.config import Settings, settings
 from app.errors import SettingsError
 from app.queues import ROUTES, Queue, TaskName, inflight_index_key, inflight_key
+
+# What a broker's URL means in this process: kombu finds a transport by the URL's scheme, through this table.
+TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "app.transport:Transport"))
 
 
 def broker_url(redis_url: str) -> str:

@@ -50,14 +50,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # Attempts and time. soft < hard < grace - 15 < grace < visibility: `check_order` refuses the rest.
     max_attempts: Positive = 3
     """Starts after which a document is quarantined instead of started again."""
-    max_retries: Annotated[int, Meta(ge=0)] = 8
+    max_retries: Annotated[int, Meta(ge=0)] = 20
     """Times a task is tried again after a transient error."""
     retry_backoff_seconds: Seconds = 0.5
     """First pause before a retry; doubles each time, with jitter."""
     retry_backoff_max_seconds: Seconds = 60.0
     """Longest pause before a retry, so that a store that came back is soon asked again."""
     soft_limit_seconds: Seconds = 600.0
-    """A task ends itself after this long (a hundred pages of OCR at 1.5 s, four times over)."""
+    """OCR of one document ends after this long, with what it has (100 pages at 1.5 s, four times over); a prefork
+    pool interrupts any task."""
     hard_limit_seconds: Seconds = 630.0
     """A prefork pool kills the child after this long."""
     grace_seconds: Seconds = 690.0
@@ -65,7 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     visibility_timeout_seconds: Seconds = 900.0
     """After this long kombu takes a taken message for lost; the reconciler is faster."""
     result_expires_seconds: Positive = 3_600
-    """How long Celery results (of the tutorial, not of documents) are kept."""
+    """How long Celery keeps a result for a task that stores one; documents are in the ledger instead."""
 
     # The reconciler.
     reconcile_seconds: Seconds = 10.0
@@ -97,7 +98,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sandbox_cpu_seconds: Positive = 30
     """CPU time of the child for one document; PDFium can loop for ever."""
     sandbox_wall_seconds: Seconds = 60.0
-    """Time from a request to the answer of the child, which is killed after it."""
+    """Time by the clock for one document, or one page of OCR; never more than the soft limit, nor than what is
+    left between that and the grace, as OCR looks at its own clock only between pages."""
     sandbox_output_bytes: Positive = 64 * 1024 * 1024
     """Bytes of results that the child may send back for one document."""
     sandbox_max_documents: Positive = 1_000
@@ -119,7 +121,6 @@ def check_order(settings: Settings) -> None:
         SettingsError: naming the two settings, their values and which must be the larger.
     """
     steps = (
-        ("FLEET_SANDBOX_WALL_SECONDS", settings.sandbox_wall_seconds),
         ("FLEET_SOFT_LIMIT_SECONDS", settings.soft_limit_seconds),
         ("FLEET_HARD_LIMIT_SECONDS", settings.hard_limit_seconds),
         ("FLEET_GRACE_SECONDS - 15", settings.grace_seconds - GRACE_RESERVE_SECONDS),
@@ -129,6 +130,11 @@ def check_order(settings: Settings) -> None:
     for (lower, low), (higher, high) in pairwise(steps):
         if not low < high:
             raise SettingsError(f"{lower} ({low:g} s) must be less than {higher} ({high:g} s).")
+    if settings.worker_pool == "solo" and settings.worker_concurrency > 1:
+        raise SettingsError(
+            f"FLEET_WORKER_CONCURRENCY ({settings.worker_concurrency}) needs FLEET_WORKER_POOL=threads or "
+            "prefork: a solo worker has one document in hand."
+        )
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:

@@ -7,6 +7,7 @@ imports of its command line, without gossip and mingle, and with the sandbox chi
 import argparse
 import logging
 import os
+import socket
 import sys
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ def run(queue: Queue, name: str) -> int:
     if sandbox is not None:
         services().adopt(sandbox)
     worker = app.Worker(
-        hostname=f"{name}@%h",
+        hostname=f"{name}@{socket.gethostname()}",  # only Celery's command line knows "%h"
         queues=[queue.value],
         pool=config.worker_pool,
         concurrency=config.worker_concurrency,

@@ -19,12 +19,11 @@ TARGET = Target(bound=Bound.AT_LEAST, value=0.90)
 WARM_UP = 16
 NOTES = [
     "Rates are steady ones: between the 5th and the 95th percentile of the times at which documents were done.",
-    "The fleet's times are the ledger's settlements. Its workers are warm before the clock starts in any case; "
-    "whole runs count from the flood, or the loop's begin, to the last document.",
+    "The fleet's times are the ledger's settlements; its workers are warm before the clock starts in any case.",
+    "Whole runs count from the flood, or the loop's begin, to the last document.",
     "plain: pypdfium2's documented classes, text of all pages and a 320 px JPEG, bytes in memory, nothing else.",
     "bare reading: the fleet's own reading function in that loop; what is missing to 1 is what the fleet costs.",
-    "by CPU: CPU seconds of the plain processes over those of the whole fleet, which is what the ratio comes to "
-    "where both keep all cores busy; whoever else uses the machine disturbs it less than a rate.",
+    "by CPU: CPU seconds of the plain processes over the whole fleet's; other users of the machine disturb it less.",
 ]
 
 

@@ -2,136 +2,187 @@
 
 import sys
 import time
-from collections import deque
 from types import TracebackType
 from typing import Self
 
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from app.cli.trend import History, Rate
+from app.queues import Queue
 from app.run.follow import Progress
+from app.scaling.local import QueueStatus
 
-BARS = " ▁▂▃▄▅▆▇█"
-WIDTH = 24
-RATE_SECONDS = 3.0
 PLAIN_SECONDS = 2.0
+COLUMNS = {"queue": 5, "waiting": 7, "running": 7, "replicas": 8, "": 0, "docs/s": 6, "done": 7, "oldest": 8}
+"""Each column with its least width, wide enough that nothing moves while numbers grow; "" is the sparkline."""
+SPARKLINE = (8, 40)
+"""Its least and its greatest width; in between it takes what the terminal has left."""
 
 
-def sparkline(values: deque[int]) -> str:
-    """Draw the last `WIDTH` values as bars, scaled to the largest of them."""
-    top = max(values, default=0)
-    if top == 0:
-        return "▁" * len(values)
-    return "".join(BARS[max(1, round(value / top * (len(BARS) - 1)))] if value else "▁" for value in values)
-
-
-class Rate:
-    """Counts a second over the last few seconds."""
-
-    def __init__(self) -> None:
-        self._points: deque[tuple[float, int]] = deque()
-
-    def update(self, now: float, count: int) -> float:
-        """Take note of `count` at `now` and return the present rate, per second."""
-        self._points.append((now, count))
-        while len(self._points) > 2 and now - self._points[0][0] > RATE_SECONDS:  # noqa: PLR2004  # a rate needs two
-            self._points.popleft()
-        (then, before) = self._points[0]
-        return (count - before) / (now - then) if now > then else 0.0
+def clock(seconds: float) -> str:
+    """Return a time as minutes and seconds, with hours where there are any."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class LiveView:
-    """Shows each look at a run; a context manager.
+    """Shows each look at a run; a context manager. The last look stays on the screen.
 
     Args:
         total: Documents in the run.
         title: What stands above the table.
         console: Where it is drawn; default: standard error, so that standard output stays data.
+        moving: Whether a terminal gets the table; False where lines of data appear on the same terminal.
     """
 
-    def __init__(self, total: int, title: str, *, console: Console | None = None) -> None:
+    def __init__(
+        self, total: int, title: str, *, console: Console | None = None, moving: bool = True
+    ) -> None:
         self.total = total
         self.title = title
-        self.console = console or Console(stderr=True, highlight=False)
-        self._live = Live(console=self.console, refresh_per_second=8, transient=False)
+        # A folder's name may look like markup.
+        self.console = console or Console(stderr=True, highlight=False, markup=False, emoji=False)
+        # Drawn at each look and never between: five times a second, and no thread of its own.
+        self._live = Live(console=self.console, auto_refresh=False, redirect_stderr=False)
+        self._moving = moving and self.console.is_terminal
         self._began = time.monotonic()
-        self._said = 0.0
-        self._replicas: dict[str, deque[int]] = {}
-        self._rates: dict[str, Rate] = {}
+        self._replicas: dict[Queue, History] = {}
+        self._rates: dict[Queue, Rate] = {}
         self._rate = Rate()
-        self._last_plain = ""
+        self._last: Progress | None = None
+        self._finished: float | None = None
+        self._said_at = -PLAIN_SECONDS
+        self._said = ""
 
     def __enter__(self) -> Self:
-        if self.console.is_terminal:
+        self._began = time.monotonic()
+        if self._moving:
             self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.console.is_terminal:
+        if self._moving:
+            if self._last is not None and kind is not None:
+                self._live.update(self._picture(self._last, "stopped"), refresh=True)
             self._live.stop()
+        elif self._last is not None:
+            self._say(self._last)
 
     def update(self, progress: Progress) -> None:
         """Show a look."""
         now = time.monotonic()
-        overall = self._rate.update(now, progress.counts.settled)
-        rates = {}
+        self._last = progress
+        finished = self._finished is None and progress.counts.settled >= self.total
+        if finished:
+            self._finished = now
+        self._rate.note(now, progress.counts.settled)
         for queue, status in progress.queues.items():
-            rates[queue.value] = self._rates.setdefault(queue.value, Rate()).update(now, status.depth.done)
-            self._replicas.setdefault(queue.value, deque(maxlen=WIDTH)).append(status.ready)
-        if self.console.is_terminal:
-            self._live.update(self._table(progress, rates, overall))
-        elif now - self._said >= PLAIN_SECONDS or progress.counts.settled >= self.total:
-            self._say(progress, overall)
-            self._said = now
+            self._rates.setdefault(queue, Rate()).note(now, status.depth.done)
+            self._replicas.setdefault(queue, History()).note(status.ready)
+        if self._moving:
+            self._live.update(self._picture(progress, self._left(progress)), refresh=True)
+            return
+        if finished or now - self._said_at >= PLAIN_SECONDS:
+            self._say(progress)
+            self._said_at = now
 
-    def _table(self, progress: Progress, rates: dict[str, float], overall: float) -> Group:
-        table = Table(title=self.title, title_justify="left", expand=False)
-        for name in ("queue", "waiting", "running", "replicas", "", "docs/s", "done", "oldest wait"):
-            table.add_column(name, justify="left" if name in {"queue", ""} else "right")
-        for queue, status in progress.queues.items():
-            depth = status.depth
-            replicas = f"{status.ready}" + (f"→{status.replicas}" if status.ready != status.replicas else "")
-            table.add_row(
-                queue.value,
-                f"{depth.waiting:,}",
-                f"{depth.inflight:,}",
-                f"{replicas:>5}",
-                Text(sparkline(self._replicas[queue.value]).ljust(WIDTH), style="cyan"),
-                f"{rates[queue.value]:.1f}",
-                f"{depth.done:,}",
-                f"{depth.oldest_wait_seconds:.1f} s",
-            )
-        counts = progress.counts
-        bar = ProgressBar(total=max(self.total, 1), completed=counts.settled, width=40)
-        line = Table.grid(padding=(0, 2))
-        line.add_row(
-            bar, f"{counts.settled:,} of {self.total:,}", f"{overall:.1f} docs/s", self._left(counts.settled)
+    def _picture(self, progress: Progress, left: str) -> Group:
+        width = min(self.console.width, sum(COLUMNS.values()) + 2 * len(COLUMNS) + SPARKLINE[1])
+        return Group(
+            Text(),
+            self._heading(width),
+            self._table(progress, width),
+            self._bar(progress, left, width),
+            _failed(progress),
         )
-        failed = ", ".join(f"{code} {count:,}" for code, count in sorted(counts.errors.items())) or "none"
-        return Group(table, line, Text(f"failed: {failed}", style="dim"))
 
-    def _left(self, settled: int) -> str:
-        elapsed = time.monotonic() - self._began
+    def _heading(self, width: int) -> Table:
+        heading = Table.grid(expand=False)
+        elapsed = clock(time.monotonic() - self._began)
+        heading.add_column(width=width - len(elapsed) - 2, no_wrap=True, overflow="ellipsis")
+        heading.add_column(justify="right")
+        heading.add_row(Text(f" {self.title}", style="bold"), Text(elapsed, style="dim"))
+        return heading
+
+    def _table(self, progress: Progress, width: int) -> Table:
+        least, most = SPARKLINE
+        bars = max(least, min(most, width - sum(COLUMNS.values()) - 2 * len(COLUMNS)))
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, header_style="dim")
+        for name, minimum in COLUMNS.items():
+            justify = "left" if name in {"queue", ""} else "right"
+            table.add_column(name, justify=justify, min_width=minimum or bars, no_wrap=True)  # type: ignore[arg-type]  # a str here, a Literal there
+        for queue, status in progress.queues.items():
+            table.add_row(*self._row(queue, status, bars))
+        return table
+
+    def _row(self, queue: Queue, status: QueueStatus, bars: int) -> list[Text]:
+        depth = status.depth
+        moving = status.ready != status.replicas
+        replicas = f"{status.ready} → {status.replicas}" if moving else f"{status.ready}"
+        return [
+            Text(queue.value, style="bold"),
+            _number(depth.waiting, "yellow"),
+            _number(depth.inflight, "cyan"),
+            Text(replicas, style="bold cyan" if status.ready or moving else "dim"),
+            Text(self._replicas[queue].bars(bars), style="cyan"),
+            Text(f"{self._rates[queue].per_second:.1f}"),
+            _number(depth.done, "green"),
+            Text(f"{depth.oldest_wait_seconds:.1f} s", style="" if depth.oldest_wait_seconds else "dim"),
+        ]
+
+    def _bar(self, progress: Progress, left: str, width: int) -> Table:
+        settled = progress.counts.settled
+        total = f"{self.total:,}"
+        numbers = f"{settled:>{len(total)},} of {total}"
+        # At the end the whole run's, as the last seconds' says nothing any more.
+        whole = self.total / (self._finished - self._began) if self._finished else self._rate.per_second
+        rate = f"{whole:6.1f} docs/s"
+        line = Table.grid(padding=(0, 1))
+        bar = ProgressBar(
+            total=max(self.total, 1), completed=settled, width=max(10, width - len(numbers) - len(rate) - 22)
+        )
+        line.add_row("", bar, Text(numbers, style="bold"), Text(rate), Text(f"{left:>14}", style="dim"))
+        return line
+
+    def _left(self, progress: Progress) -> str:
+        settled, elapsed = progress.counts.settled, time.monotonic() - self._began
         if settled >= self.total:
-            return f"done after {elapsed:.0f} s"
+            return "all done" if progress.idle else "scaling down"
         if not settled:
             return "starting"
-        return f"about {elapsed / settled * (self.total - settled):.0f} s left"
+        return f"{clock(elapsed / settled * (self.total - settled) + 0.5)} left"
 
-    def _say(self, progress: Progress, overall: float) -> None:
+    def _say(self, progress: Progress) -> None:
         queues = "  ".join(
             f"{queue.value}: waiting {status.depth.waiting} running {status.depth.inflight} "
             f"replicas {status.ready}/{status.replicas}"
             for queue, status in progress.queues.items()
         )
         failed = progress.counts.failed + progress.counts.quarantined
-        text = f"done {progress.counts.settled}/{self.total}  failed {failed}  {overall:.1f} docs/s  {queues}"
-        if text != self._last_plain:
-            self._last_plain = text
+        rate = f"{self._rate.per_second:.1f} docs/s"
+        text = f"done {progress.counts.settled}/{self.total}  failed {failed}  {rate}  {queues}"
+        if text != self._said:
+            self._said = text
             sys.stderr.write(f"[{time.monotonic() - self._began:6.1f} s]  {text}\n")
             sys.stderr.flush()
+
+
+def _number(value: int, style: str) -> Text:
+    return Text(f"{value:,}", style=style if value else "dim")
+
+
+def _failed(progress: Progress) -> Text:
+    """Return the line of failures by code; one line always, so that the picture keeps its height."""
+    codes = sorted(progress.counts.errors.items(), key=lambda pair: (-pair[1], pair[0]))
+    if not codes:
+        return Text(" failed  none", style="dim")
+    line = Text(" failed  ", no_wrap=True, overflow="ellipsis", style="dim")
+    return line.append(" · ".join(f"{code} {count:,}" for code, count in codes), style="not dim red")

@@ -63,12 +63,13 @@ def process(
 
     config = settings()
     replicas = max_replicas or max(2, os.cpu_count() or 1)
+    moving = not (as_json and sys.stdout.isatty())
     title = f"{len(intakes):,} documents to {show.plain(str(output))}"
     busy = f"Another run is writing its results to {output}: wait for it, or choose another folder."
     with (
         claimed(output, otherwise=busy),
         Session(config, policies(config, replicas)) as session,
-        LiveView(len(intakes), title) as view,
+        LiveView(len(intakes), title, moving=moving) as view,
     ):
         process_files(
             session,

@@ -36,13 +36,18 @@ def connect(settings: "Settings", *, retries: int = RETRIES) -> "Redis":
             decode_responses=True,
             socket_timeout=settings.socket_timeout_seconds,
             socket_connect_timeout=settings.socket_timeout_seconds,
-            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=2.0), retries),
+            retry=Retry(backoff(), retries),
             retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
         )
     except ValueError as error:
         raise SettingsError(
             f"FLEET_REDIS_URL={masked(settings.redis_url)!r} cannot be used: {error}"
         ) from None
+
+
+def backoff() -> ExponentialWithJitterBackoff:
+    """Return the pauses between tries, up to 2 s."""
+    return ExponentialWithJitterBackoff(base=0.05, cap=2.0)
 
 
 def check(settings: "Settings") -> None:

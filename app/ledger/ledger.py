@@ -89,6 +89,7 @@ class Ledger:
             self.keys.batches,
             self.keys.open(queue),
             str(queue),
+            self.keys.settled(batch_id),
         ]
         encode = msgspec.json.encode
         plain = encode(Options())
@@ -150,6 +151,7 @@ class Ledger:
                 self.keys.quarantine,
                 self.keys.open(queue),
                 self.keys.counts,
+                self.keys.batch_documents(document.batch),
             ],
             [document.document_id, token, self.clock(), self.retention_seconds, queue, *fields],
         )
@@ -240,8 +242,16 @@ class Ledger:
         return self.documents([document_id])[0]
 
     def batches(self) -> list[str]:
-        """Return the batch ids, newest first."""
-        return list(self.client.zrange(self.keys.batches, 0, -1, desc=True))
+        """Return the ids of the batches that are remembered, newest first."""
+        listed = list(self.client.zrange(self.keys.batches, 0, -1, desc=True))
+        with self.client.pipeline(transaction=False) as pipe:
+            for batch_id in listed:
+                pipe.exists(self.keys.batch(batch_id))
+            known = pipe.execute()
+        forgotten = [batch_id for batch_id, there in zip(listed, known, strict=True) if not there]
+        if forgotten:
+            self.client.zrem(self.keys.batches, *forgotten)
+        return [batch_id for batch_id in listed if batch_id not in forgotten]
 
     def batch(self, batch_id: str) -> BatchCounts:
         """Return a batch's counts; all zero for a batch that is not known."""

@@ -1,5 +1,5 @@
 -- Open documents: ledger entries, their place in the batch and their messages, in one atomic step.
--- KEYS: batch, batch documents, batches, open set of the queue, the queue itself
+-- KEYS: batch, batch documents, batches, open set of the queue, the queue itself, settled list
 -- ARGV: document key prefix, batch id, now, queue name, then id, source, object key, options, message by fives
 -- A document that is open already is skipped, so that a chunk may be sent again after a lost reply.
 local prefix, batch, now, queue = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -24,6 +24,7 @@ if #opened > 0 then
   redis.call('HDEL', KEYS[1], 'finished')
   redis.call('PERSIST', KEYS[1])
   redis.call('PERSIST', KEYS[2])
+  redis.call('PERSIST', KEYS[6])
   redis.call('ZADD', KEYS[3], now, batch)
   redis.call('LPUSH', KEYS[5], unpack(messages))
 end

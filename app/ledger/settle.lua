@@ -1,5 +1,5 @@
 -- Settle a document: the first settlement counts, later ones are counted as duplicates and change nothing.
--- KEYS: document, batch, settled list, quarantine, open set of its queue, counts
+-- KEYS: document, batch, settled list, quarantine, open set of its queue, counts, batch documents
 -- ARGV: id, token of who settles, now, retention in seconds, queue, then the fields and values to write
 -- The same token settling again is a repeated request after a lost reply, and no duplicate.
 local doc, batch = KEYS[1], KEYS[2]
@@ -27,5 +27,11 @@ end
 local counts = redis.call('HMGET', batch, 'total', 'succeeded', 'failed', 'quarantined')
 local done = 0
 for i = 2, 4 do done = done + tonumber(counts[i] or '0') end
-if done >= tonumber(counts[1] or '0') then redis.call('HSET', batch, 'finished', ARGV[3]) end
+if done >= tonumber(counts[1] or '0') then
+  redis.call('HSET', batch, 'finished', ARGV[3])
+  -- A batch with documents in quarantine is not over: somebody has yet to decide about them.
+  if tonumber(counts[4] or '0') == 0 then
+    for _, key in ipairs({batch, KEYS[3], KEYS[7]}) do redis.call('EXPIRE', key, ARGV[4]) end
+  end
+end
 return 1

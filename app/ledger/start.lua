@@ -10,6 +10,7 @@ if redis.call('HGET', doc, 'queue') ~= ARGV[1] then return {'elsewhere'} end
 local attempts = tonumber(redis.call('HGET', doc, 'attempts') or '0')
 if attempts >= tonumber(ARGV[4]) then return {'exhausted', tostring(attempts)} end
 redis.call('HINCRBY', doc, 'attempts', 1)
+redis.call('HDEL', doc, 'last_error', 'last_message') -- of an attempt before; this one may end without a word
 redis.call('HSETNX', doc, 'started', ARGV[2])
 redis.call('HSET', doc, 'state', 'running', 'worker', ARGV[3], 'attempt_started', ARGV[2])
 -- A worker's first document says that it lives; afterwards it says so itself, with all that it has in hand.

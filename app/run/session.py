@@ -134,8 +134,8 @@ class Session:
     ) -> None:
         with held_back():
             if hasattr(self, "fleet"):
-                # Where the server is our own, what the workers would give back to it ends with it.
-                self.fleet.close(gracefully=self._server is None)
+                # To a server that ends with the run, or is away, the workers have nothing to give back.
+                self.fleet.close(gracefully=self._server is None and self._away_since is None)
             if self._server is not None:
                 self._server.stop()
             if self._claim is not None:

@@ -8,15 +8,15 @@ from app.celery_app import app
 from app.config import settings
 from app.documents.models import Facts, Page, Recognition
 from app.errors import MalformedError, PermanentError
-from app.ledger.ledger import chunks
 from app.ledger.models import Document, Outcome, State
 from app.queues import Queue, TaskName
 from app.tasks.base import DocumentTask, original
 from app.tasks.results import get_facts, get_text, put_facts, put_text, result_keys, summary_json
 from app.tasks.services import Services
 
-PAGES_AT_ONCE = 8
-"""Pages between two looks at the clock; a document's bytes are sent to the sandbox once for so many."""
+
+class _OutOfTimeError(Exception):
+    """What remains of a document is left: other documents wait."""
 
 
 def recognize_document(on: Services, document: Document) -> Outcome:
@@ -42,18 +42,23 @@ def recognize_document(on: Services, document: Document) -> Outcome:
     }
     data = original(on, document)
     deadline = time.monotonic() + on.config.soft_limit_seconds
-    for group in chunks(pages, PAGES_AT_ONCE):
+
+    def note(recognition: Recognition) -> None:
+        found[recognition.number] = recognition
         if time.monotonic() > deadline:
-            reason = f"The time for OCR ({on.config.soft_limit_seconds:g} s) was used up."
-            recognitions = [Recognition(number=number, error=reason) for number in group]
-        else:
-            try:
-                recognitions = on.sandbox.recognize(
-                    data, group, media_type=facts.media_type, password=document.options.password
-                )
-            except PermanentError as error:
-                recognitions = [Recognition(number=number, error=error.message) for number in group]
-        found.update((recognition.number, recognition) for recognition in recognitions)
+            raise _OutOfTimeError
+
+    reason = f"The time for OCR ({on.config.soft_limit_seconds:g} s) was used up."
+    try:
+        on.sandbox.recognize(
+            data, pages, media_type=facts.media_type, password=document.options.password, on_page=note
+        )
+    except _OutOfTimeError:
+        pass
+    except PermanentError as error:
+        reason = error.message
+    for number in pages:
+        found.setdefault(number, Recognition(number=number, error=reason))
     facts = with_recognitions(facts, found)
     for number, recognition in found.items():
         if recognition.error is None:

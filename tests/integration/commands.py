@@ -7,6 +7,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -35,6 +36,7 @@ def document(number: int) -> bytes:
     return synthesise(7, number).data
 
 
+@lru_cache
 def slow_document(curves: int = 60_000) -> bytes:
     """Return a PDF of one page whose picture takes seconds, and whose text none."""
     path = b"".join(

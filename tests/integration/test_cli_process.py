@@ -83,8 +83,8 @@ def test_a_mixed_folder(commands: Commands, tmp_path: Path) -> None:
         if line["error"]:
             assert line["results"] == {"text": None, "thumbnail": None}
             continue
-        text = (output / line["results"]["text"]).read_text()
-        assert len(text) >= line["characters"] > 0 or line["source"].endswith("photo.jpg")
+        text = (output / line["results"]["text"]).read_bytes().decode()
+        assert len(text) > 0.9 * line["characters"] > 0 or line["source"].endswith("photo.jpg")
         with Image.open(io.BytesIO((output / line["results"]["thumbnail"]).read_bytes())) as thumbnail:
             assert max(thumbnail.size) == 320
         facts = msgspec.json.decode(

@@ -1,7 +1,10 @@
 """The functions behind the tasks, without Celery, on a real server, a real folder and a real sandbox."""
 
+import io
+
 import msgspec
 import pytest
+from PIL import Image
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.celery_app import app as celery_app
@@ -193,6 +196,38 @@ def test_an_ocr_page_that_fails_leaves_the_document_succeeded(services, submit, 
     facts = get_facts(services.store, document.results["document"])
     assert facts.pages[0].error == "this page only"
     assert facts.ocr_pages == []
+
+
+def test_ocr_stops_when_its_time_is_up_and_keeps_what_it_has(services, submit):
+    pages = io.BytesIO()
+    scan = Image.new("L", (200, 100), 255)
+    scan.save(pages, "TIFF", save_all=True, append_images=[scan] * 3)
+    document_id = submit(pages.getvalue(), ocr="always")
+    attend(services, document_id, Queue.PDF, process_document, retries=0)
+    services.config = msgspec.structs.replace(services.config, soft_limit_seconds=1e-6)
+    attend(services, document_id, Queue.OCR, recognize_document, retries=0)
+    document = known(services, document_id)
+    assert document.state is State.SUCCEEDED
+    facts = get_facts(services.store, document.results["document"])
+    assert facts.ocr_pages == [1]
+    assert [page.error is not None and "used up" in page.error for page in facts.pages] == [
+        False,
+        *[True] * 3,
+    ]
+    # The sandbox is as good as before for the next document.
+    another = submit(synthetic(Kind.TEXT))
+    attend(services, another, Queue.PDF, process_document, retries=0)
+    assert known(services, another).state is State.SUCCEEDED
+
+
+def test_an_interruption_long_past_is_not_what_quarantines_a_document(services, submit):
+    document_id = submit(b"x")
+    document = services.ledger.start(document_id, queue=Queue.PDF, worker="w")
+    services.ledger.release(document, code="interrupted", message="The worker was shut down.")
+    for number in range(services.config.max_attempts):
+        services.ledger.start(document_id, queue=Queue.PDF, worker=f"killed-{number}")
+    attend(services, document_id, Queue.PDF, process_document, retries=0)
+    assert known(services, document_id).error == "worker_lost"
 
 
 def test_backoff_doubles_up_to_its_limit_and_is_never_at_once():

@@ -1,0 +1,58 @@
+"""How a number went: its rate over the last seconds, and its course as a line of bars."""
+
+from collections import deque
+from itertools import pairwise
+
+BARS = "▂▃▄▅▆▇█"
+NOTHING = "▁"
+RATE_SECONDS = 3.0
+MOST_VALUES = 4_096
+
+
+class Rate:
+    """Counts a second over the last `RATE_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[float, int]] = deque()
+
+    def note(self, now: float, count: int) -> None:
+        """Take note of `count` at `now` (s)."""
+        self._points.append((now, count))
+        while len(self._points) > 2 and now - self._points[1][0] >= RATE_SECONDS:  # noqa: PLR2004  # a rate needs two
+            self._points.popleft()
+
+    @property
+    def per_second(self) -> float:
+        """The present rate; 0 until two moments are known."""
+        if not self._points:
+            return 0.0
+        (then, before), (now, count) = self._points[0], self._points[-1]
+        return (count - before) / (now - then) if now > then else 0.0
+
+
+class History:
+    """All values of a number so far, thinned out by maxima when they become many."""
+
+    def __init__(self) -> None:
+        self._values: list[int] = []
+
+    def note(self, value: int) -> None:
+        """Add a value."""
+        self._values.append(value)
+        if len(self._values) > MOST_VALUES:
+            pairs = zip(self._values[::2], [*self._values[1::2], 0], strict=False)
+            self._values = [max(pair) for pair in pairs]
+
+    def bars(self, width: int) -> str:
+        """Return the whole course in `width` characters: the largest value fills its height, zero is a line.
+
+        Until there are `width` values each has a character of its own; later, each is the maximum of its share.
+        """
+        values = self._values
+        count = len(values)
+        if count > width:
+            edges = [position * count // width for position in range(width + 1)]
+            values = [max(values[start:end]) for start, end in pairwise(edges)]
+        top = max(values, default=0)
+        line = "".join(BARS[round(value / top * (len(BARS) - 1))] if value else NOTHING for value in values)
+        return line.ljust(width)

@@ -1,0 +1,52 @@
+"""The benchmarks run and write what they found; how fast anything is, is not asserted."""
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.results import Result, load
+
+ROOT = Path(__file__).resolve().parents[2]
+FIGURES = ("throughput", "flood", "start", "sandbox", "memory")
+
+
+def bench(*arguments: str, cache: Path) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FLEET_")}
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=ROOT,
+        env={**environment, "XDG_CACHE_HOME": str(cache)},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("figure", FIGURES)
+def test_a_quick_run_writes_its_figure(figure: str, tmp_path: Path) -> None:
+    output = tmp_path / "results"
+    ran = bench(figure, "--quick", "--output", str(output), cache=tmp_path / "cache")
+    assert ran.returncode == 0, ran.stderr
+    (result,) = load(output)
+    assert isinstance(result, Result)
+    assert result.figure == figure
+    assert result.series
+    for series in result.series:
+        assert series.samples
+        assert series.low <= series.median <= series.high
+        assert all(math.isfinite(sample) for sample in series.samples)
+    assert any(series.target is not None for series in result.series)
+    written = (output / "table.md").read_text()
+    assert written == ran.stdout
+    assert f"## {figure}: " in written
+
+
+def test_a_figure_that_there_is_not_is_named(tmp_path: Path) -> None:
+    ran = bench("weight", cache=tmp_path)
+    assert ran.returncode == 2
+    assert "there is no figure weight" in ran.stderr
+    assert "Traceback" not in ran.stderr

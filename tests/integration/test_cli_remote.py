@@ -1,0 +1,196 @@
+"""`fleet worker`, `flood`, `status` and `quarantine` for a fleet whose server and store are elsewhere."""
+
+import os
+import signal
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+import redis
+from commands import ENCRYPTED, GOOD, SCAN, Commands, Running, folder_of, slow_document, wait_for
+
+from app.config import Settings, load
+from app.ledger.ledger import Ledger
+from app.ledger.models import Document, State
+from app.tasks.services import ledger_of
+from app.tasks.upkeep import reconcile_queues
+
+COMMANDS = [
+    *(["demo"], ["process"], ["worker"], ["flood"], ["status"]),
+    *(["quarantine", name] for name in ("list", "show", "retry", "drop")),
+]
+
+
+class Elsewhere:
+    """A server and a store that commands share."""
+
+    def __init__(self, commands: Commands, redis_url: str, store: Path) -> None:
+        self.commands = commands
+        self.variables = {
+            "FLEET_REDIS_URL": redis_url,
+            "FLEET_STORE_URL": f"file://{store}",
+            # Short, so that a worker that was killed counts as gone soon.
+            "FLEET_PRESENCE_SECONDS": "1",
+            "FLEET_RETRY_BACKOFF_MAX_SECONDS": "1",
+        }
+        self.config: Settings = load(self.variables)
+        self.ledger: Ledger = ledger_of(self.config)
+
+    def start(self, *arguments: object) -> Running:
+        return self.commands.start(*arguments, **self.variables)
+
+    def run(self, *arguments: object) -> tuple[int, list[str], str]:
+        return self.commands.run(*arguments, **self.variables)
+
+    def flood(self, *paths: Path) -> str:
+        code, (line,), errors = self.run("flood", *paths, "--json")
+        assert code == 0, errors
+        return str(msgspec.json.decode(line)["batch_id"])
+
+
+@pytest.fixture
+def elsewhere(commands: Commands, redis_url: str, tmp_path: Path) -> Elsewhere:
+    return Elsewhere(commands, redis_url, tmp_path / "store")
+
+
+def workers_of(running: Running) -> list[psutil.Process]:
+    """Return the workers of a `fleet worker`; empty where it has not started them yet."""
+    found = psutil.Process(running.process.pid).children()
+    return [child for child in found if "app.worker" in child.cmdline()]
+
+
+def test_two_queues_until_sigterm(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    given = folder_of(tmp_path / "in", GOOD, SCAN, ENCRYPTED)
+    with elsewhere.start("worker", "pdf", "ocr") as running:
+        code, (line,), errors = elsewhere.run("flood", given, "--wait", "--json")
+        assert code == 3, errors
+        counts = msgspec.json.decode(line)
+        assert counts["errors"] == {"password_required": 1}
+        assert (counts["succeeded"], counts["settled"], counts["open"], counts["total"]) == (2, 3, 0, 3)
+        workers = workers_of(running)
+        assert len(workers) == 2
+        running.send(signal.SIGTERM)
+        assert running.wait(20.0) == 0, running.errors
+        assert not any(worker.is_running() for worker in workers)
+    code, lines, errors = elsewhere.run("status", counts["batch_id"])
+    assert code == 0, errors
+    assert "password_required" in "\n".join(lines)
+    code, (line,), _ = elsewhere.run("status", "--json")
+    said = msgspec.json.decode(line)
+    assert said["queues"]["pdf"]["done"] == 3
+    assert [batch["batch_id"] for batch in said["batches"]] == [counts["batch_id"]]
+    code, lines, _ = elsewhere.run("status")
+    assert (code, "quarantine" in lines[-1]) == (0, False)
+
+
+def test_where_one_worker_dies_the_other_ends_too(elsewhere: Elsewhere) -> None:
+    with elsewhere.start("worker", "pdf", "ocr", "pdf") as running:
+        workers = wait_for(lambda: len(found := workers_of(running)) == 2 and found, "two workers")
+        workers[0].kill()
+        assert running.wait(20.0) == 128 + signal.SIGKILL
+        assert not any(worker.is_running() for worker in workers)
+
+
+def running_document(ledger: Ledger, batch: str, after: int) -> Document | None:
+    (document_id,) = ledger.batch_documents(batch)
+    found = ledger.document(document_id)
+    assert found is not None
+    begun = found.state is State.RUNNING and found.attempts > after
+    return found if begun or found.state.final else None
+
+
+def test_a_document_that_kills_its_workers_ends_in_the_quarantine(
+    elsewhere: Elsewhere, tmp_path: Path
+) -> None:
+    poison = tmp_path / "poison.pdf"
+    poison.write_bytes(slow_document(150_000))
+    batch = elsewhere.flood(poison)
+    attempts = 0
+    while True:
+        with elsewhere.start("worker", "pdf") as running:
+
+            def begun(attempts: int = attempts) -> Document | None:
+                reconcile_queues(elsewhere.ledger, elsewhere.config)
+                return running_document(elsewhere.ledger, batch, attempts)
+
+            document = wait_for(begun, "the next start")
+            if document.state.final:
+                break
+            attempts = document.attempts
+            os.kill(running.process.pid, signal.SIGKILL)
+    assert attempts == 3
+    assert document.state is State.QUARANTINED
+    assert document.error == "worker_lost"
+
+    code, (line,), _ = elsewhere.run("quarantine", "list", "--json")
+    assert code == 0
+    said = msgspec.json.decode(line)
+    assert (said["document_id"], said["source"]) == (document.document_id, str(poison))
+    assert "options" not in said
+    code, lines, _ = elsewhere.run("quarantine", "list")
+    assert document.document_id in "\n".join(lines)
+    code, lines, _ = elsewhere.run("quarantine", "show", document.document_id)
+    assert code == 0
+    assert "It was started 3 times and never finished." in " ".join("\n".join(lines).split())
+    code, lines, _ = elsewhere.run("quarantine", "retry", document.document_id)
+    assert (code, lines) == (0, ["1 sent again."])
+    assert elsewhere.ledger.batch(batch).quarantined == 0
+    again = elsewhere.ledger.document(document.document_id)
+    assert again is not None
+    assert (again.state, again.attempts) == (State.QUEUED, 0)
+    code, lines, errors = elsewhere.run("quarantine", "drop", document.document_id)
+    assert (code, lines) == (2, [])
+    assert "is queued, not quarantined" in errors
+
+
+def test_what_is_dropped_is_gone_with_its_original(
+    elsewhere: Elsewhere, tmp_path: Path, client: redis.Redis
+) -> None:
+    from app.ledger.models import Outcome
+
+    batch = elsewhere.flood(*folder_of(tmp_path / "in", GOOD, GOOD + 1).iterdir())
+    for document in elsewhere.ledger.documents(elsewhere.ledger.batch_documents(batch)):
+        assert document is not None
+        outcome = Outcome(state=State.QUARANTINED, error="worker_lost", message="[/b] lost")
+        assert elsewhere.ledger.settle(document, outcome, token="test")
+    originals = list((tmp_path / "store").rglob("original"))
+    assert len(originals) == 2
+    assert elsewhere.run("quarantine", "list")[0] == 0
+    assert elsewhere.run("quarantine", "drop", "--all")[:2] == (0, ["2 dropped."])
+    assert not any(path.exists() for path in originals)
+    assert elsewhere.run("quarantine", "list")[:2] == (0, ["The quarantine is empty."])
+    assert client.zcard("fleet:quarantine") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["status", "no-such"], 2, "There is no batch no-such"),
+        (["quarantine", "show", "no-such"], 2, "Document no-such is not known, not quarantined"),
+        (["quarantine", "retry"], 2, "Name documents, or give --all."),
+        (["worker", "plumbing"], 2, "'plumbing' is not one of"),
+        (["flood", "nowhere"], 2, "nowhere does not exist."),
+    ],
+)
+def test_what_is_not_there_is_said(
+    elsewhere: Elsewhere, arguments: list[str], code: int, sentence: str
+) -> None:
+    found, lines, errors = elsewhere.run(*arguments)
+    assert (found, lines) == (code, [])
+    assert sentence in " ".join(errors.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["worker", "pdf"], ["worker", "pdf", "ocr"], ["flood"]])
+def test_commands_that_need_a_server_say_so(commands: Commands, arguments: list[str]) -> None:
+    code, lines, errors = commands.run(*arguments)
+    assert (code, lines) == (2, [])
+    assert "Set FLEET_REDIS_URL to the Redis server" in errors
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_has_an_example(commands: Commands, command: list[str]) -> None:
+    code, lines, errors = commands.run(*command, "--help")
+    assert (code, errors) == (0, "")
+    text = " ".join("\n".join(lines).split())
+    assert f"fleet {' '.join(command)}" in text.partition("Example:")[2]
