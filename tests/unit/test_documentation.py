@@ -19,7 +19,7 @@ from tools import settings_table
 ROOT = Path(app.__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 README = (ROOT / "README.md").read_text()
-OWN_CODES = {"worker_lost", "interrupted", "internal_error", "unreadable_file"}
+OWN_CODES = {"worker_lost", "internal_error", "unreadable_file"}
 """Codes that stand for no exception type; `app/tasks/base.py` and `app/run/delivery.py` give them."""
 
 
