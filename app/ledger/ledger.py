@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from app.ledger.keys import Keys
-from app.ledger.models import BatchCounts, Document, Options, Outcome, QueueDepth, Submission
+from app.ledger.models import Document, Options, Outcome, Submission
+from app.ledger.reader import Reader, decode_document
 from app.queues import Queue
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield chunk
 
 
-class Ledger:
+class Ledger(Reader):
     """What became of every document and batch; safe to use from several threads.
 
     All times are seconds since the epoch, by the clock of the caller. Every method raises redis errors when
@@ -44,13 +45,10 @@ class Ledger:
         presence_seconds: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        # redis-py's types do not know that decode_responses makes every answer a str.
-        self.client: Any = client
-        self.keys = Keys(prefix)
+        super().__init__(client, Keys(prefix), clock)
         self.max_attempts = max_attempts
         self.retention_seconds = retention_seconds
         self.presence_seconds = presence_seconds
-        self.clock = clock
         source = files("app.ledger")
         self._scripts: dict[str, Script] = {
             name: client.register_script(source.joinpath(f"{name}.lua").read_text()) for name in SCRIPTS
@@ -196,10 +194,6 @@ class Ledger:
 
     # The quarantine.
 
-    def quarantined(self) -> list[str]:
-        """Return the ids of the quarantined documents, oldest first."""
-        return list(self.client.zrange(self.keys.quarantine, 0, -1))
-
     def retry(self, document: Document, message: str) -> bool:
         """Send a quarantined document again, with its attempts at zero."""
         reply = self.run(
@@ -224,74 +218,6 @@ class Ledger:
             pipe.expire(self.keys.document(document.document_id), self.retention_seconds)
             return bool(pipe.execute()[0])
 
-    # What is known.
-
-    def documents(self, document_ids: Sequence[str]) -> list[Document | None]:
-        """Return what is known of each document, None where the ledger has no entry."""
-        with self.client.pipeline(transaction=False) as pipe:
-            for document_id in document_ids:
-                pipe.hgetall(self.keys.document(document_id))
-            found = pipe.execute()
-        return [
-            decode_document(document_id, fields) if fields.get("batch") else None
-            for document_id, fields in zip(document_ids, found, strict=True)
-        ]
-
-    def document(self, document_id: str) -> Document | None:
-        """Return what is known of one document."""
-        return self.documents([document_id])[0]
-
-    def batches(self) -> list[str]:
-        """Return the ids of the batches that are remembered, newest first."""
-        listed = list(self.client.zrange(self.keys.batches, 0, -1, desc=True))
-        with self.client.pipeline(transaction=False) as pipe:
-            for batch_id in listed:
-                pipe.exists(self.keys.batch(batch_id))
-            known = pipe.execute()
-        forgotten = [batch_id for batch_id, there in zip(listed, known, strict=True) if not there]
-        if forgotten:
-            self.client.zrem(self.keys.batches, *forgotten)
-        return [batch_id for batch_id in listed if batch_id not in forgotten]
-
-    def batch(self, batch_id: str) -> BatchCounts:
-        """Return a batch's counts; all zero for a batch that is not known."""
-        fields = self.client.hgetall(self.keys.batch(batch_id))
-        errors = {
-            name.removeprefix("error:"): int(count)
-            for name, count in fields.items()
-            if name.startswith("error:") and int(count)
-        }
-        known = {name: value for name, value in fields.items() if not name.startswith("error:")}
-        return msgspec.convert({"batch_id": batch_id, "errors": errors, **known}, BatchCounts, strict=False)
-
-    def batch_documents(self, batch_id: str) -> list[str]:
-        """Return the ids of a batch's documents, in the order they were opened."""
-        return list(self.client.lrange(self.keys.batch_documents(batch_id), 0, -1))
-
-    def settled(self, batch_id: str, start: int = 0) -> list[str]:
-        """Return the ids of a batch's settled documents from the `start`-th on, in the order of settling."""
-        return list(self.client.lrange(self.keys.settled(batch_id), start, -1))
-
-    def depths(self, queues: Iterable[Queue]) -> dict[Queue, QueueDepth]:
-        """Measure queues in one round trip: what KEDA's two triggers see, and what the ledger adds."""
-        names = list(queues)
-        with self.client.pipeline(transaction=False) as pipe:
-            for queue in names:
-                pipe.llen(str(queue))
-                pipe.hlen(self.keys.inflight(queue))
-                pipe.hget(self.keys.counts, str(queue))
-                pipe.zrange(self.keys.open(queue), 0, 0, withscores=True)
-            replies = pipe.execute()
-        now = self.clock()
-        depths = {}
-        for position, queue in enumerate(names):
-            waiting, inflight, done, oldest = replies[4 * position : 4 * position + 4]
-            age = max(0.0, now - oldest[0][1]) if oldest else 0.0
-            depths[queue] = QueueDepth(
-                waiting=waiting, inflight=inflight, done=int(done or 0), oldest_wait_seconds=age
-            )
-        return depths
-
     # Signs of life.
 
     def report_presence(self, worker: str, documents: Sequence[str]) -> None:
@@ -302,17 +228,3 @@ class Ledger:
     def forget_presence(self, worker: str) -> None:
         """Say that `worker` is gone: what it had in hand goes back at the next reconciliation."""
         self.client.delete(self.keys.worker(worker))
-
-
-def decode_document(document_id: str, fields: dict[str, str]) -> Document:
-    """Read a document from the strings of its hash."""
-    given: dict[str, Any] = {name: value for name, value in fields.items() if value != ""}
-    given["document_id"] = document_id
-    decode = msgspec.json.decode
-    if "options" in given:
-        given["options"] = decode(given["options"])
-    if "results" in given:
-        given["results"] = decode(given["results"])
-    if "facts" in given:
-        given["facts"] = msgspec.Raw(given["facts"].encode())
-    return msgspec.convert(given, Document, strict=False)

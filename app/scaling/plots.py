@@ -192,7 +192,7 @@ def _unit(run: Run) -> tuple[float, str]:
 
 def _time_axis(axes: Axes, run: Run) -> None:
     unit, name = _unit(run)
-    axes.set_xlim(0, max(run.seconds, 1.0) / unit)
+    axes.set_xlim(0, max(run.seconds, 1.0) * 1.03 / unit)  # the end, back at nothing, is to be seen
     axes.set_xlabel(f"{name} since the start")
 
 
