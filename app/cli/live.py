@@ -18,8 +18,10 @@ from app.run.follow import Progress
 from app.scaling.local import QueueStatus
 
 PLAIN_SECONDS = 2.0
-COLUMNS = {"queue": 5, "waiting": 7, "running": 7, "replicas": 8, "": 0, "docs/s": 6, "done": 7, "oldest": 8}
+COLUMNS = {"queue": 5, "waiting": 7, "running": 7, "replicas": 8, "": 0, "docs/s": 7, "done": 7, "oldest": 8}
 """Each column with its least width, wide enough that nothing moves while numbers grow; "" is the sparkline."""
+FIXED = sum(COLUMNS.values()) + 2 * len(COLUMNS) - 1
+"""What the table takes without the sparkline: a space before each column, and one between two."""
 SPARKLINE = (8, 40)
 """Its least and its greatest width; in between it takes what the terminal has left."""
 
@@ -95,7 +97,7 @@ class LiveView:
             self._said_at = now
 
     def _picture(self, progress: Progress, left: str) -> Group:
-        width = min(self.console.width, sum(COLUMNS.values()) + 2 * len(COLUMNS) + SPARKLINE[1])
+        width = min(self.console.width, FIXED + SPARKLINE[1])
         return Group(
             Text(),
             self._heading(width),
@@ -114,8 +116,8 @@ class LiveView:
 
     def _table(self, progress: Progress, width: int) -> Table:
         least, most = SPARKLINE
-        bars = max(least, min(most, width - sum(COLUMNS.values()) - 2 * len(COLUMNS)))
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, header_style="dim")
+        bars = max(least, min(most, width - FIXED))
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_edge=False, header_style="dim")
         for name, minimum in COLUMNS.items():
             justify = "left" if name in {"queue", ""} else "right"
             table.add_column(name, justify=justify, min_width=minimum or bars, no_wrap=True)  # type: ignore[arg-type]  # a str here, a Literal there
@@ -158,7 +160,12 @@ class LiveView:
             return "all done" if progress.idle else "scaling down"
         if not settled:
             return "starting"
-        return f"{clock(elapsed / settled * (self.total - settled) + 0.5)} left"
+        # The whole run's rate says nothing of a few slow pages at the end; the slowest queue's does.
+        times = [elapsed / settled * (self.total - settled)]
+        for queue, status in progress.queues.items():
+            if (rate := self._rates[queue].per_second) > 0:
+                times.append((status.depth.waiting + status.depth.inflight) / rate)
+        return f"{clock(max(times) + 0.5)} left"
 
     def _say(self, progress: Progress) -> None:
         queues = "  ".join(

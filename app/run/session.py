@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import msgspec
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from app.config import Settings
 from app.errors import FleetError, ServerError, SettingsError, StorageFullError
@@ -171,7 +171,8 @@ class Session:
         """Return what `call` returns, waiting out a server that restarts; `call` may run more than once.
 
         Raises:
-            ServerError: where the server stays away.
+            ServerError: where the server stays away, or refuses.
+            StorageFullError: where its disk is full.
         """
         while True:
             try:
@@ -192,6 +193,8 @@ class Session:
         if self._server is not None and self._server.ensure():
             self._note("fault", {"reason": "the embedded server died and was started again"})
             return
+        if isinstance(error, ResponseError) and not isinstance(error, ReadOnlyError):
+            raise ServerError(f"The {where} refuses what is asked of it: {error}.")
         now = time.monotonic()
         self._away_since = self._away_since or now
         patience = self.config.server_patience_seconds

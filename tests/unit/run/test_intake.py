@@ -37,8 +37,13 @@ def test_the_output_folder_is_not_read(tmp_path: Path) -> None:
     assert [path.name for path in expand([tmp_path], skip=tmp_path / "out")] == ["a.pdf"]
 
 
+def test_a_folder_is_not_read_and_written(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is to be read and written"):
+        expand([tmp_path], skip=tmp_path / "x" / "..")
+
+
 def test_a_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="nowhere.pdf does not exist"):
+    with pytest.raises(UsageError, match=r"nowhere\.pdf does not exist"):
         expand([tmp_path / "nowhere.pdf"])
 
 
@@ -49,7 +54,7 @@ def test_a_pipe_is_no_document(tmp_path: Path) -> None:
     assert expand([tmp_path]) == []
 
 
-def test_names_that_collide_are_kept_apart(tmp_path: Path) -> None:
+def test_names_that_collide_are_kept_apart() -> None:
     paths = [
         Path("x/report.pdf"),
         Path("y/report.pdf"),

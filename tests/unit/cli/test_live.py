@@ -1,0 +1,93 @@
+import io
+import itertools
+import re
+from contextlib import suppress
+
+import pytest
+from rich.console import Console
+
+from app.cli.live import LiveView, clock
+from app.ledger.models import BatchCounts, QueueDepth
+from app.queues import Queue
+from app.run.follow import Progress
+from app.scaling.autoscaler import Autoscaler, Sample
+from app.scaling.local import QueueStatus
+from app.scaling.policy import Policy
+
+DECISION = Autoscaler(Policy.local(4)).step(0.0, Sample(waiting=0, inflight=0, replicas=0))
+
+
+def look(settled: int, *, waiting: int = 0, ready: int = 0, replicas: int = 0, **errors: int) -> Progress:
+    failed = sum(errors.values())
+    depth = QueueDepth(waiting=waiting, inflight=ready, done=settled, oldest_wait_seconds=waiting / 100)
+    status = QueueStatus(depth=depth, decision=DECISION, replicas=replicas, ready=ready)
+    counts = BatchCounts(batch_id="b", total=1000, succeeded=settled - failed, failed=failed, errors=errors)
+    return Progress(counts=counts, queues={Queue.PDF: status, Queue.OCR: status}, settled=[])
+
+
+LOOKS = [
+    look(0),
+    look(0, waiting=1_000, replicas=4),
+    look(321, waiting=679, ready=4, replicas=4, password_required=12, malformed=3),
+    look(1_000, ready=1, replicas=0, password_required=20, malformed=20, not_a_document=2, resource_limit=1),
+    look(1_000, password_required=20, malformed=20, not_a_document=2, resource_limit=1),
+]
+
+
+def picture(view: LiveView, progress: Progress) -> list[str]:
+    """Return the lines of the table as they are drawn."""
+    with view.console.capture() as capture:
+        view.console.print(view._picture(progress, view._left(progress)))
+    return re.sub(r"\x1b\[[0-9;]*m", "", capture.get()).splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 110, 200])
+def test_nothing_moves_while_numbers_grow(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr("app.cli.live.time.monotonic", lambda: next(ticks) / 5)
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, markup=False, emoji=False)
+    view = LiveView(1_000, "1,000 documents to [/somewhere]", console=console)
+    pictures = []
+    for progress in LOOKS:
+        view.update(progress)
+        pictures.append(picture(view, progress))
+    assert len({len(lines) for lines in pictures}) == 1, "the height stays"
+    heads = [next(line for line in lines if "waiting" in line) for lines in pictures]
+    assert len({re.sub(r"\s+$", "", head) for head in heads}) == 1, "the columns stay"
+    assert all(len(line) <= width for lines in pictures for line in lines)
+    if width >= 80:
+        assert "oldest" in heads[0]
+        last = "\n".join(pictures[-1])
+        assert "[/somewhere]" in last
+        assert "1,000 of 1,000" in last
+        assert "malformed 20 · password_required 20 · not_a_document 2" in last
+        assert "all done" in last
+        assert "scaling down" in "\n".join(pictures[-2])
+        assert "0 → 4" in "\n".join(pictures[1])
+
+
+def test_the_last_look_stays_and_says_that_it_was_stopped() -> None:
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=100, markup=False)
+    with suppress(KeyboardInterrupt), LiveView(1_000, "title", console=console) as view:
+        view.update(LOOKS[2])
+        raise KeyboardInterrupt
+    drawn = output.getvalue()
+    assert drawn.rindex("stopped") > drawn.rindex("left")
+    assert drawn.endswith("\x1b[?25h"), "the cursor is back"
+
+
+def test_without_a_terminal_there_are_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(file=io.StringIO(), width=100)
+    with LiveView(1_000, "title", console=console) as view:
+        for progress in LOOKS:
+            view.update(progress)
+    lines = capsys.readouterr().err.splitlines()
+    # The first look, the one at which all was settled, and the last; those between came within two seconds.
+    assert [line.split()[4] for line in lines] == ["0/1000", "1000/1000", "1000/1000"]
+    assert "pdf: waiting 0 running 1 replicas 1/0" in lines[1]
+    assert console.file.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_times_read_as_on_a_clock() -> None:
+    assert [clock(seconds) for seconds in (0, 59.9, 60, 3_725)] == ["0:00", "0:59", "1:00", "1:02:05"]

@@ -1,0 +1,61 @@
+import sys
+
+import pytest
+from redis.exceptions import ResponseError
+
+from app.cli import main
+from app.errors import FleetError, UsageError
+from app.run.signals import Stopped
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (FleetError("No."), 1, "Error: No.\n"),
+        (UsageError("Not so."), 2, "Error: Not so.\n"),
+        (ResponseError("OOM"), 1, "Error: The Redis server failed: OOM.\n"),
+        (PermissionError(13, "Permission denied", "/x"), 1, "Error: /x: Permission denied.\n"),
+        (OSError("odd"), 1, "Error: odd.\n"),
+        (
+            ModuleNotFoundError("No module", name="reportlab"),
+            1,
+            "Error: reportlab is not installed: pip install 'pdf-fleet[local]'.\n",
+        ),
+        (Stopped(15), 143, "Stopped: everything that was started has been ended.\n"),
+    ],
+)
+def test_what_goes_wrong_is_a_sentence_and_a_code(
+    error: BaseException,
+    code: int,
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(main, "app", fail)
+    monkeypatch.setattr(main, "stop_on_signals", lambda: None)
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == code
+    assert capsys.readouterr().err == sentence
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), ModuleNotFoundError("No module", name="app.nothing")])
+def test_a_mistake_of_ours_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(main, "app", fail)
+    monkeypatch.setattr(main, "stop_on_signals", lambda: None)
+    with pytest.raises(type(error)):
+        main.main()
+
+
+def test_help_needs_nothing_that_is_slow_to_import() -> None:
+    import subprocess
+
+    script = "import app.cli.main, sys; print([name for name in sys.modules if name in {'celery', 'redis', 'obstore'}])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,64 @@
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+
+from app.config import Settings
+from app.errors import FleetError
+from app.run.claim import ServerClaim, claimed
+
+KEY = "fleet:local-fleet"
+
+
+def test_a_folder_is_one_runs_at_a_time(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "report"
+    with claimed(folder, otherwise="busy"):
+        assert list(folder.iterdir()) == []
+        with pytest.raises(FleetError, match=r"^busy$"), claimed(folder, otherwise="busy"):
+            pytest.fail("claimed twice")
+    with claimed(folder, otherwise="busy"):
+        pass
+
+
+def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with (
+        pytest.raises(FleetError, match=r"file/x cannot be written: Not a directory\."),
+        claimed(tmp_path / "file" / "x", otherwise=""),
+    ):
+        pytest.fail("claimed")
+
+
+def test_a_server_is_one_runs_at_a_time(redis_url: str, client: redis.Redis) -> None:
+    config = Settings(redis_url=redis_url)
+    claim = ServerClaim(client, config)
+    claim.hold()
+    claim.hold()
+    assert client.get(KEY) == f"pid {os.getpid()} on {socket.gethostname()}"
+    assert 0 < client.pttl(KEY) <= 30_000
+    claim.release()
+    assert not client.exists(KEY)
+
+
+@pytest.mark.parametrize(
+    "holder", ["pid 1 on another-machine", f"pid {os.getppid()} on {socket.gethostname()}", "x"]
+)
+def test_a_server_of_another_run_is_left_to_it(redis_url: str, client: redis.Redis, holder: str) -> None:
+    client.set(KEY, holder)
+    claim = ServerClaim(client, Settings(redis_url=redis_url))
+    with pytest.raises(FleetError, match="Another local fleet"):
+        claim.hold()
+    claim.release()
+    assert client.get(KEY) == holder
+
+
+def test_a_run_that_was_killed_on_this_machine_holds_nothing(redis_url: str, client: redis.Redis) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    client.set(KEY, f"pid {gone.pid} on {socket.gethostname()}")
+    ServerClaim(client, Settings(redis_url=redis_url)).hold()
+    assert client.get(KEY) == f"pid {os.getpid()} on {socket.gethostname()}"
