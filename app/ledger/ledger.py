@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.resources import files
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,6 +27,13 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
+
+
+def _counted(sent: "Future[int]", on_opened: Callable[[int], None] | None) -> int:
+    new = sent.result()
+    if on_opened is not None:
+        on_opened(new)
+    return new
 
 
 class Ledger(Reader):
@@ -90,17 +98,25 @@ class Ledger(Reader):
             self.keys.settled(batch_id),
         ]
         encode = msgspec.json.encode
-        plain = encode(Options())
+        default = Options()
         opened = 0
-        for group in chunks(submissions, chunk):
-            args: list[Any] = [self.keys.document_prefix, batch_id, self.clock(), str(queue)]
-            for document, message in group:
-                options = plain if document.options == Options() else encode(document.options)
-                args += (document.document_id, document.source, document.object_key, options, message)
-            new = int(self.run("open", keys, args))
-            opened += new
-            if on_opened is not None:
-                on_opened(new)
+
+        def send(args: list[Any]) -> int:
+            return int(self.run("open", keys, args))
+
+        # The server works on one chunk while the next is being made.
+        with ThreadPoolExecutor(1, thread_name_prefix="open") as sender:
+            sent: Future[int] | None = None
+            for group in chunks(submissions, chunk):
+                args: list[Any] = [self.keys.document_prefix, batch_id, self.clock(), str(queue)]
+                for document, message in group:
+                    options = "" if document.options == default else encode(document.options)
+                    args += (document.document_id, document.source, document.object_key, options, message)
+                if sent is not None:
+                    opened += _counted(sent, on_opened)
+                sent = sender.submit(send, args)
+            if sent is not None:
+                opened += _counted(sent, on_opened)
         return opened
 
     def start(self, document_id: str, *, queue: Queue, worker: str) -> Document | str:

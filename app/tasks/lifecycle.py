@@ -1,5 +1,6 @@
 """A worker's signs of life and its way out, tied to Celery's signals: the same under every command that starts one."""
 
+import gc
 import os
 import signal
 import threading
@@ -62,6 +63,8 @@ def install(app: Celery, config: Settings) -> None:
             patience.start()
 
     def begin(sender: Any, **_: Any) -> None:
+        gc.freeze()  # what the imports made stays, and need not be looked through with every collection
+        gc.enable()
         heartbeat.begin()
         # A prefork pool's work is in its children: Celery's own SIGQUIT ends them, and obstore would not
         # survive the fork of services built here. Where the work runs in this process it is cut short

@@ -19,15 +19,19 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def original_key(batch_id: str, document_id: str) -> str:
-    """Return the key of a document's original."""
-    return f"{batch_id}/{document_id}/original"
+    """Return the key of a document's original.
+
+    A batch's objects share 256 folders rather than having one each: a new folder costs a file system several
+    times what a file does, and a folder of millions costs everybody else.
+    """
+    return f"{batch_id}/{document_id[:2]}/{document_id}.original"
 
 
 def result_keys(object_key: str) -> dict[str, str]:
     """Return the keys of a document's results, beside its original."""
-    folder = object_key.rpartition("/")[0]
+    stem = object_key.removesuffix(".original")
     names = {"text": "text.txt", "thumbnail": "thumbnail.jpg", "document": "document.json"}
-    return {kind: f"{folder}/{name}" for kind, name in names.items()}
+    return {kind: f"{stem}.{name}" for kind, name in names.items()}
 
 
 def summary_json(facts: Facts) -> bytes:

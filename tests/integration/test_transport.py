@@ -52,7 +52,7 @@ def taken(connection: Connection, server: ValkeyServer) -> Message:
     found: list[Message] = []
     channel = connection.default_channel
     assert isinstance(connection.transport, transport.Transport)
-    channel.basic_qos(0, 1, False)  # noqa: FBT003  # as AMQP spells it
+    channel.basic_qos(0, 1, False)  # as AMQP spells it
     channel.basic_consume("pdf", no_ack=False, callback=found.append, consumer_tag="one")
     while not found:
         connection.drain_events(timeout=10)
