@@ -57,6 +57,8 @@ class Ledger(Reader):
         self.max_attempts = max_attempts
         self.retention_seconds = retention_seconds
         self.presence_seconds = presence_seconds
+        self.on_acknowledged: Callable[[str], None] | None = None
+        """Told the delivery tag of each message that was acknowledged in the same step as its document moved on."""
         source = files("app.ledger")
         self._scripts: dict[str, Script] = {
             name: client.register_script(source.joinpath(f"{name}.lua").read_text()) for name in SCRIPTS
@@ -119,8 +121,14 @@ class Ledger(Reader):
                 opened += _counted(sent, on_opened)
         return opened
 
-    def start(self, document_id: str, *, queue: Queue, worker: str) -> Document | str:
+    def start(self, document_id: str, *, queue: Queue, worker: str, delivery_tag: str = "") -> Document | str:
         """Count an attempt; the work may begin only when a `Document` comes back.
+
+        Args:
+            document_id: The document.
+            queue: The queue that its message came from.
+            worker: Who starts it.
+            delivery_tag: The message's, where it is to be acknowledged with the settlement.
 
         Returns:
             The document, or why it must not be worked on: "unknown", "final" (settled already), "elsewhere"
@@ -137,6 +145,7 @@ class Ledger(Reader):
         if reply[0] != "started":
             return str(reply[0])
         fields = dict(zip(reply[1::2], reply[2::2], strict=True))
+        fields["delivery_tag"] = delivery_tag
         return decode_document(document_id, fields)
 
     def settle(self, document: Document, outcome: Outcome, *, token: str) -> bool:
@@ -166,10 +175,15 @@ class Ledger(Reader):
                 self.keys.open(queue),
                 self.keys.counts,
                 self.keys.batch_documents(document.batch),
+                self.keys.inflight(queue),
+                self.keys.inflight_index(queue),
             ],
-            [document.document_id, token, self.clock(), self.retention_seconds, queue, *fields],
+            [
+                *(document.document_id, token, self.clock(), self.retention_seconds, queue),
+                *(document.delivery_tag, *fields),
+            ],
         )
-        return bool(reply)
+        return self._acknowledged(document, bool(reply))
 
     def advance(
         self, document: Document, queue: Queue, message: str, *, facts: bytes, results: dict[str, str]
@@ -187,13 +201,20 @@ class Ledger(Reader):
                 self.keys.open(queue),
                 str(queue),
                 self.keys.counts,
+                self.keys.inflight(document.queue),
+                self.keys.inflight_index(document.queue),
             ],
             [
                 *(document.document_id, document.queue, str(queue), self.clock(), message),
-                *("facts", facts, "results", msgspec.json.encode(results)),
+                *(document.delivery_tag, "facts", facts, "results", msgspec.json.encode(results)),
             ],
         )
-        return bool(reply)
+        return self._acknowledged(document, bool(reply))
+
+    def _acknowledged(self, document: Document, done: bool) -> bool:
+        if done and document.delivery_tag and self.on_acknowledged is not None:
+            self.on_acknowledged(document.delivery_tag)
+        return done
 
     def release(self, document: Document, *, code: str, message: str, refund: bool = True) -> bool:
         """Put a started document back to queued.

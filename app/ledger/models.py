@@ -79,6 +79,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     last_message: str | None = None
     facts: msgspec.Raw = msgspec.Raw(b"{}")
     results: dict[str, str] = {}
+    delivery_tag: str = ""
+    """Of the message that this start came with; not kept."""
 
     @property
     def starts(self) -> int:

