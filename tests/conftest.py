@@ -1,6 +1,7 @@
 """What every test may use: real servers, started once a test process, and a corpus where there is one."""
 
 import os
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ def pytest_configure() -> None:
     # The settings of whoever runs the tests must not reach into them.
     for name in [name for name in os.environ if name.startswith("FLEET_")]:
         del os.environ[name]
+    # Under nohup a hang-up is ignored by every process down the line, and the tests send some.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

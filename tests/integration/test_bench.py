@@ -26,11 +26,17 @@ def bench(*arguments: str, cache: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Documents are made once for all figures."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("figure", FIGURES)
-def test_a_quick_run_writes_its_figure(figure: str, tmp_path: Path) -> None:
+def test_a_quick_run_writes_its_figure(figure: str, tmp_path: Path, cache: Path) -> None:
     output = tmp_path / "results"
-    ran = bench(figure, "--quick", "--output", str(output), cache=tmp_path / "cache")
+    ran = bench(figure, "--quick", "--output", str(output), cache=cache)
     assert ran.returncode == 0, ran.stderr
     (result,) = load(output)
     assert isinstance(result, Result)

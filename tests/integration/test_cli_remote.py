@@ -154,7 +154,7 @@ def test_what_is_dropped_is_gone_with_its_original(
         assert document is not None
         outcome = Outcome(state=State.QUARANTINED, error="worker_lost", message="[/b] lost")
         assert elsewhere.ledger.settle(document, outcome, token="test")
-    originals = list((tmp_path / "store").rglob("original"))
+    originals = list((tmp_path / "store").rglob("*.original"))
     assert len(originals) == 2
     assert elsewhere.run("quarantine", "list")[0] == 0
     assert elsewhere.run("quarantine", "drop", "--all")[:2] == (0, ["2 dropped."])
