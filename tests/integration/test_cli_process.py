@@ -249,12 +249,12 @@ def test_a_kill_leaves_nothing_behind(commands: Commands, tmp_path: Path) -> Non
 def test_two_runs_at_once_do_not_meet_but_for_their_output(commands: Commands, tmp_path: Path) -> None:
     with begun(commands, tmp_path) as running:
         other = folder_of(tmp_path / "other", GOOD)
-        code, _, errors = commands.run("process", other, "-o", tmp_path / "elsewhere")
-        assert code == 0, errors
         code, _, errors = commands.run("process", other, "-o", tmp_path / "out")
+        assert running.process.poll() is None
         assert code == 1
         assert "Another run is writing its results to" in errors
-        assert running.process.poll() is None
+        code, _, errors = commands.run("process", other, "-o", tmp_path / "elsewhere")
+        assert code == 0, errors
 
 
 def test_every_process_of_a_run_can_be_told_from_others(commands: Commands, tmp_path: Path) -> None:
