@@ -4,7 +4,7 @@ import os
 import socket
 from base64 import b64encode
 from binascii import hexlify
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -83,7 +83,6 @@ def flood(
     batch_id: str,
     chunk: int,
     queue: Queue = Queue.PDF,
-    on_opened: Callable[[int], None] | None = None,
 ) -> int:
     """Open documents and send their messages, `chunk` at a time, each chunk in one atomic step.
 
@@ -93,7 +92,6 @@ def flood(
         batch_id: The batch they belong to.
         chunk: Documents a step.
         queue: Where they begin.
-        on_opened: Called with the number opened after each step.
 
     Returns:
         How many were opened.
@@ -101,4 +99,4 @@ def flood(
     pairs: Iterator[tuple[Submission, str]] = (
         (submission, message(submission.document_id, queue)) for submission in submissions
     )
-    return ledger.open(batch_id, queue, pairs, chunk=chunk, on_opened=on_opened)
+    return ledger.open(batch_id, queue, pairs, chunk=chunk)

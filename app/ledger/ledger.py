@@ -29,13 +29,6 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield chunk
 
 
-def _counted(sent: "Future[int]", on_opened: Callable[[int], None] | None) -> int:
-    new = sent.result()
-    if on_opened is not None:
-        on_opened(new)
-    return new
-
-
 class Ledger(Reader):
     """What became of every document and batch; safe to use from several threads.
 
@@ -77,7 +70,6 @@ class Ledger(Reader):
         submissions: Iterable[tuple[Submission, str]],
         *,
         chunk: int,
-        on_opened: Callable[[int], None] | None = None,
     ) -> int:
         """Open documents, each with its message on `queue`, in one atomic step a chunk.
 
@@ -86,7 +78,6 @@ class Ledger(Reader):
             queue: Where their messages wait.
             submissions: Each document with its message, as it shall stand in the queue.
             chunk: Documents a step.
-            on_opened: Called with the number opened after each step.
 
         Returns:
             How many were opened; those that were open already are not counted.
@@ -115,10 +106,10 @@ class Ledger(Reader):
                     options = "" if document.options == default else encode(document.options)
                     args += (document.document_id, document.source, document.object_key, options, message)
                 if sent is not None:
-                    opened += _counted(sent, on_opened)
+                    opened += sent.result()
                 sent = sender.submit(send, args)
             if sent is not None:
-                opened += _counted(sent, on_opened)
+                opened += sent.result()
         return opened
 
     def start(self, document_id: str, *, queue: Queue, worker: str, delivery_tag: str = "") -> Document | str:

