@@ -12,11 +12,11 @@ import msgspec
 from app.ledger.keys import Keys
 from app.ledger.models import Document, Options, Outcome, Submission
 from app.ledger.reader import Reader, decode_document
+from app.ledger.steps import Steps
 from app.queues import Queue
 
 if TYPE_CHECKING:
     from redis import Redis
-    from redis.commands.core import Script
 
 T = TypeVar("T")
 SCRIPTS = ("open", "start", "settle", "advance", "release", "retry", "resend", "return")
@@ -50,16 +50,16 @@ class Ledger(Reader):
         self.max_attempts = max_attempts
         self.retention_seconds = retention_seconds
         self.presence_seconds = presence_seconds
+        self.on_noted: Callable[[str], None] | None = None
+        """Told the delivery tag of each message that was noted as in flight in the same step as its attempt."""
         self.on_acknowledged: Callable[[str], None] | None = None
         """Told the delivery tag of each message that was acknowledged in the same step as its document moved on."""
         source = files("app.ledger")
-        self._scripts: dict[str, Script] = {
-            name: client.register_script(source.joinpath(f"{name}.lua").read_text()) for name in SCRIPTS
-        }
+        self._steps = Steps(client, {name: source.joinpath(f"{name}.lua").read_text() for name in SCRIPTS})
 
-    def run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+    def run(self, step: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """Run one of the atomic steps; what each takes and gives stands at the head of its .lua file."""
-        return self._scripts[script](keys=keys, args=args)
+        return self._steps.run(step, keys, args)
 
     # The way of one document.
 
@@ -112,7 +112,9 @@ class Ledger(Reader):
                 opened += sent.result()
         return opened
 
-    def start(self, document_id: str, *, queue: Queue, worker: str, delivery_tag: str = "") -> Document | str:
+    def start(
+        self, document_id: str, *, queue: Queue, worker: str, delivery_tag: str = "", taken: bytes = b""
+    ) -> Document | str:
         """Count an attempt; the work may begin only when a `Document` comes back.
 
         Args:
@@ -120,6 +122,8 @@ class Ledger(Reader):
             queue: The queue that its message came from.
             worker: Who starts it.
             delivery_tag: The message's, where it is to be acknowledged with the settlement.
+            taken: The message as the in-flight hash holds it, where it is not there yet: it is noted with the
+                attempt.
 
         Returns:
             The document, or why it must not be worked on: "unknown", "final" (settled already), "elsewhere"
@@ -127,14 +131,21 @@ class Ledger(Reader):
         """
         reply = self.run(
             "start",
-            [self.keys.document(document_id), self.keys.worker(worker)],
+            [
+                self.keys.document(document_id),
+                self.keys.worker(worker),
+                self.keys.inflight(queue),
+                self.keys.inflight_index(queue),
+            ],
             [
                 *(str(queue), self.clock(), worker, self.max_attempts),
-                *(document_id, int(self.presence_seconds * 1000)),
+                *(document_id, int(self.presence_seconds * 1000), delivery_tag, taken),
             ],
         )
         if reply[0] != "started":
             return str(reply[0])
+        if taken and self.on_noted is not None:
+            self.on_noted(delivery_tag)
         fields = dict(zip(reply[1::2], reply[2::2], strict=True))
         fields["delivery_tag"] = delivery_tag
         return decode_document(document_id, fields)
@@ -151,8 +162,7 @@ class Ledger(Reader):
             Whether this settlement is the one that counts.
         """
         encode = msgspec.json.encode
-        fields: list[Any] = ["state", outcome.state.value, "results", encode(outcome.results)]
-        fields += ["error", outcome.error or "", "message", outcome.message or ""]
+        fields: list[Any] = ["results", encode(outcome.results), "message", outcome.message or ""]
         if outcome.facts is not None:
             fields += ["facts", outcome.facts]
         queue = document.queue
@@ -171,7 +181,7 @@ class Ledger(Reader):
             ],
             [
                 *(document.document_id, token, self.clock(), self.retention_seconds, queue),
-                *(document.delivery_tag, *fields),
+                *(document.delivery_tag, outcome.state.value, outcome.error or "", *fields),
             ],
         )
         return self._acknowledged(document, bool(reply))

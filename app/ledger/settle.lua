@@ -1,8 +1,8 @@
 -- Settle a document: the first settlement counts, later ones are counted as duplicates and change nothing.
 -- KEYS: document, batch, settled list, quarantine, open set of its queue, counts, batch documents,
 --   in-flight hash, its index
--- ARGV: id, token of who settles, now, retention in seconds, queue, delivery tag ('' for none), then the fields and
---   values to write
+-- ARGV: id, token of who settles, now, retention in seconds, queue, delivery tag ('' for none), state, error code
+--   ('' for none), then further fields and values to write
 -- The message is acknowledged in the same step: a settled document has none in flight.
 -- The same token settling again is a repeated request after a lost reply, and no duplicate.
 local doc, batch = KEYS[1], KEYS[2]
@@ -12,29 +12,28 @@ local function acknowledge()
     redis.call('ZREM', KEYS[9], ARGV[6])
   end
 end
-local state = redis.call('HGET', doc, 'state')
-if not state then return 0 end
-if state == 'succeeded' or state == 'failed' or state == 'quarantined' then
-  if redis.call('HGET', doc, 'settled_by') == ARGV[2] then
+local known = redis.call('HMGET', doc, 'state', 'settled_by', 'options')
+if not known[1] then return 0 end
+if known[1] == 'succeeded' or known[1] == 'failed' or known[1] == 'quarantined' then
+  if known[2] == ARGV[2] then
     acknowledge()
     return 1
   end
   redis.call('HINCRBY', batch, 'duplicates', 1)
   return 0
 end
-redis.call('HSET', doc, 'settled_by', ARGV[2], 'finished', ARGV[3], unpack(ARGV, 7))
+local state, code = ARGV[7], ARGV[8]
+redis.call('HSET', doc, 'state', state, 'error', code, 'settled_by', ARGV[2], 'finished', ARGV[3], unpack(ARGV, 9))
 redis.call('ZREM', KEYS[5], ARGV[1])
 acknowledge()
-state = redis.call('HGET', doc, 'state')
 redis.call('HINCRBY', batch, state, 1)
 redis.call('HINCRBY', KEYS[6], ARGV[5], 1)
-local code = redis.call('HGET', doc, 'error')
-if code and code ~= '' then redis.call('HINCRBY', batch, 'error:' .. code, 1) end
+if code ~= '' then redis.call('HINCRBY', batch, 'error:' .. code, 1) end
 redis.call('RPUSH', KEYS[3], ARGV[1])
 if state == 'quarantined' then
   redis.call('ZADD', KEYS[4], ARGV[3], ARGV[1])
 else
-  redis.call('HDEL', doc, 'options')
+  if known[3] then redis.call('HDEL', doc, 'options') end
   redis.call('EXPIRE', doc, ARGV[4])
 end
 local counts = redis.call('HMGET', batch, 'total', 'succeeded', 'failed', 'quarantined')

@@ -9,6 +9,7 @@ from celery import Task
 from celery.exceptions import Reject
 from redis.exceptions import RedisError
 
+from app import transport
 from app.config import Settings
 from app.documents.sandbox import Interrupted
 from app.errors import DocumentMissingError, PermanentError, TransientError
@@ -46,7 +47,8 @@ class DocumentTask(Task):  # type: ignore[misc]  # Celery carries no types
         on.worker = f"{self.request.hostname}/{os.getpid()}"
         try:
             tag = (self.request.properties or {}).get("delivery_tag", "")
-            attend(on, document_id, queue, work, retries=self.request.retries, delivery_tag=tag)
+            taken = transport.unnoted(tag)
+            attend(on, document_id, queue, work, retries=self.request.retries, delivery_tag=tag, taken=taken)
         except TryAgainError as again:
             raise self.retry(countdown=again.countdown, max_retries=None) from again.__cause__
         except Interrupted:
@@ -57,7 +59,14 @@ class DocumentTask(Task):  # type: ignore[misc]  # Celery carries no types
 
 
 def attend(
-    on: Services, document_id: str, queue: Queue, work: Work, *, retries: int, delivery_tag: str = ""
+    on: Services,
+    document_id: str,
+    queue: Queue,
+    work: Work,
+    *,
+    retries: int,
+    delivery_tag: str = "",
+    taken: bytes = b"",
 ) -> None:
     """Start, work on and settle a document; what goes wrong becomes its outcome or a `TryAgainError`.
 
@@ -68,13 +77,16 @@ def attend(
         work: What is to be done.
         retries: How often this message was retried already.
         delivery_tag: The message's: it is acknowledged in the step that settles the document or hands it on.
+        taken: The message itself, where it is yet to be noted as in flight: that is done as the document starts.
 
     Raises:
         TryAgainError: after a transient error, while tries are left.
         Interrupted: when the worker's grace ended; the attempt does not count.
         RedisError: when the ledger stays away.
     """
-    document = on.ledger.start(document_id, queue=queue, worker=on.worker, delivery_tag=delivery_tag)
+    document = on.ledger.start(
+        document_id, queue=queue, worker=on.worker, delivery_tag=delivery_tag, taken=taken
+    )
     if document == "exhausted":
         _quarantine_exhausted(on, document_id)
     if not isinstance(document, Document):

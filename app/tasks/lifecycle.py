@@ -9,6 +9,7 @@ from typing import Any
 
 from celery import Celery, bootsteps
 from celery.concurrency.prefork import TaskPool as PreforkPool
+from celery.concurrency.solo import TaskPool as SoloPool
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker import state
 
@@ -72,7 +73,10 @@ def install(app: Celery, config: Settings) -> None:
         # instead, and its messages go back by being rejected.
         if not isinstance(sender.pool, PreforkPool):
             services().on_wait = heartbeat.beat
+            services().ledger.on_noted = transport.noted
             services().ledger.on_acknowledged = transport.acknowledged
+            if isinstance(sender.pool, SoloPool):
+                transport.defer_notes()
             signal.signal(signal.SIGQUIT, quit_now)
 
     def quit_now(*_: object) -> None:
