@@ -78,12 +78,16 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu carries no types
             return
         self._patiently(delivery_tag, super().ack)
 
-    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # as kombu calls it
+    def restore_by_tag(
+        self, tag: str, client: Any = None, leftmost: bool = False
+    ) -> None:  # as kombu calls it
         """Give a message back to its queue."""
         waiting = _unnoted.get(tag)
         if waiting is not None:
             with self.pipe_or_acquire(client=client) as pipe:
-                pipe.zadd(self.unacked_index_key, {tag: time.time()}).hset(self.unacked_key, tag, waiting).execute()
+                pipe.zadd(self.unacked_index_key, {tag: time.time()}).hset(
+                    self.unacked_key, tag, waiting
+                ).execute()
             noted(tag)
         super().restore_by_tag(tag, client=client, leftmost=leftmost)
 

@@ -82,8 +82,8 @@ class Rig:
     ledger: Ledger
     server: EmbeddedServer
 
-    def __init__(self, *, pool: Pool = "solo") -> None:
-        self._given = Settings(worker_pool=pool)
+    def __init__(self, *, pool: Pool = "solo", concurrency: int = 1) -> None:
+        self._given = Settings(worker_pool=pool, worker_concurrency=concurrency)
         self._number = 0
 
     def __enter__(self) -> Self:
