@@ -3,8 +3,8 @@
 Build the store in the process that uses it: obstore's runtime does not survive a fork.
 
 A folder is obstore's too, and laid out as it lays it out; but the bytes of one object are read and written here.
-obstore hands each call to a thread of its runtime, twice for a read, and waking threads was a fifth of a worker's
-CPU time (docs/decisions/0013).
+obstore hands each call to a thread of its runtime, twice for a read, and that was a fifth of a worker's CPU time
+(docs/decisions/0013).
 """
 
 import os
@@ -81,7 +81,7 @@ class ObjectStore:
                 self._write(f"{self._folder}/{key}", data)
             else:
                 obstore.put(self._store, key, data)
-        except (BaseError, OSError) as error:
+        except (BaseError, OSError, ValueError) as error:
             raise self._translated("write", key, error) from None
 
     def get(self, key: str) -> bytes:
@@ -98,7 +98,7 @@ class ObjectStore:
             return bytes(obstore.get(self._store, key).bytes())
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise FileNotFoundError(f"There is no object {key!r} in {self.url}.") from None
-        except (BaseError, OSError) as error:
+        except (BaseError, OSError, ValueError) as error:
             raise self._translated("read", key, error) from None
 
     def delete(self, key: str) -> None:
@@ -107,14 +107,14 @@ class ObjectStore:
             obstore.delete(self._store, key)
         except FileNotFoundError:
             return
-        except (BaseError, OSError) as error:
+        except (BaseError, OSError, ValueError) as error:
             raise self._translated("delete", key, error) from None
 
     def keys(self, prefix: str = "") -> list[str]:
         """Return the keys below `prefix`, sorted."""
         try:
             return sorted(entry["path"] for page in obstore.list(self._store, prefix) for entry in page)
-        except (BaseError, OSError) as error:
+        except (BaseError, OSError, ValueError) as error:
             raise self._translated("list", prefix, error) from None
 
     @staticmethod

@@ -93,6 +93,8 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu carries no types
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # as kombu calls it
         """Give a message back to its queue, or drop it."""
+        if not requeue:
+            noted(delivery_tag)  # or not: there is nothing to give back
         self._patiently(delivery_tag, partial(super().reject, requeue=requeue))
 
     def _patiently(self, delivery_tag: str, step: Callable[[str], None]) -> None:

@@ -43,8 +43,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def _throughput(given: argparse.Namespace) -> Finding:
     return throughput.measure(
-        documents_wanted=given.documents or (30 if given.quick else 3_000),
-        repeats=given.repeats or (1 if given.quick else 3),
+        documents_wanted=given.documents or (30 if given.quick else 300),
+        repeats=given.repeats or (1 if given.quick else 12),
         pool=given.pool,
     )
 
@@ -63,7 +63,7 @@ def _start(given: argparse.Namespace) -> Finding:
 
 def _sandbox(given: argparse.Namespace) -> Finding:
     return sandbox.measure(
-        files=5 if given.quick else 200, repeats=given.repeats or (1 if given.quick else 5)
+        files=5 if given.quick else 100, repeats=given.repeats or (1 if given.quick else 8)
     )
 
 

@@ -1,7 +1,9 @@
 """What the sandbox adds to a document: the same reading in the child and in this process."""
 
+import multiprocessing
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import fmean, median
 
@@ -17,7 +19,7 @@ from bench.results import Bound, Finding, Series, Target
 TITLE = "the sandbox's share of a document"
 TARGET = Target(bound=Bound.AT_MOST, value=0.7)
 READINGS = 3
-"""Readings of each file within one repeat, of which the median counts: a file is read in a few milliseconds,
+"""Readings of each file within one process, of which the median counts: a file is read in a few milliseconds,
 and whoever else uses the machine then disturbs some of them."""
 
 
@@ -27,15 +29,15 @@ def _milliseconds(work: Callable[[], Reading]) -> float:
     return 1_000 * (time.perf_counter() - began)
 
 
-def measure_files(paths: list[Path], *, repeats: int) -> tuple[list[list[float]], list[list[float]]]:
-    """Return for each repeat what each file took in the child and in this process, in ms, read in turn.
+def measure_files(paths: list[Path]) -> tuple[list[float], list[float]]:
+    """Return what each file took in a child and in this process, in ms, read in turn.
 
     Files that do not read are left out.
     """
-    config = Settings()
-    limits = limits_of(config)
+    limits = limits_of(Settings())
+    within: list[float] = []
+    without: list[float] = []
     with Sandbox(limits, max_documents=10**9) as sandbox:
-        readable = []
         for path in paths:
             data = path.read_bytes()
             try:
@@ -43,20 +45,24 @@ def measure_files(paths: list[Path], *, repeats: int) -> tuple[list[list[float]]
             except PermanentError:
                 continue
             read(data, limits=limits, ocr=OcrMode.NEVER)
-            readable.append(data)
-        within: list[list[float]] = []
-        without: list[list[float]] = []
-        for _ in range(repeats):
-            within.append([])
-            without.append([])
-            for data in readable:
-                theirs, ours = [], []
-                for _ in range(READINGS):
-                    theirs.append(_milliseconds(lambda: sandbox.read(data, ocr=OcrMode.NEVER)))  # noqa: B023  # called at once
-                    ours.append(_milliseconds(lambda: read(data, limits=limits, ocr=OcrMode.NEVER)))  # noqa: B023
-                within[-1].append(median(theirs))
-                without[-1].append(median(ours))
+            theirs, ours = [], []
+            for _ in range(READINGS):
+                theirs.append(_milliseconds(lambda: sandbox.read(data, ocr=OcrMode.NEVER)))  # noqa: B023  # called at once
+                ours.append(_milliseconds(lambda: read(data, limits=limits, ocr=OcrMode.NEVER)))  # noqa: B023
+            within.append(median(theirs))
+            without.append(median(ours))
     return within, without
+
+
+def measure_afresh(paths: list[Path], *, repeats: int) -> list[tuple[list[float], list[float]]]:
+    """Measure the files `repeats` times, each time in a new process with a new child.
+
+    The same code runs up to a tenth faster or slower in one process than in another, for as long as they live:
+    where their memory happens to lie decides.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as executor:
+        return [executor.submit(measure_files, paths).result() for _ in range(repeats)]
 
 
 def measure(*, files: int, repeats: int) -> Finding:
@@ -68,16 +74,19 @@ def measure(*, files: int, repeats: int) -> Finding:
     series = []
     counts = {}
     for name, paths in sets.items():
-        within, without = measure_files(paths, repeats=repeats)
-        counts[f"files ({name})"] = len(within[0])
-        added = [
-            [a - b for a, b in zip(theirs, ours, strict=True)]
-            for theirs, ours in zip(within, without, strict=True)
-        ]
+        runs = measure_afresh(paths, repeats=repeats)
+        counts[f"files ({name})"] = len(runs[0][0])
+        added = [[a - b for a, b in zip(theirs, ours, strict=True)] for theirs, ours in runs]
         series += [
             Series.of(f"{name}: added, mean over files", "ms a document", map(fmean, added), TARGET),
             Series.of(f"{name}: added, median over files", "ms a document", map(median, added)),
-            Series.of(f"{name}: in the sandbox, mean", "ms a document", map(fmean, within)),
-            Series.of(f"{name}: in process, mean", "ms a document", map(fmean, without)),
+            Series.of(
+                f"{name}: in the sandbox, mean", "ms a document", (fmean(theirs) for theirs, _ in runs)
+            ),
+            Series.of(f"{name}: in process, mean", "ms a document", (fmean(ours) for _, ours in runs)),
         ]
-    return Finding(parameters={**counts, "readings": READINGS, "repeats": repeats}, series=series)
+    return Finding(
+        parameters={**counts, "readings": READINGS, "repeats": repeats},
+        series=series,
+        notes=["Each run is a new process with a new child; the median of them counts."],
+    )

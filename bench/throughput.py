@@ -20,6 +20,7 @@ WARM_UP = 16
 NOTES = [
     "Rates are steady ones: between the 5th and the 95th percentile of the times at which documents were done.",
     "The fleet's times are the ledger's settlements; its workers are warm before the clock starts in any case.",
+    "Each run is a few seconds in new processes, plain and fleet in turn: the machine's pace drifts within a minute.",
     "Whole runs count from the flood, or the loop's begin, to the last document.",
     "plain: pypdfium2's documented classes, text of all pages and a 320 px JPEG, bytes in memory, nothing else.",
     "bare reading: the fleet's own reading function in that loop; what is missing to 1 is what the fleet costs.",
@@ -65,7 +66,7 @@ def measure(*, documents_wanted: int, repeats: int, pool: Pool = "solo") -> Find
     real = documents.corpus()
     if real:
         # Whole rounds of the corpus, whose documents cost from 1 ms to 1 s each.
-        rounds = max(1, documents_wanted * 2 // 3 // len(real))
+        rounds = max(1, round(documents_wanted / len(real)))
         sets["corpus"] = documents.repeated(real, rounds * len(real))
     series = []
     with Rig(pool=pool) as rig:

@@ -5,10 +5,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import obstore
 import pytest
 from moto.server import ThreadedMotoServer
+from obstore.store import LocalStore
 
 from app.errors import SettingsError, StorageError, StorageFullError
 from app.storage import ObjectStore
@@ -55,6 +58,45 @@ def test_what_is_put_is_got(any_store: ObjectStore) -> None:
     any_store.put("a/empty", b"")
     assert any_store.get("a/b") == b"two"
     assert any_store.get("a/empty") == b""
+
+
+@pytest.mark.parametrize("key", ["a/b", "plain.txt", "a b/c", "ä/€", "100%/x#1y", "deep/er/and/deep.er/_-."])
+def test_a_folder_is_laid_out_as_obstore_does(tmp_path: Path, key: str) -> None:
+    ours = ObjectStore(f"file://{tmp_path}", timeout_seconds=5.0)
+    theirs = LocalStore(tmp_path)
+    ours.put(key, b"ours")
+    assert bytes(obstore.get(theirs, key).bytes()) == b"ours"
+    obstore.put(theirs, key, b"theirs")
+    assert ours.get(key) == b"theirs"
+    assert ours.keys() == [key]
+
+
+@pytest.mark.parametrize("key", ["../out", "a/../../out", "/etc/out", "a//b", "./a", ".."])
+def test_a_key_does_not_leave_the_folder(tmp_path: Path, key: str) -> None:
+    (tmp_path / "folder").mkdir()
+    store = ObjectStore(f"file://{tmp_path / 'folder'}", timeout_seconds=5.0)
+    with suppress(StorageError):
+        store.put(key, b"x")
+    assert {path.name for path in tmp_path.iterdir()} == {"folder"}
+    assert not Path("/etc/out").exists()
+
+
+def test_what_a_killed_writer_left_is_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ObjectStore(f"file://{tmp_path}", timeout_seconds=5.0)
+    store.put("a/whole", b"x")
+    with monkeypatch.context() as killed:
+        killed.setattr(os, "replace", lambda *_: None)
+        store.put("a/part", b"x")
+    assert len(list((tmp_path / "a").iterdir())) == 2
+    assert store.keys() == ["a/whole"]
+
+
+def test_a_folder_is_no_object(tmp_path: Path) -> None:
+    store = ObjectStore(f"file://{tmp_path}", timeout_seconds=5.0)
+    store.put("a/b", b"x")
+    for key in ("a", "a/b/c"):
+        with pytest.raises(FileNotFoundError):
+            store.get(key)
 
 
 def test_keys_are_listed_below_a_prefix(any_store: ObjectStore) -> None:

@@ -1,5 +1,6 @@
 """The transport's patience, on a server that really goes away."""
 
+import json
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -47,10 +48,12 @@ def connection(server: ValkeyServer) -> Iterator[Connection]:
         yield made
 
 
-def taken(connection: Connection, server: ValkeyServer) -> Message:
+def taken(connection: Connection, server: ValkeyServer, **headers: str) -> Message:
     """Take a message as a worker does, with room for one."""
+    sent = json.loads(message(new_id(), Queue.PDF))
+    sent["headers"] |= headers
     with redis_py.Redis.from_url(url(server)) as client:
-        client.lpush("pdf", message(new_id(), Queue.PDF))
+        client.lpush("pdf", json.dumps(sent))
     found: list[Message] = []
     channel = connection.default_channel
     assert isinstance(connection.transport, transport.Transport)
@@ -110,3 +113,76 @@ def test_a_message_that_the_ledger_acknowledged_is_only_forgotten(
     server.terminate()  # nothing is left to be said to it
     one.ack()
     assert connection.default_channel.qos.can_consume()
+
+
+@pytest.fixture
+def deferring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "_deferring", False)
+    transport.defer_notes()
+
+
+@pytest.fixture
+def looking_on(server: ValkeyServer) -> Iterator["redis_py.Redis"]:
+    with redis_py.Redis.from_url(url(server), decode_responses=True) as client:
+        yield client
+
+
+@pytest.mark.usefixtures("deferring")
+def test_a_documents_message_is_noted_with_its_attempt(
+    connection: Connection, server: ValkeyServer, looking_on: "redis_py.Redis"
+) -> None:
+    one = taken(connection, server)
+    ledger = Ledger(looking_on, prefix="t:", max_attempts=3, retention_seconds=100, presence_seconds=30.0)
+    ledger.on_noted, ledger.on_acknowledged = transport.noted, transport.acknowledged
+    submission = Submission(document_id=one.headers["id"], source="x", object_key="k")
+    flood(ledger, [submission], batch_id=new_id(), chunk=1)
+    tag = one.delivery_tag
+    assert looking_on.hlen("t:inflight:pdf") == 0
+    document = ledger.start(
+        one.headers["id"], queue=Queue.PDF, worker="w", delivery_tag=tag, taken=transport.unnoted(tag)
+    )
+    assert isinstance(document, Document)
+    noted, route = json.loads(looking_on.hget("t:inflight:pdf", tag) or ""), one.delivery_info
+    assert noted == [one._raw, route["exchange"], route["routing_key"]], "as kombu notes it"
+    assert looking_on.zcard("t:inflight-index:pdf") == 1
+    assert transport.unnoted(tag) == b""
+    assert ledger.settle(document, Outcome(state=State.SUCCEEDED), token="w/1")
+    one.ack()
+    assert looking_on.hlen("t:inflight:pdf") == looking_on.zcard("t:inflight-index:pdf") == 0
+
+
+@pytest.mark.usefixtures("deferring")
+@pytest.mark.parametrize("end", ["requeue", "close"])
+def test_a_message_that_was_not_noted_yet_goes_back_whole(
+    connection: Connection, server: ValkeyServer, looking_on: "redis_py.Redis", end: str
+) -> None:
+    one = taken(connection, server)
+    assert looking_on.llen("pdf") == looking_on.hlen("t:inflight:pdf") == 0
+    if end == "requeue":
+        one.requeue()
+    else:
+        connection.default_channel.qos.restore_unacked_once()
+    assert looking_on.hlen("t:inflight:pdf") == looking_on.zcard("t:inflight-index:pdf") == 0
+    (again,) = looking_on.lrange("pdf", 0, -1)
+    assert json.loads(again)["headers"]["id"] == one.headers["id"]
+
+
+@pytest.mark.usefixtures("deferring")
+@pytest.mark.parametrize("end", ["ack", "reject"])
+def test_a_message_that_was_not_noted_yet_leaves_nothing_behind(
+    connection: Connection, server: ValkeyServer, looking_on: "redis_py.Redis", end: str
+) -> None:
+    one = taken(connection, server)
+    getattr(one, end)()
+    assert transport.unnoted(one.delivery_tag) == b""
+    assert connection.default_channel.qos.can_consume()
+    assert looking_on.keys("t:inflight*") == []
+
+
+@pytest.mark.usefixtures("deferring")
+@pytest.mark.parametrize("header", [{"eta": "2100-01-01T00:00:00+00:00"}, {"task": "another.task"}])
+def test_a_message_that_may_stay_for_long_is_noted_at_once(
+    connection: Connection, server: ValkeyServer, looking_on: "redis_py.Redis", header: dict[str, str]
+) -> None:
+    taken(connection, server, **header)
+    assert looking_on.hlen("t:inflight:pdf") == looking_on.zcard("t:inflight-index:pdf") == 1

@@ -1,0 +1,71 @@
+import threading
+
+import pytest
+import redis
+
+from app.ledger.connection import connect
+from app.ledger.steps import Steps
+
+SOURCES = {"count": "return redis.call('INCR', KEYS[1])", "echo": "return ARGV[1]"}
+
+
+@pytest.fixture
+def steps(client: redis.Redis) -> Steps:
+    return Steps(client, SOURCES)
+
+
+def connections(client: redis.Redis) -> int:
+    return len(client.client_list())
+
+
+def test_steps_go_over_one_connection(steps, client):
+    before = connections(client)
+    for number in range(1, 6):
+        assert steps.run("count", ["n"], []) == number
+    assert steps.run("echo", [], ["with a \n line end"]) == "with a \n line end"
+    assert connections(client) == before + 1
+
+
+def test_a_server_that_forgot_the_scripts_is_taught_again(steps, client):
+    steps.run("count", ["n"], [])
+    client.script_flush()
+    assert [steps.run("count", ["n"], []) for _ in range(2)] == [2, 3]
+
+
+def test_a_connection_that_was_cut_is_made_again(steps, client):
+    steps.run("count", ["n"], [])
+    client.client_kill_filter(_type="normal", skipme=True)
+    before = connections(client)
+    assert [steps.run("count", ["n"], []) for _ in range(2)] == [2, 3]
+    assert connections(client) == before + 1
+
+
+def test_an_error_of_the_step_itself_is_the_callers(steps, client):
+    client.set("n", "no number")
+    for _ in range(2):  # before and after a connection is kept
+        with pytest.raises(redis.ResponseError, match="not an integer"):
+            steps.run("count", ["n"], [])
+    assert steps.run("echo", [], ["still well"]) == "still well"
+
+
+def test_threads_do_not_wait_for_each_other_and_lose_nothing(steps, client):
+    def run() -> None:
+        for _ in range(100):
+            steps.run("count", ["n"], [])
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert client.get("n") == "400"
+
+
+def test_a_server_that_is_not_there_is_an_error_after_the_clients_patience(tmp_path):
+    from app.config import Settings
+
+    with connect(Settings(redis_url=f"unix://{tmp_path}/none"), retries=1) as client:
+        steps = Steps(client, SOURCES)
+        for _ in range(2):
+            with pytest.raises(redis.ConnectionError):
+                steps.run("echo", [], ["x"])
