@@ -25,6 +25,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--pool", choices=get_args(Pool), default="solo", help="throughput, start: Celery's pool"
     )
     parser.add_argument(
+        "--concurrency", type=int, default=1, help="throughput: documents that a worker has in hand"
+    )
+    parser.add_argument(
         "--quick",
         action="store_true",
         help="seconds instead of minutes: does it run? Its figures say nothing",
@@ -34,7 +37,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     unknown = [name for name in given.figures if name not in FIGURES]
     if unknown:
         parser.error(f"there is no figure {', '.join(unknown)}: choose from {', '.join(FIGURES)}")
-    for name, least in (("documents", 20), ("repeats", 1)):
+    for name, least in (("documents", 20), ("repeats", 1), ("concurrency", 1)):
         value = getattr(given, name)
         if value is not None and value < least:
             parser.error(f"--{name} must be at least {least}")
@@ -46,6 +49,7 @@ def _throughput(given: argparse.Namespace) -> Finding:
         documents_wanted=given.documents or (30 if given.quick else 300),
         repeats=given.repeats or (1 if given.quick else 12),
         pool=given.pool,
+        concurrency=given.concurrency,
     )
 
 
