@@ -67,7 +67,7 @@ def _start(given: argparse.Namespace) -> Finding:
 
 def _sandbox(given: argparse.Namespace) -> Finding:
     return sandbox.measure(
-        files=5 if given.quick else 100, repeats=given.repeats or (1 if given.quick else 8)
+        files=2 if given.quick else 100, repeats=given.repeats or (1 if given.quick else 8)
     )
 
 
