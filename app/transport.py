@@ -102,7 +102,8 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu carries no types
         try:
             retry.call_with_retry(lambda: step(delivery_tag), lambda _error: None)
         except Exception:
-            # What is left in the in-flight hash is the reconciler's to judge.
+            # What is left in the in-flight hash, or not even there, is the reconciler's to judge.
+            noted(delivery_tag)
             virtual.QoS.ack(self, delivery_tag)
             raise
 

@@ -186,3 +186,16 @@ def test_a_message_that_may_stay_for_long_is_noted_at_once(
 ) -> None:
     taken(connection, server, **header)
     assert looking_on.hlen("t:inflight:pdf") == looking_on.zcard("t:inflight-index:pdf") == 1
+
+
+@pytest.mark.usefixtures("deferring")
+def test_a_message_that_can_be_given_back_to_nobody_is_not_kept(
+    connection: Connection, server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "RETRIES", 1)
+    one = taken(connection, server)
+    server.terminate()
+    with pytest.raises(redis_py.exceptions.ConnectionError):
+        one.requeue()
+    assert transport.unnoted(one.delivery_tag) == b""
+    assert connection.default_channel.qos.can_consume()
