@@ -35,6 +35,8 @@ class DocumentTask(Task):  # type: ignore[misc]  # Celery carries no types
     """A task about one document: maps what `attend` decides to Celery's words."""
 
     abstract = True
+    # How often is `attend`'s to count: Celery's own limit of 3 would end the task and leave the document open.
+    max_retries = None
 
     def attend(self, document_id: str, queue: Queue, work: Work) -> None:
         """Do `work` on a document under the ledger's rules.
@@ -50,7 +52,7 @@ class DocumentTask(Task):  # type: ignore[misc]  # Celery carries no types
             taken = transport.unnoted(tag)
             attend(on, document_id, queue, work, retries=self.request.retries, delivery_tag=tag, taken=taken)
         except TryAgainError as again:
-            raise self.retry(countdown=again.countdown, max_retries=None) from again.__cause__
+            raise self.retry(countdown=again.countdown) from again.__cause__
         except Interrupted:
             raise Reject("the worker is shutting down", requeue=True) from None
         except RedisError as error:

