@@ -15,13 +15,10 @@ def write(path: Path | str, data: bytes) -> None:
         OSError: the directory is missing, cannot be written, or is full; what was there stays.
     """
     part = f"{path}#{random.getrandbits(63)}"
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
-        with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123  # a descriptor has no path
-            left = memoryview(data)
-            while left:
-                left = left[file.write(left) :]
-        os.replace(part, path)  # noqa: PTH105  # a Path would cost more than the call
+        with open(part, "xb") as file:  # noqa: PTH123  # a Path would cost more than the call
+            file.write(data)
+        os.replace(part, path)  # noqa: PTH105
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(part)  # noqa: PTH108

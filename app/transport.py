@@ -64,7 +64,8 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu carries no types
         """Count a message as in hand, and note it as in flight."""
         headers = message.headers or {}
         if not _deferring or headers.get("task") not in _DOCUMENT_TASKS or headers.get("eta"):
-            super().append(message, delivery_tag)  # it may stay for long before its task begins
+            # Another task, which no ledger notes, or one that may stay for long before it begins.
+            super().append(message, delivery_tag)
             return
         route = message.delivery_info
         _unnoted[delivery_tag] = msgspec.json.encode([message._raw, route["exchange"], route["routing_key"]])  # noqa: SLF001
@@ -94,7 +95,7 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu carries no types
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # as kombu calls it
         """Give a message back to its queue, or drop it."""
         if not requeue:
-            noted(delivery_tag)  # or not: there is nothing to give back
+            _unnoted.pop(delivery_tag, None)
         self._patiently(delivery_tag, partial(super().reject, requeue=requeue))
 
     def _patiently(self, delivery_tag: str, step: Callable[[str], None]) -> None:
@@ -103,7 +104,7 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu carries no types
             retry.call_with_retry(lambda: step(delivery_tag), lambda _error: None)
         except Exception:
             # What is left in the in-flight hash, or not even there, is the reconciler's to judge.
-            noted(delivery_tag)
+            _unnoted.pop(delivery_tag, None)
             virtual.QoS.ack(self, delivery_tag)
             raise
 

@@ -44,9 +44,13 @@ class Steps:
                 try:
                     self._connection.send_command("EVALSHA", script.sha, len(keys), *keys, *args)
                     return self._connection.read_response()
-                except RedisError:  # the server is away, or is back and knows no scripts
+                except BaseException as error:
+                    # Also where a signal's handler raised: a reply that nobody read would be the next step's.
                     self._connected = False
                     self._connection.disconnect()
+                    if not isinstance(error, RedisError):
+                        raise
+                    # The server is away, or is back and knows no scripts.
             reply = script(keys=keys, args=args)
             self._connect()
             return reply

@@ -7,6 +7,7 @@ from io import BytesIO
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
@@ -218,5 +219,5 @@ def _dress(axes: Axes, theme: Theme) -> None:
 
 def _png(figure: Figure) -> bytes:
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", facecolor=figure.get_facecolor())
+    FigureCanvasAgg(figure).print_png(buffer)  # savefig would draw twice, once for the layout
     return buffer.getvalue()

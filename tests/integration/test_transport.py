@@ -3,7 +3,7 @@
 import json
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -81,15 +81,21 @@ def test_a_server_that_is_away_for_a_moment_is_waited_for(
         assert client.llen("pdf") == (1 if step == "requeue" else 0)
 
 
-def test_a_server_that_stays_away_leaves_the_worker_free_to_notice(
-    connection: Connection, server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transport, "RETRIES", 1)
-    one = taken(connection, server)
+def fails_while_away(connection: Connection, server: ValkeyServer, step: Callable[[], None]) -> None:
+    """Take the server away, see `step` fail, and the message's place be free."""
     server.terminate()
-    with pytest.raises(redis_py.exceptions.ConnectionError):
-        one.ack()
+    with pytest.MonkeyPatch.context() as impatient:
+        impatient.setattr(transport, "RETRIES", 1)
+        with pytest.raises(redis_py.exceptions.ConnectionError):
+            step()
     assert connection.default_channel.qos.can_consume()
+
+
+def test_a_server_that_stays_away_leaves_the_worker_free_to_notice(
+    connection: Connection, server: ValkeyServer
+) -> None:
+    one = taken(connection, server)
+    fails_while_away(connection, server, one.ack)
     server.start()
     with redis_py.Redis.from_url(url(server)) as client:
         assert client.hlen("t:inflight:pdf") == 1, "it is the reconciler's to judge"
@@ -190,12 +196,8 @@ def test_a_message_that_may_stay_for_long_is_noted_at_once(
 
 @pytest.mark.usefixtures("deferring")
 def test_a_message_that_can_be_given_back_to_nobody_is_not_kept(
-    connection: Connection, server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+    connection: Connection, server: ValkeyServer
 ) -> None:
-    monkeypatch.setattr(transport, "RETRIES", 1)
     one = taken(connection, server)
-    server.terminate()
-    with pytest.raises(redis_py.exceptions.ConnectionError):
-        one.requeue()
+    fails_while_away(connection, server, one.requeue)
     assert transport.unnoted(one.delivery_tag) == b""
-    assert connection.default_channel.qos.can_consume()

@@ -48,7 +48,20 @@ def test_an_error_of_the_step_itself_is_the_callers(steps, client):
     assert steps.run("echo", [], ["still well"]) == "still well"
 
 
-def test_threads_do_not_wait_for_each_other_and_lose_nothing(steps, client):
+def test_a_reply_that_a_signal_kept_from_being_read_is_not_the_next_steps(steps, monkeypatch):
+    steps.run("echo", [], ["first"])
+
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as signalled:
+        signalled.setattr(steps._connection, "read_response", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            steps.run("echo", [], ["unread"])
+    assert [steps.run("echo", [], [text]) for text in ("second", "third")] == ["second", "third"]
+
+
+def test_threads_lose_nothing_to_each_other(steps, client):
     def run() -> None:
         for _ in range(100):
             steps.run("count", ["n"], [])
