@@ -4,6 +4,7 @@
 without the command line's import time.
 """
 
+import ssl
 import sys
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,10 +16,17 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from app.config import Settings, settings
 from app.errors import SettingsError
+from app.ledger.connection import authorities, patient_options
 from app.queues import ROUTES, Queue, TaskName, inflight_index_key, inflight_key
 
 # What a broker's URL means in this process: kombu finds a transport by the URL's scheme, through this table.
 TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "app.transport:Transport"))
+
+
+BEAT_INTERVAL_SECONDS = 2.0
+"""How often beat looks at its schedule at least, and shows that it lives."""
+BEAT_LOCK_SECONDS = 20.0
+"""How long a beat that was killed keeps the next one waiting; each look renews it."""
 
 
 def broker_url(redis_url: str) -> str:
@@ -35,6 +43,13 @@ def inflight_options(queue: str, prefix: str) -> dict[str, str]:
         "unacked_index_key": inflight_index_key(queue, prefix),
         "unacked_mutex_key": f"{prefix}inflight-mutex:{queue}",
     }
+
+
+def tls_options(config: Settings) -> dict[str, Any] | None:
+    """Return how a rediss:// server is to be trusted; None for a server without TLS."""
+    if urlsplit(config.redis_url).scheme != "rediss":
+        return None
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_ca_certs": authorities(config)}
 
 
 def transport_options(config: Settings) -> dict[str, Any]:
@@ -58,6 +73,7 @@ def transport_options(config: Settings) -> dict[str, Any]:
 def build_app(config: Settings) -> Celery:
     """Make the Celery application for `config`."""
     url = broker_url(config.redis_url)
+    tls = tls_options(config)
     app = Celery("pdf-fleet", broker=url, backend=url, include=["app.tasks"], set_as_current=False)
     app.conf.update(
         # What a message says is data, never code.
@@ -81,6 +97,8 @@ def build_app(config: Settings) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
         broker_transport_options=transport_options(config),
+        broker_use_ssl=tls,
+        redis_backend_use_ssl=tls,
         result_backend_transport_options={"retry_policy": {"timeout": 5.0}},
         redis_socket_timeout=config.socket_timeout_seconds,
         redis_retry_on_timeout=True,
@@ -96,6 +114,14 @@ def build_app(config: Settings) -> Celery:
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         timezone="UTC",
+        # The schedule, when each entry last ran, and the lock that lets one beat send at a time are in Redis.
+        beat_scheduler="app.beat:Scheduler",
+        beat_max_loop_interval=BEAT_INTERVAL_SECONDS,
+        redbeat_redis_url=config.redis_url,
+        redbeat_key_prefix=f"{config.key_prefix}beat:",
+        redbeat_lock_timeout=BEAT_LOCK_SECONDS,
+        redbeat_redis_use_ssl=tls,
+        redbeat_redis_options=patient_options(config),
         beat_schedule={
             "reconcile": {
                 "task": TaskName.RECONCILE.value,

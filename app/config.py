@@ -30,6 +30,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # Where things are.
     redis_url: str = ""
     """Broker and ledger; empty: the local fleet starts a Valkey server of its own."""
+    redis_ca_file: str = ""
+    """Certificates (PEM) that may have signed a rediss:// server's; empty: the system's."""
     store_url: str = ""
     """Originals and results: file://, s3://bucket/prefix or memory://; empty: a folder of the local run."""
     key_prefix: Annotated[str, Meta(min_length=1)] = "fleet:"

@@ -7,6 +7,7 @@ from binascii import hexlify
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from uuid import NAMESPACE_OID, uuid5
 
 import msgspec
 from celery import Celery
@@ -27,6 +28,11 @@ def new_id() -> str:
     """Return a random UUID's text; of documents and batches as of Celery's own tasks."""
     raw = hexlify(os.urandom(16)).decode()
     return f"{raw[:8]}-{raw[8:12]}-4{raw[13:16]}-a{raw[17:20]}-{raw[20:]}"
+
+
+def derived_id(batch_id: str, name: str) -> str:
+    """Return the id of the document called `name` in a batch: always the same one."""
+    return str(uuid5(NAMESPACE_OID, f"{batch_id}/{name}"))
 
 
 @lru_cache(maxsize=8)

@@ -14,18 +14,46 @@ def flood(
     ] = None,
     documents: Annotated[int, typer.Option(min=1, help="How many synthetic documents.")] = 1000,
     seed: Annotated[int, typer.Option(help="Which synthetic documents.")] = 7,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the batch; sending it again adds only what is missing.", show_default="new"
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the batch until all is settled.")] = False,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds that the servers may be away, at first or meanwhile.")
+    ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the batch's counts as JSON.")] = False,
 ) -> None:
     """Send documents to a fleet whose Redis and store are elsewhere (FLEET_REDIS_URL, FLEET_STORE_URL).
 
+    With --wait the exit code is 3 where documents did not succeed; of synthetic ones, some of which cannot, only
+    where some are quarantined.
+
     Example: fleet flood --documents 1000 --wait
     """
-    from app.run.remote import flood_remote, follow_remote
+    from app.run.submit import flood_remote, follow_remote
 
-    counts = flood_remote(paths or [], documents=documents, seed=seed, on_sent=show.sent)
+    progress = show.Progress()
+    counts = flood_remote(
+        paths or [],
+        documents=documents,
+        seed=seed,
+        batch_id=batch,
+        patience=patience,
+        on_made=lambda ready: progress.made(ready, documents),
+        on_sent=progress.sent,
+    )
     if wait:
-        counts = follow_remote(counts.batch_id, on_counts=show.counts_line)
+        counts = follow_remote(
+            counts.batch_id,
+            expected=counts.total,
+            patience=patience,
+            on_counts=progress.counts,
+            on_absence=progress.absence,
+        )
     show.batch(counts, as_json=as_json)
-    if wait and counts.succeeded < counts.total:
+    unwanted = counts.quarantined if not paths else counts.total - counts.succeeded
+    if wait and unwanted:
         raise typer.Exit(3)

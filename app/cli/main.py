@@ -10,7 +10,7 @@ from contextlib import suppress
 import typer
 
 from app import __version__
-from app.cli import demo, flood, process, quarantine, status, worker
+from app.cli import beat, check, demo, flood, process, quarantine, status, worker
 from app.errors import FleetError
 from app.run.signals import Stopped, stop_on_signals
 
@@ -29,6 +29,8 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("process")(process.process)
 app.command("worker")(worker.worker)
+app.command("beat")(beat.beat)
+app.command("check")(check.check)
 app.command("flood")(flood.flood)
 app.command("status")(status.status)
 app.add_typer(quarantine.app, name="quarantine")

@@ -1,6 +1,6 @@
 """Connections to Redis: patient with a server that restarts, clear about one that is not there."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from redis import Redis
@@ -30,19 +30,42 @@ def connect(settings: "Settings", *, retries: int = RETRIES) -> "Redis":
             f"FLEET_REDIS_URL={masked(settings.redis_url)!r} cannot be used: "
             "it must begin with redis://, rediss:// or unix://."
         )
+    options = patient_options(settings, retries=retries)
+    if urlsplit(settings.redis_url).scheme == "rediss":
+        options["ssl_ca_certs"] = authorities(settings)
     try:
-        return Redis.from_url(
-            settings.redis_url,
-            decode_responses=True,
-            socket_timeout=settings.socket_timeout_seconds,
-            socket_connect_timeout=settings.socket_timeout_seconds,
-            retry=Retry(backoff(), retries),
-            retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
-        )
+        return Redis.from_url(settings.redis_url, decode_responses=True, **options)
     except ValueError as error:
         raise SettingsError(
             f"FLEET_REDIS_URL={masked(settings.redis_url)!r} cannot be used: {error}"
         ) from None
+
+
+def authorities(settings: "Settings") -> str | None:
+    """Return the file of those that may vouch for a rediss:// server; None for the system's.
+
+    Raises:
+        SettingsError: for a file that cannot be read.
+    """
+    if not settings.redis_ca_file:
+        return None
+    try:
+        with open(settings.redis_ca_file, "rb"):  # noqa: PTH123
+            return settings.redis_ca_file
+    except OSError as error:
+        raise SettingsError(
+            f"FLEET_REDIS_CA_FILE={settings.redis_ca_file!r} cannot be read: {error.strerror}."
+        ) from None
+
+
+def patient_options(settings: "Settings", *, retries: int = RETRIES) -> dict[str, Any]:
+    """Return the options of a client that waits out a short absence of the server."""
+    return {
+        "socket_timeout": settings.socket_timeout_seconds,
+        "socket_connect_timeout": settings.socket_timeout_seconds,
+        "retry": Retry(backoff(), retries),
+        "retry_on_error": [ConnectionError, TimeoutError, BusyLoadingError],
+    }
 
 
 def backoff() -> ExponentialWithJitterBackoff:

@@ -15,7 +15,7 @@ A wrong guess costs a second execution, never a second settlement.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -43,6 +43,14 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     def any(self) -> bool:
         """Whether there was anything to mend."""
         return bool(self.lost or self.orphaned or self.stuck or self.stale)
+
+
+def anything_open(ledger: "Ledger", queues: Iterable["Queue"]) -> bool:
+    """Say whether there is anything to compare: a document that is open, or a message in a queue or in flight."""
+    with ledger.client.pipeline(transaction=False) as pipe:
+        for queue in queues:
+            pipe.exists(ledger.keys.open(queue), str(queue), ledger.keys.inflight(queue))
+        return any(pipe.execute())
 
 
 def reconcile(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from app.dispatch import new_id
+from app.dispatch import derived_id, new_id
 from app.errors import FleetError, StorageError, UsageError
 from app.ledger.models import Options, Submission
 from app.storage import ObjectStore
@@ -75,10 +75,14 @@ def _printable(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def named(paths: Iterable[Path]) -> list[Intake]:
+def named(paths: Iterable[Path], *, batch_id: str | None = None) -> list[Intake]:
     """Give each file a name that no other has: its stem, numbered where two would fall together.
 
     Names are told apart without regard to case and Unicode form, as macOS and Windows do.
+
+    Args:
+        paths: The files.
+        batch_id: Where it is given the documents' ids follow from it and their names; else they are random.
     """
     taken: set[str] = set()
     intakes = []
@@ -92,7 +96,8 @@ def named(paths: Iterable[Path]) -> list[Intake]:
             number += 1
             name = f"{stem}-{number}"
         taken.add(folded)
-        intakes.append(Intake(path=path, source=_printable(path), name=name, document_id=new_id()))
+        document_id = new_id() if batch_id is None else derived_id(batch_id, name)
+        intakes.append(Intake(path=path, source=_printable(path), name=name, document_id=document_id))
     return intakes
 
 

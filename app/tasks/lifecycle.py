@@ -4,7 +4,6 @@ import gc
 import os
 import signal
 import threading
-from pathlib import Path
 from typing import Any
 
 from celery import Celery, bootsteps
@@ -15,47 +14,26 @@ from celery.worker import state
 
 from app import transport
 from app.config import GRACE_RESERVE_SECONDS, Settings
+from app.heartbeat import Heartbeat
 from app.tasks.services import services
 
 
-class Heartbeat:
-    """A file that appears when the worker takes messages, and is touched while its loop or its work goes on.
+def beating(heartbeat: Heartbeat) -> type:
+    """Return the boot step that touches the heartbeat once a second from the worker's loop."""
 
-    Args:
-        name: The file's path; empty for none.
-    """
+    class Beating(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery carries no types
+        requires = ("celery.worker.components:Timer",)
 
-    def __init__(self, name: str) -> None:
-        self._path = Path(name) if name else None
-        self._begun = False
+        def start(self, parent: Any) -> None:
+            parent.timer.call_repeatedly(1.0, heartbeat.beat)
 
-    def begin(self) -> None:
-        """Say that the worker is ready."""
-        self._begun = True
-        self.beat()
-
-    def beat(self) -> None:
-        """Say that it still is."""
-        if self._path is not None and self._begun:
-            self._path.touch()
-
-    def step(self) -> type:
-        """Return the boot step that beats once a second from the worker's loop."""
-        beat = self.beat
-
-        class Beating(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery carries no types
-            requires = ("celery.worker.components:Timer",)
-
-            def start(self, parent: Any) -> None:
-                parent.timer.call_repeatedly(1.0, beat)
-
-        return Beating
+    return Beating
 
 
 def install(app: Celery, config: Settings) -> None:
     """Connect a worker's life to `app`'s signals."""
     heartbeat = Heartbeat(config.heartbeat_file)
-    app.steps["worker"].add(heartbeat.step())
+    app.steps["worker"].add(beating(heartbeat))
 
     def bound_the_grace(how: str, **_: Any) -> None:
         if how == "Warm":

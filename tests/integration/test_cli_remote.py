@@ -17,7 +17,7 @@ from app.tasks.services import ledger_of
 from app.tasks.upkeep import reconcile_queues
 
 COMMANDS = [
-    *(["demo"], ["process"], ["worker"], ["flood"], ["status"]),
+    *(["demo"], ["process"], ["worker"], ["beat"], ["flood"], ["check"], ["status"]),
     *(["quarantine", name] for name in ("list", "show", "retry", "drop")),
 ]
 
@@ -181,7 +181,9 @@ def test_what_is_not_there_is_said(
     assert sentence in " ".join(errors.replace("│", " ").split())
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["worker", "pdf"], ["worker", "pdf", "ocr"], ["flood"]])
+@pytest.mark.parametrize(
+    "arguments", [["status"], ["worker", "pdf"], ["worker", "pdf", "ocr"], ["beat"], ["flood"], ["check"]]
+)
 def test_commands_that_need_a_server_say_so(commands: Commands, arguments: list[str]) -> None:
     code, lines, errors = commands.run(*arguments)
     assert (code, lines) == (2, [])

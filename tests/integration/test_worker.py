@@ -318,8 +318,7 @@ def test_beat_sends_the_reconciler_which_sends_again_what_was_lost(fleet: Fleet)
     (document_id,) = fleet.submit(QUICK)
     client: redis.Redis = fleet.ledger.client
     client.delete("pdf")  # what a death between BRPOP and HSET leaves
-    schedule = fleet.folder / "schedule"
-    fleet.worker("celery", "-A", "app.celery_app", "beat", "-s", str(schedule))
+    fleet.worker("app.cli.main", "beat")
     fleet.worker("app.worker", "default", "--name", "upkeep")
     wait_for(lambda: client.llen("pdf") == 1, f"the second message; {fleet.logs()}")
     fleet.worker()

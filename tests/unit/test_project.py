@@ -19,7 +19,11 @@ from app.config import Settings
 ROOT = Path(app.__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = ("image", "local", "dev")
-EXTRAS = {"image": ("producer",), "local": ("producer", "local"), "dev": ("producer", "local", "dev")}
+EXTRAS = {
+    "image": ("producer",),
+    "local": ("producer", "local"),
+    "dev": ("producer", "local", "cluster", "dev"),
+}
 
 
 @cache

