@@ -12,6 +12,7 @@
 | `<prefix>counts` | hash | passes done by queue; messages resent and returned by the reconciler |
 | `<prefix>missing:<queue>` | set | documents that the last reconciliation missed once |
 | `<prefix>worker:<name>` | string | documents a live worker has in hand; expires when it falls silent |
+| `<prefix>beat:*` | several | beat's schedule and its lock (RedBeat's) |
 | `<prefix>inflight:<queue>` | hash | messages taken and not yet acknowledged (kombu's unacked hash) |
 | `<queue>` | list | messages waiting (kombu's queue) |
 """

@@ -1,0 +1,116 @@
+"""The cluster, and a release of the chart in a namespace of its own for each test.
+
+Run by `make e2e`. Without docker or a cluster the tests skip and say why; in CI (the variable CI) they fail.
+"""
+
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from release import Release
+
+from tools.cluster import required
+from tools.cluster.command import ClusterError, output
+from tools.cluster.image import DEV
+from tools.cluster.kind import DEFAULT, ROOT, Cluster
+
+TEST_SECONDS = 1_200
+"""A test waits for conditions with limits of its own; this ends one that hangs."""
+ARTIFACTS = ROOT / "build" / "e2e"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("cluster")
+    group.addoption("--keep-cluster", action="store_true", help="keep the namespaces of tests that failed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(TEST_SECONDS))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Keep whether a test failed for its fixtures, which then write down why."""
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The kind cluster with KEDA, as `make cluster` makes it."""
+    made = Cluster(os.environ.get("KIND_CLUSTER", DEFAULT))
+    try:
+        required.check()
+        made.require()
+    except ClusterError as error:
+        if os.environ.get("CI"):
+            pytest.fail(error.message)
+        pytest.skip(error.message)
+    return made
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The name of this source's image, which `make e2e` has brought to the nodes."""
+    digest = output("docker", "image", "inspect", "--format", "{{.Id}}", DEV).strip()
+    return f"{DEV.partition(':')[0]}:{digest.removeprefix('sha256:')[:12]}"
+
+
+@pytest.fixture
+def new_release(
+    cluster: Cluster, image: str, request: pytest.FixtureRequest
+) -> Iterator[Callable[[], Release]]:
+    """Make releases, each in a namespace of its own; what failed is written down before it is removed."""
+    made: list[Release] = []
+    folder = ARTIFACTS / re.sub(r"\W+", "-", request.node.name.removeprefix("test_"))[:80]
+
+    def make() -> Release:
+        short = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:40].strip("-")
+        release = Release(cluster, image, f"e2e-{short}-{uuid.uuid4().hex[:4]}", folder)
+        release.make_namespace()
+        made.append(release)
+        return release
+
+    yield make
+    failed = request.node.stash.get(FAILED, True)
+    keep = failed and request.config.getoption("--keep-cluster")
+    for release in made:
+        if failed:
+            release.dump()
+        release.close(keep=keep)
+
+
+@pytest.fixture
+def release(new_release: Callable[[], Release]) -> Release:
+    """A namespace; the test installs the chart."""
+    return new_release()
+
+
+@pytest.fixture(scope="module")
+def installed(cluster: Cluster, image: str) -> Iterator[Release]:
+    """A release that tests only look at."""
+    release = Release(cluster, image, f"e2e-shared-{uuid.uuid4().hex[:4]}", ARTIFACTS / "shared")
+    release.make_namespace()
+    try:
+        yield release.install()
+    finally:
+        release.close(keep=False)
+
+
+@pytest.fixture(scope="session")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """The first hundred synthetic documents: 92 with text, 3 scans, 1 image, 2 encrypted, 2 malformed."""
+    from app.producer.corpus import make_set
+
+    folder: Path = tmp_path_factory.mktemp("set")
+    return [made.path.read_bytes() for made in make_set(folder, documents=100, seed=7)]

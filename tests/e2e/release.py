@@ -1,0 +1,402 @@
+"""One installation of the chart in a namespace of its own, and everything a test asks or does to it."""
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+from commands import wait_for
+from kubernetes import client, config
+from kubernetes.stream import stream
+
+from app.config import Settings
+from app.dispatch import flood, new_id
+from app.errors import FleetError
+from app.ledger.ledger import Ledger
+from app.ledger.models import BatchCounts, Document, Submission
+from app.queues import Queue
+from app.scaling import timeline
+from app.storage import ObjectStore
+from app.tasks.results import original_key
+from app.tasks.services import ledger_of
+from tools.cluster.command import environment, output
+from tools.cluster.kind import ROOT, Cluster
+
+NAME = "fleet"
+CHART = ROOT / "helm" / "pdf-fleet"
+VALUES = ROOT / "k8s" / "values-kind.yaml"
+PATIENCE_SECONDS = 300.0
+"""What a loaded machine may need for anything that is only a matter of time."""
+
+Pod = Any
+Deployment = Any
+
+
+class Release:
+    """The chart installed as `fleet` in `namespace`; removed, with its namespace, by `close`.
+
+    Args:
+        cluster: The kind cluster.
+        image: The fleet's image, on every node.
+        namespace: Made anew.
+        folder: Where artifacts go.
+    """
+
+    def __init__(self, cluster: Cluster, image: str, namespace: str, folder: Path) -> None:
+        self.cluster = cluster
+        self.kube = cluster.kube
+        self.image = image
+        self.namespace = namespace
+        self.folder = folder
+        self._stack = ExitStack()
+        folder.mkdir(parents=True, exist_ok=True)
+        loaded = config.new_client_from_config(str(cluster.kubeconfig), context=self.kube.context)
+        self.core = client.CoreV1Api(loaded)
+        self.apps = client.AppsV1Api(loaded)
+        self.batch = client.BatchV1Api(loaded)
+        self.custom = client.CustomObjectsApi(loaded)
+        self.scaling = client.AutoscalingV2Api(loaded)
+        self.watching: subprocess.Popen[bytes] | None = None
+
+    # The chart.
+
+    def make_namespace(self) -> None:
+        """Make the namespace, which takes only pods that need no privilege."""
+        labels = {"pod-security.kubernetes.io/enforce": "restricted", "pdf-fleet/e2e": "true"}
+        self.core.create_namespace({"metadata": {"name": self.namespace, "labels": labels}})
+
+    def helm(self, *arguments: str) -> str:
+        """Run helm for this namespace."""
+        return output(*self.kube.helm(*arguments, f"--namespace={self.namespace}"))
+
+    def install(self, *arguments: str, producer: bool = False) -> Self:
+        """Install the chart, wait until all of it is ready, and KEDA measures its queues."""
+        return self._apply("install", *arguments, producer=producer)
+
+    def upgrade(self, *arguments: str, producer: bool = False) -> Self:
+        """Upgrade the chart to other values."""
+        return self._apply("upgrade", *arguments, producer=producer)
+
+    def _apply(self, verb: str, *arguments: str, producer: bool) -> Self:
+        repository, _, tag = self.image.partition(":")
+        self.helm(
+            *(verb, NAME, str(CHART), f"--values={VALUES}"),
+            f"--set-string=image.repository={repository},image.tag={tag}",
+            f"--set=producer.enabled={str(producer).lower()}",
+            *("--wait", f"--timeout={PATIENCE_SECONDS:.0f}s", *arguments),
+        )
+        self.kube.wait(
+            "condition=Ready", "scaledobjects", "--all", f"--namespace={self.namespace}", seconds=120
+        )
+        return self
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """All values of the release, defaults included."""
+        return dict(json.loads(self.helm("get", "values", NAME, "--all", "--output=json")))
+
+    # What is there.
+
+    def pods(self, component: str | None = None, *, queue: str | None = None) -> list[Pod]:
+        """Return the pods of a component, or the workers of a queue, that are not ending."""
+        chosen = [f"app.kubernetes.io/instance={NAME}"]
+        chosen += [f"app.kubernetes.io/component={component}"] if component else []
+        chosen += [f"pdf-fleet/queue={queue}"] if queue else []
+        found = self.core.list_namespaced_pod(self.namespace, label_selector=",".join(chosen)).items
+        return [pod for pod in found if pod.metadata.deletion_timestamp is None]
+
+    def workers(self, queue: str | None = None) -> list[Pod]:
+        """Return the worker pods that are not ending, of one queue or of all."""
+        return self.pods("worker", queue=queue)
+
+    def ready(self, queue: str | None = None) -> list[Pod]:
+        """Return the worker pods that take documents."""
+        return [pod for pod in self.workers(queue) if is_ready(pod)]
+
+    def deployment(self, queue: str) -> Deployment:
+        """Return the Deployment of a queue's workers."""
+        chosen = f"app.kubernetes.io/instance={NAME},pdf-fleet/queue={queue}"
+        (found,) = self.apps.list_namespaced_deployment(self.namespace, label_selector=chosen).items
+        return found
+
+    def replicas(self, queue: str) -> int:
+        """Return how many workers of a queue are asked for."""
+        return int(self.deployment(queue).spec.replicas or 0)
+
+    def all_replicas(self) -> dict[str, int]:
+        """Return how many workers of each queue are asked for."""
+        return {queue.value: self.replicas(queue.value) for queue in Queue}
+
+    def restarts(self) -> dict[str, int]:
+        """Return the restarts of each pod's containers, where there are any."""
+        counted = {
+            pod.metadata.name: sum(one.restart_count for one in pod.status.container_statuses or [])
+            for pod in self.pods()
+        }
+        return {name: count for name, count in counted.items() if count}
+
+    def object_name(self, component: str) -> str:
+        """Return the name that the chart gives a component's object."""
+        return f"{NAME}-{component}"
+
+    def secret(self, component: str) -> dict[str, str]:
+        """Return a Secret's values."""
+        found = self.core.read_namespaced_secret(self.object_name(component), self.namespace)
+        return {key: base64.b64decode(value).decode() for key, value in (found.data or {}).items()}
+
+    # Doing things.
+
+    def execute(self, pod: Pod | str, *command: str, container: str | None = None) -> str:
+        """Run a command in a pod and return what it wrote, to both of its streams."""
+        name = pod if isinstance(pod, str) else pod.metadata.name
+        options = {"container": container} if container else {}
+        return str(
+            stream(
+                self.core.connect_get_namespaced_pod_exec,
+                name,
+                self.namespace,
+                command=list(command),
+                stderr=True,
+                stdin=False,
+                stdout=True,
+                tty=False,
+                **options,
+            )
+        )
+
+    def delete_pod(self, pod: Pod | str, *, force: bool = False) -> None:
+        """Delete a pod; with `force` at once and without asking its node."""
+        name = pod if isinstance(pod, str) else pod.metadata.name
+        self.core.delete_namespaced_pod(
+            name, self.namespace, **({"grace_period_seconds": 0} if force else {})
+        )
+
+    # The ledger and the store, through ports that kubectl forwards.
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The release's ledger; outlives a Redis pod that is replaced."""
+        password = self.secret("redis")["password"]
+        forward = self._stack.enter_context(Forward(self, f"service/{self.object_name('redis')}", 6379))
+        return ledger_of(Settings(redis_url=f"redis://fleet:{password}@127.0.0.1:{forward.port}/0"))
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """The release's object store."""
+        secret = self.secret("store")
+        forward = self._stack.enter_context(Forward(self, f"service/{self.object_name('store')}", 7070))
+        os.environ |= {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{forward.port}",
+            "AWS_ACCESS_KEY_ID": secret["access-key"],
+            "AWS_SECRET_ACCESS_KEY": secret["secret-key"],
+            "AWS_REGION": "us-east-1",
+        }
+        return ObjectStore("s3://documents", timeout_seconds=30.0)
+
+    def submit(self, *data: bytes) -> str:
+        """Send documents through the queue `pdf`; return their batch."""
+        batch_id = new_id()
+        submissions = []
+        for number, one in enumerate(data):
+            document_id = new_id()
+            key = original_key(batch_id, document_id)
+            self.store.put(key, one)
+            submissions.append(Submission(document_id=document_id, source=f"{number}.pdf", object_key=key))
+        flood(self.ledger, submissions, batch_id=batch_id, chunk=500)
+        return batch_id
+
+    def forget_ports(self) -> None:
+        """Close what is forwarded: the next use of ledger or store connects anew."""
+        self._stack.close()
+        self._stack = ExitStack()
+        for name in ("ledger", "store"):
+            self.__dict__.pop(name, None)
+
+    def job_done(self, name: str) -> bool:
+        """Say whether a Job has ended well.
+
+        Raises:
+            AssertionError: it has failed.
+        """
+        status = self.batch.read_namespaced_job(name, self.namespace).status
+        conditions = {one.type: one.status for one in status.conditions or []}
+        assert conditions.get("Failed") != "True", self.job_log(name)
+        return bool(conditions.get("Complete") == "True")
+
+    def deployment_limit(self, queue: str) -> int:
+        """Return the most workers that a queue may have."""
+        name = self.object_name(f"worker-{queue}")
+        found = self.kube.items("scaledobject", name, f"--namespace={self.namespace}")
+        return int(found[0]["spec"]["maxReplicaCount"])
+
+    def flood_by_job(self, name: str) -> None:
+        """Start the producer from its CronJob, as NOTES.txt tells."""
+        cronjob = self.object_name("flood")
+        self.kube.run("create", "job", name, f"--from=cronjob/{cronjob}", f"--namespace={self.namespace}")
+
+    def job_log(self, name: str) -> str:
+        """Return what the pods of a Job have written."""
+        return self.kube.run("logs", f"job/{name}", f"--namespace={self.namespace}", "--tail=-1")
+
+    def documents(self, batch_id: str) -> list[Document]:
+        """Return what the ledger knows of a batch's documents."""
+        found = self.ledger.documents(self.ledger.batch_documents(batch_id))
+        assert None not in found
+        return [document for document in found if document is not None]
+
+    def settled(self, batch_id: str, *, seconds: float = PATIENCE_SECONDS) -> BatchCounts:
+        """Wait until a batch is settled; return its counts."""
+        wait_for(lambda: self.ledger.batch(batch_id).done, f"the end of batch {batch_id}", seconds=seconds)
+        return self.ledger.batch(batch_id)
+
+    # Watching.
+
+    def watch(self) -> Path:
+        """Record the fleet with `fleet watch` from now on; return the recording's path."""
+        path = self.folder / "timeline.jsonl"
+        with (self.folder / "watch.log").open("wb") as log:
+            self.watching = subprocess.Popen(
+                [
+                    *("python", "-m", "app.cli.main", "watch", "--namespace", self.namespace),
+                    *("--context", self.kube.context, "--record", str(path)),
+                ],
+                env={**environment(), "KUBECONFIG": str(self.cluster.kubeconfig)},
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+            )
+        wait_for(lambda: path.exists() and b'"sample"' in path.read_bytes(), "the first sample")
+        return path
+
+    def recorded(self) -> list[timeline.Record]:
+        """End the recording and return it."""
+        assert self.watching is not None
+        self.watching.terminate()
+        self.watching.wait(timeout=30)
+        return timeline.read(self.folder / "timeline.jsonl")
+
+    # The end.
+
+    def dump(self) -> None:
+        """Write down all that may tell why a test failed."""
+        where = f"--namespace={self.namespace}"
+        for name, command in {
+            "events.txt": ("get", "events", "--sort-by=.lastTimestamp"),
+            "objects.txt": ("get", "all,scaledobjects,hpa,pvc,networkpolicies", "--output=wide"),
+            "scaledobjects.yaml": ("get", "scaledobjects,hpa", "--output=yaml"),
+            "pods.txt": ("describe", "pods"),
+        }.items():
+            self._dump(name, *command, where)
+        for pod in self.core.list_namespaced_pod(self.namespace).items:
+            name = pod.metadata.name
+            self._dump(f"{name}.log", "logs", name, "--all-containers", "--tail=-1", where)
+            self._dump(f"{name}.previous.log", "logs", name, "--previous", where)
+        self._dump("keda.log", "logs", "deployment/keda-operator", "--namespace=keda", "--tail=500")
+
+    def _dump(self, name: str, *command: str) -> None:
+        try:
+            text = self.kube.run(*command)
+        except FleetError as error:
+            text = error.message
+        (self.folder / name).write_text(text)
+
+    def close(self, *, keep: bool) -> None:
+        """End what was started here; remove the namespace unless it is to be kept."""
+        if self.watching is not None and self.watching.poll() is None:
+            self.watching.terminate()
+            self.watching.wait(timeout=30)
+        self._stack.close()
+        if not keep:
+            self.core.delete_namespace(self.namespace)
+
+
+class Forward:
+    """`kubectl forward` to a port, started anew whenever its pod has gone; a context manager."""
+
+    def __init__(self, release: Release, target: str, port: int) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = int(free.getsockname()[1])
+        self._command = release.kube.command(
+            "port-forward", target, f"{self.port}:{port}", f"--namespace={release.namespace}"
+        )
+        self._shell: subprocess.Popen[bytes] | None = None
+        self._log = release.folder / f"forward-{port}.log"
+
+    def __enter__(self) -> Self:
+        # kubectl ends when the pod does; the loop ends with its parent, this process.
+        script = 'while kill -0 "$0" 2>/dev/null; do "$@"; sleep 0.5; done'
+        with self._log.open("wb") as log:
+            self._shell = subprocess.Popen(
+                ["sh", "-c", script, str(os.getpid()), *self._command],
+                stdout=log,
+                stderr=log,
+                process_group=0,
+                env=environment(),
+            )
+        wait_for(self._listens, f"port {self.port}; {self._log.read_text()}")
+        return self
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def __exit__(self, *_: object) -> None:
+        if self._shell is not None:
+            os.killpg(self._shell.pid, 15)
+            self._shell.wait()
+
+
+def is_ready(pod: Pod) -> bool:
+    """Say whether a pod's condition Ready is true."""
+    return any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or [])
+
+
+def node_of(pod: Pod) -> str:
+    """Return the node that a pod runs on."""
+    return str(pod.spec.node_name)
+
+
+def stays(condition: Callable[[], object], what: str, *, seconds: float, pause: float = 2.0) -> None:
+    """Assert that something does not change for a while: asked again and again."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert condition(), f"{what} did not stay so"
+        time.sleep(pause)
+
+
+def turns(values: Sequence[int]) -> int:
+    """Count how often a series changes its direction."""
+    steps = [after - before for before, after in pairwise(values) if after != before]
+    return sum((one > 0) != (two > 0) for one, two in pairwise(steps))
+
+
+def samples(records: Sequence[timeline.Record]) -> list[timeline.Sample]:
+    """Return the samples of a recording, in order."""
+    return [record for record in records if isinstance(record, timeline.Sample)]
+
+
+@contextmanager
+def cordoned(release: Release, nodes: Sequence[str]) -> Iterator[None]:
+    """Keep new pods off some nodes for a while."""
+    for node in nodes:
+        release.kube.run("cordon", node)
+    try:
+        yield
+    finally:
+        for node in nodes:
+            release.kube.run("uncordon", node)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write an artifact."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")

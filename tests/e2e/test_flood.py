@@ -1,0 +1,59 @@
+"""The main job on a real cluster: 1,000 documents, from no worker to all of them and back."""
+
+from collections import Counter
+
+from commands import wait_for
+from release import Release, samples, write_json
+
+from app.scaling.timeline import Sample
+
+DOCUMENTS = 1_000
+FAILED = {"password_required": 20, "malformed": 20}
+
+
+def test_a_flood_grows_the_fleet_over_all_nodes_and_loses_nothing(release: Release) -> None:
+    release.install()
+    most = release.deployment_limit("pdf")
+    release.watch()
+    release.flood_by_job("flood-1")
+    (batch_id,) = wait_for(release.ledger.batches, "the batch", seconds=300)
+    counts = release.settled(batch_id, seconds=600)
+    wait_for(lambda: release.job_done("flood-1"), "the end of the producer")
+    log = release.job_log("flood-1")
+
+    # Each settled once; those that must fail did, with their code.
+    assert (counts.total, counts.settled, counts.succeeded) == (DOCUMENTS, DOCUMENTS, DOCUMENTS - 40)
+    assert (counts.quarantined, counts.errors) == (0, FAILED)
+    assert len(set(release.ledger.settled(batch_id))) == len(release.ledger.settled(batch_id)) == DOCUMENTS
+    assert batch_id in log
+    assert f"settled {DOCUMENTS:,}/{DOCUMENTS:,}" in log
+
+    # The results of each that succeeded are in the store.
+    stored = set(release.store.keys(batch_id))
+    documents = release.documents(batch_id)
+    for document in documents:
+        wanted = {"text", "thumbnail", "document"} if document.state == "succeeded" else set()
+        assert wanted <= set(document.results), document
+        assert set(document.results.values()) <= stored
+    assert Counter(document.attempts for document in documents) == {1: DOCUMENTS}
+
+    # Back to nothing.
+    wait_for(lambda: not any(release.all_replicas().values()), "0 workers", seconds=300)
+    wait_for(lambda: not release.workers(), "no pod", seconds=120)
+    assert release.restarts() == {}
+
+    taken = samples(release.recorded())
+    write_json(release.folder / "flood.json", {"counts": counts, "peak": most, "samples": len(taken)})
+    assert most_ready(taken, "pdf") == most
+    assert most_ready(taken, "ocr") >= 1
+    together = [len(nodes_with(sample, "pdf")) for sample in taken]
+    assert max(together) == 3, "pods on every node at once"
+
+
+def most_ready(taken: list[Sample], queue: str) -> int:
+    return max(sample.queues[queue].ready for sample in taken if queue in sample.queues)
+
+
+def nodes_with(sample: Sample, queue: str) -> list[str]:
+    """Return the nodes on which a queue has pods that take documents."""
+    return [node for node, ready in sample.nodes.items() if ready.get(queue, 0) > 0]

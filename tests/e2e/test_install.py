@@ -1,0 +1,53 @@
+"""The chart on a real cluster: what an installation makes, and that it rests."""
+
+import json
+
+from commands import wait_for
+from release import Release, stays
+
+IDLE = {"pdf": 0, "ocr": 0, "default": 0}
+
+
+def test_an_installation_is_ready_rests_at_zero_and_works(release: Release) -> None:
+    release.install()
+    assert release.all_replicas() == IDLE
+    assert {pod.metadata.labels["app.kubernetes.io/component"] for pod in release.pods()} == {
+        "redis",
+        "store",
+        "beat",
+    }
+    stays(lambda: release.all_replicas() == IDLE and not release.workers(), "0 workers", seconds=60)
+    release.helm("test", "fleet", "--timeout=300s", "--logs")
+    assert release.restarts() == {}
+    wait_for(lambda: release.all_replicas() == IDLE, "0 workers again", seconds=300)
+    # The check leaves nothing in the store, and every document that it opened is settled.
+    assert release.store.keys() == []
+    assert all(release.ledger.batch(batch).done for batch in release.ledger.batches())
+
+
+def test_kedas_objects_are_what_its_own_schema_knows(release: Release) -> None:
+    """The server drops what the CRD does not know: what was sent must be what is there."""
+    release.install()
+    manifest = release.helm("get", "manifest", "fleet")
+    import yaml
+
+    sent = [one for one in yaml.safe_load_all(manifest) if one and one["kind"] == "ScaledObject"]
+    assert len(sent) == 3
+    for one in sent:
+        there = release.kube.run(
+            "get",
+            "scaledobject",
+            one["metadata"]["name"],
+            f"--namespace={release.namespace}",
+            "--output=json",
+        )
+        assert within(one["spec"], json.loads(there)["spec"]), one["metadata"]["name"]
+
+
+def within(small: object, large: object) -> bool:
+    """Say whether all of `small` stands in `large`."""
+    if isinstance(small, dict) and isinstance(large, dict):
+        return all(key in large and within(value, large[key]) for key, value in small.items())
+    if isinstance(small, list) and isinstance(large, list):
+        return len(small) == len(large) and all(map(within, small, large))
+    return small == large

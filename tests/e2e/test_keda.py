@@ -1,0 +1,61 @@
+"""KEDA that cannot measure, or is not there, ends nobody."""
+
+import base64
+import json
+
+from commands import slow_document, wait_for
+from release import Release, stays
+from test_running_work import LONG
+
+from app.queues import Queue
+
+WORK = ("--set=workers.pdf.backlogPerReplica=1", "--set=workers.pdf.maxReplicas=3")
+
+
+def at_work(release: Release) -> str:
+    batch_id = release.submit(*[slow_document(250_000)] * 3)
+    wait_for(lambda: len(release.ready("pdf")) == 3, "three workers", seconds=300)
+    assert release.ledger.depths([Queue.PDF])[Queue.PDF].inflight
+    return batch_id
+
+
+def test_wrong_credentials_keep_the_replicas(release: Release) -> None:
+    release.install(*WORK, *LONG)
+    batch_id = at_work(release)
+    wrong = {"data": {"keda-password": base64.b64encode(b"wrong").decode()}}
+    release.core.patch_namespaced_secret(release.object_name("redis"), release.namespace, wrong)
+    # KEDA keeps its connections: whoever holds the old password is sent away.
+    (redis,) = release.pods("redis")
+    release.execute(
+        redis, "sh", "-c", f"redis-cli --user fleet --pass {release.secret('redis')['password']} ping"
+    )
+    name = release.object_name("worker-pdf")
+    release.kube.run(
+        *("annotate", "scaledobject", name, f"--namespace={release.namespace}", "pdf-fleet/e2e=again"),
+    )
+    release.delete_pod(redis, force=True)
+
+    def failing() -> bool:
+        text = release.kube.run(
+            "get", "scaledobject", name, f"--namespace={release.namespace}", "--output=json"
+        )
+        conditions = json.loads(text)["status"].get("conditions", [])
+        return any(one["type"] == "Fallback" and one["status"] == "True" for one in conditions)
+
+    wait_for(failing, "KEDA's fallback", seconds=300)
+    stays(lambda: release.replicas("pdf") == 3, "3 replicas", seconds=45)
+    assert release.settled(batch_id).succeeded == 3
+
+
+def test_a_keda_that_is_away_keeps_the_replicas(release: Release) -> None:
+    release.install(*WORK, *LONG)
+    batch_id = at_work(release)
+    keda = ("deployment/keda-operator", "deployment/keda-metrics-apiserver", "--namespace=keda")
+    release.kube.run("scale", *keda, "--replicas=0")
+    try:
+        stays(lambda: release.replicas("pdf") == 3, "3 replicas", seconds=60)
+        assert release.settled(batch_id).succeeded == 3
+    finally:
+        release.kube.run("scale", *keda, "--replicas=1")
+        for one in keda[:2]:
+            release.kube.run("rollout", "status", one, keda[2], "--timeout=180s")

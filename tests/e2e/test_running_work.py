@@ -1,0 +1,58 @@
+"""What runs keeps its replica, however short the queue; and what is ended finishes its document first."""
+
+from commands import slow_document, wait_for
+from release import Release, samples, stays, turns
+
+from app.queues import Queue
+
+EAGER = (
+    "--set=workerDefaults.behavior.scaleDown.stabilizationWindowSeconds=0",
+    "--set=workerDefaults.behavior.scaleDown.policies[0].type=Percent",
+    "--set=workerDefaults.behavior.scaleDown.policies[0].value=100",
+    "--set=workerDefaults.behavior.scaleDown.policies[0].periodSeconds=1",
+)
+"""An HPA that ends a pod as soon as its metric allows: nothing but the metric keeps one."""
+LONG = (
+    *("--set=timeLimits.softSeconds=150", "--set=timeLimits.hardSeconds=155"),
+    *("--set=timeLimits.graceSeconds=175", "--set=timeLimits.visibilityTimeoutSeconds=300"),
+    *("--set=workerDefaults.cooldownSeconds=180", "--set-string=settings.FLEET_SANDBOX_WALL_SECONDS=140"),
+)
+
+
+def test_running_work_alone_keeps_its_replicas(release: Release) -> None:
+    release.install(*EAGER, *LONG, "--set=workers.pdf.backlogPerReplica=1", "--set=workers.pdf.maxReplicas=3")
+    release.watch()
+    batch_id = release.submit(*[slow_document(250_000)] * 3)
+    running = wait_for(
+        lambda: (depth := release.ledger.depths([Queue.PDF])[Queue.PDF]).waiting == 0 and depth.inflight,
+        "all of it running",
+        seconds=300,
+    )
+    assert running == 3
+    # Nothing waits: the list reads 0, and three syncs of the HPA go by.
+    while not release.ledger.batch(batch_id).settled:
+        stays(lambda: release.replicas("pdf") == 3, "3 replicas", seconds=2)
+    counts = release.settled(batch_id)
+    assert (counts.succeeded, counts.duplicates) == (3, 0)
+    assert [document.attempts for document in release.documents(batch_id)] == [1, 1, 1]
+    replicas = [sample.queues["pdf"].replicas for sample in samples(release.recorded())]
+    assert max(replicas) == 3
+    assert turns(replicas) <= 1, replicas
+
+
+def test_a_fleet_that_shrinks_starts_no_document_twice(release: Release) -> None:
+    release.install(*LONG, "--set=workers.pdf.backlogPerReplica=1", "--set=workers.pdf.maxReplicas=5")
+    batch_id = release.submit(*[slow_document(80_000)] * 5)
+    wait_for(lambda: release.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 5, "five at work", seconds=300)
+    before = {pod.metadata.name for pod in release.workers("pdf")}
+    assert len(before) == 5
+    # Fewer are allowed than work: the HPA ends three pods, each over its document.
+    release.kube.run(
+        *("patch", "scaledobject", release.object_name("worker-pdf"), f"--namespace={release.namespace}"),
+        *("--type=merge", '--patch={"spec":{"maxReplicaCount":2}}'),
+    )
+    wait_for(lambda: len(release.workers("pdf")) == 2, "two that are not ending", seconds=120)
+    assert not release.ledger.batch(batch_id).done, "they were ended at work"
+    counts = release.settled(batch_id)
+    assert (counts.succeeded, counts.duplicates) == (5, 0)
+    assert [document.attempts for document in release.documents(batch_id)] == [1] * 5

@@ -1,0 +1,33 @@
+"""A new version in the middle of a flood."""
+
+from commands import wait_for
+from release import Release
+
+from tools.cluster.command import output
+
+
+def test_a_rolling_upgrade_in_a_flood_loses_nothing(release: Release, synthetic: list[bytes]) -> None:
+    release.install(producer=True, *["--set=producer.documents=50"])  # noqa: B026
+    job = release.object_name("flood")
+    wait_for(lambda: release.job_done(job), "the flood at install", seconds=600)
+    uid = release.batch.read_namespaced_job(job, release.namespace).metadata.uid
+
+    batch_id = release.submit(*synthetic * 6)
+    wait_for(lambda: release.ledger.batch(batch_id).settled > 30, "the middle of the flood", seconds=300)
+    name = f"{release.image}-next"
+    output("docker", "tag", release.image, name)
+    release.cluster.load(name)
+    old = release.image
+    release.image = name
+    release.upgrade("--set=producer.documents=50", producer=True)
+    assert {pod.spec.containers[0].image for pod in release.workers()} <= {name}
+    assert not release.ledger.batch(batch_id).done or release.ledger.batch(batch_id).settled == 600
+    counts = release.settled(batch_id)
+    assert (counts.total, counts.settled, counts.quarantined) == (600, 600, 0)
+    assert counts.errors == {"password_required": 12, "malformed": 12}
+    assert release.restarts() == {}
+
+    # The Job of the installation is the same one: an upgrade floods nothing.
+    after = release.batch.read_namespaced_job(job, release.namespace)
+    assert (after.metadata.uid, after.spec.template.spec.containers[0].image) == (uid, old)
+    assert sorted(release.ledger.batch(one).total for one in release.ledger.batches()) == [50, 600]
