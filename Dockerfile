@@ -9,7 +9,7 @@ RUN python -m venv /opt/fleet \
        --requirement /requirements.txt \
     && /opt/fleet/bin/pip uninstall --yes pip setuptools \
     && find /opt/fleet -type d -name tests -prune -exec rm -rf {} + \
-    && printf '#!/opt/fleet/bin/python\nimport sys\nfrom app.cli.main import main\nsys.exit(main())\n' \
+    && printf '#!/opt/fleet/bin/python\nfrom app.cli.main import main\nif __name__ == "__main__":\n    main()\n' \
        > /opt/fleet/bin/fleet \
     && chmod 755 /opt/fleet/bin/fleet \
     && echo /srv/fleet > /opt/fleet/lib/python3.11/site-packages/pdf-fleet.pth \

@@ -1,6 +1,7 @@
 # Works with GNU make 3.81 (macOS) and 4.x; recipes are plain POSIX shell.
 
 DOCUMENTS ?= 1000
+KIND_CLUSTER ?= pdf-fleet
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -18,11 +19,11 @@ unexport PYTHONDONTWRITEBYTECODE
 FITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test tutorial lint types bench docs lock clean
+.PHONY: help venv demo test tutorial lint types bench docs lock clean cluster deploy kind-demo e2e cluster-down
 
 help: ## Show this list
 	@echo 'make TARGET, where TARGET is one of:'
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z0-9-]*:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
 venv: $(STAMP) ## Make the environment in .venv (the only target that needs a network, besides lock)
 
@@ -49,6 +50,23 @@ bench: $(STAMP) ## Measure speed against plain processes and plain Celery, into 
 
 docs: $(STAMP) ## Write the pages that come from the code (docs/settings.md)
 	@$(BIN)/python -m tools.settings_table
+
+ON_CLUSTER = exec $(WITHOUT_FLEET) $(BIN)/python -m tools.cluster --name '$(KIND_CLUSTER)'
+
+cluster: $(STAMP) ## Make a kind cluster of four nodes with KEDA (KIND_CLUSTER=pdf-fleet; needs docker, kind, kubectl)
+	@$(ON_CLUSTER) up
+
+deploy: $(STAMP) ## Build the image and install or upgrade the fleet on the cluster (ARGS='--set ...' goes to helm)
+	@$(ON_CLUSTER) deploy -- $(ARGS)
+
+kind-demo: $(STAMP) ## Flood the fleet on the cluster, watch it until it is idle, write a report (DOCUMENTS=1000 REPORT=dir)
+	@$(ON_CLUSTER) demo --documents '$(DOCUMENTS)' $(if $(REPORT),--report '$(REPORT)') -- $(ARGS)
+
+e2e: $(STAMP) ## Run the tests that need the cluster, which is made where it is missing (ARGS='-k name' picks some)
+	@$(ON_CLUSTER) e2e -- $(ARGS)
+
+cluster-down: $(STAMP) ## Remove the cluster and everything in it
+	@$(ON_CLUSTER) down
 
 LOCK := $(BIN)/uv --no-config --quiet pip compile --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-emit-find-links --no-header $(ARGS)

@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from app.cli.pieces import SPARKLINE, clock, failures, number
 from app.cli.trend import History, Rate
 from app.queues import Queue
 from app.run.follow import Progress
@@ -22,15 +23,6 @@ COLUMNS = {"queue": 5, "waiting": 7, "running": 7, "replicas": 8, "": 0, "docs/s
 """Each column with its least width, wide enough that nothing moves while numbers grow; "" is the sparkline."""
 FIXED = sum(COLUMNS.values()) + 2 * len(COLUMNS) - 1
 """What the table takes without the sparkline: a space before each column, and one between two."""
-SPARKLINE = (8, 40)
-"""Its least and its greatest width; in between it takes what the terminal has left."""
-
-
-def clock(seconds: float) -> str:
-    """Return a time as minutes and seconds, with hours where there are any."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class LiveView:
@@ -103,7 +95,7 @@ class LiveView:
             self._heading(width),
             self._table(progress, width),
             self._bar(progress, left, width),
-            _failed(progress),
+            failures(progress.counts.errors),
         )
 
     def _heading(self, width: int) -> Table:
@@ -131,12 +123,12 @@ class LiveView:
         replicas = f"{status.ready} → {status.replicas}" if moving else f"{status.ready}"
         return [
             Text(queue.value, style="bold"),
-            _number(depth.waiting, "yellow"),
-            _number(depth.inflight, "cyan"),
+            number(depth.waiting, "yellow"),
+            number(depth.inflight, "cyan"),
             Text(replicas, style="bold cyan" if status.ready or moving else "dim"),
             Text(self._replicas[queue].bars(bars), style="cyan"),
             Text(f"{self._rates[queue].per_second:.1f}"),
-            _number(depth.done, "green"),
+            number(depth.done, "green"),
             Text(f"{depth.oldest_wait_seconds:.1f} s", style="" if depth.oldest_wait_seconds else "dim"),
         ]
 
@@ -180,16 +172,3 @@ class LiveView:
             self._said = text
             sys.stderr.write(f"[{time.monotonic() - self._began:6.1f} s]  {text}\n")
             sys.stderr.flush()
-
-
-def _number(value: int, style: str) -> Text:
-    return Text(f"{value:,}", style=style if value else "dim")
-
-
-def _failed(progress: Progress) -> Text:
-    """Return the line of failures by code; one line always, so that the picture keeps its height."""
-    codes = sorted(progress.counts.errors.items(), key=lambda pair: (-pair[1], pair[0]))
-    if not codes:
-        return Text(" failed  none", style="dim")
-    line = Text(" failed  ", no_wrap=True, overflow="ellipsis", style="dim")
-    return line.append(" · ".join(f"{code} {count:,}" for code, count in codes), style="not dim red")

@@ -10,7 +10,7 @@ from contextlib import suppress
 import typer
 
 from app import __version__
-from app.cli import beat, check, demo, flood, process, quarantine, status, worker
+from app.cli import beat, check, demo, flood, process, quarantine, report, status, watch, worker
 from app.errors import FleetError
 from app.run.signals import Stopped, stop_on_signals
 
@@ -33,6 +33,8 @@ app.command("beat")(beat.beat)
 app.command("check")(check.check)
 app.command("flood")(flood.flood)
 app.command("status")(status.status)
+app.command("watch")(watch.watch)
+app.command("report")(report.report)
 app.add_typer(quarantine.app, name="quarantine")
 
 

@@ -60,14 +60,7 @@ class Reader:
 
     def batch(self, batch_id: str) -> BatchCounts:
         """Return a batch's counts; all zero for a batch that is not known."""
-        fields = self.client.hgetall(self.keys.batch(batch_id))
-        errors = {
-            name.removeprefix("error:"): int(count)
-            for name, count in fields.items()
-            if name.startswith("error:") and int(count)
-        }
-        known = {name: value for name, value in fields.items() if not name.startswith("error:")}
-        return msgspec.convert({"batch_id": batch_id, "errors": errors, **known}, BatchCounts, strict=False)
+        return decode_batch(batch_id, self.client.hgetall(self.keys.batch(batch_id)))
 
     def batch_documents(self, batch_id: str) -> list[str]:
         """Return the ids of a batch's documents, in the order they were opened."""
@@ -110,3 +103,14 @@ def decode_document(document_id: str, fields: dict[str, str]) -> Document:
     if "facts" in given:
         given["facts"] = msgspec.Raw(given["facts"].encode())
     return msgspec.convert(given, Document, strict=False)
+
+
+def decode_batch(batch_id: str, fields: dict[str, str]) -> BatchCounts:
+    """Read a batch's counts from the strings of its hash."""
+    errors = {
+        name.removeprefix("error:"): int(count)
+        for name, count in fields.items()
+        if name.startswith("error:") and int(count)
+    }
+    known = {name: value for name, value in fields.items() if not name.startswith("error:")}
+    return msgspec.convert({"batch_id": batch_id, "errors": errors, **known}, BatchCounts, strict=False)

@@ -7,18 +7,17 @@ from importlib.metadata import version
 
 import msgspec
 
-from app.ledger.models import BatchCounts, Document
+from app.ledger.models import BatchCounts
 from app.queues import Queue
 from app.run.follow import Progress
+from app.scaling.documents import document_record
 from app.scaling.policy import Policy
 from app.scaling.timeline import (
-    DocumentRecord,
     Event,
     Machine,
     Meta,
     QueueSample,
     Sample,
-    Stage,
     Summary,
     Timeline,
     What,
@@ -79,7 +78,7 @@ class Recorder:
         t = self.timeline.elapsed()
         self.timeline.record(Sample(t=t, queues=queues, settled=counts.settled, failed=counts.errors))
         for document in progress.settled:
-            self.timeline.record(self._document(document))
+            self.timeline.record(document_record(document, zero=self._epoch_zero))
 
     def finish(self, counts: BatchCounts, *, replaced: int) -> Summary:
         """Write the last line and return it."""
@@ -102,29 +101,3 @@ class Recorder:
         )
         self.timeline.record(summary)
         return summary
-
-    def _document(self, document: Document) -> DocumentRecord:
-        def at(moment: float | None) -> float | None:
-            return None if moment is None else round(moment - self._epoch_zero, 4)
-
-        stages = []
-        if document.advanced and document.started and document.attempt_started and document.finished:
-            zero = self._epoch_zero
-            first, last = document.started - zero, document.attempt_started - zero
-            handed_on, end = document.advanced - zero, document.finished - zero
-            stages = [
-                Stage(
-                    queue=Queue.PDF.value, opened=document.opened - zero, started=first, finished=handed_on
-                ),
-                Stage(queue=document.queue, opened=handed_on, started=last, finished=end),
-            ]
-        return DocumentRecord(
-            id=document.document_id,
-            state=document.state.value,
-            opened=document.opened - self._epoch_zero,
-            started=at(document.started),
-            finished=at(document.finished),
-            error=document.error,
-            queue=document.queue,
-            stages=stages,
-        )

@@ -4,6 +4,7 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -49,6 +50,21 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
             seen[stage.queue] = True
         return [name for name, busy in seen.items() if busy] or list(seen)[:1]
 
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes of a cluster, in the order in which they first appear; none where the run was local."""
+        return list(dict.fromkeys(name for sample in self.samples for name in sample.nodes))
+
+    def pods(self, node: str) -> list[tuple[float, dict[str, int]]]:
+        """What was sampled of a node: its ready pods by queue, with the times."""
+        return [(sample.t, sample.nodes.get(node, {})) for sample in self.samples if sample.nodes]
+
+    def pod_seconds(self, node: str) -> float:
+        """How long pods were ready on a node, over all of them; each sample holds until the next."""
+        return sum(
+            (after - before) * sum(pods.values()) for (before, pods), (after, _) in pairwise(self.pods(node))
+        )
+
     def stages(self, queue: str | None = None) -> list[Stage]:
         """Every completed passage of a document through a queue, or through this one."""
         passages = (stage for document in self.documents for stage in _passages(document))
@@ -84,6 +100,7 @@ def summarize(records: Iterable[Record], *, duplicates: int = 0) -> Summary:
     documents = [record for record in everything if isinstance(record, DocumentRecord)]
     finished = [document.finished for document in documents if document.finished is not None]
     seconds = max(finished, default=0.0)
+    began = max(min((document.opened for document in documents), default=0.0), 0.0)
     peaks: dict[str, int] = {}
     for sample in (record for record in everything if isinstance(record, Sample)):
         for name, queue in sample.queues.items():
@@ -93,7 +110,7 @@ def summarize(records: Iterable[Record], *, duplicates: int = 0) -> Summary:
         documents=len(documents),
         states=dict(Counter(document.state for document in documents)),
         failed=dict(Counter(document.error for document in documents if document.error).most_common()),
-        documents_per_second=round(len(finished) / seconds, 2) if seconds else 0.0,
+        documents_per_second=round(len(finished) / (seconds - began), 2) if seconds > began else 0.0,
         peak_replicas=peaks,
         replaced=sum(1 for one in everything if isinstance(one, Event) and one.what is What.REPLACED),
         duplicates=duplicates,

@@ -1,4 +1,4 @@
-"""The pictures of a run, as PNG: scaling, throughput and latency, for light and for dark pages.
+"""The pictures of a run, as PNG: scaling, throughput, latency, nodes; for light and for dark pages.
 
 Import this module late: matplotlib takes a second or two.
 """
@@ -17,6 +17,8 @@ from app.scaling.timeline import What
 
 WIDTH_INCHES, DPI = 9.0, 170
 _PANEL_INCHES = 2.3
+_NODE_INCHES = 1.25
+_ONE_COLUMN, _TWO_COLUMNS, _MOST_NODES = 4, 10, 24
 _GRID_POINTS = 600
 _MINUTES_FROM = 600.0
 """Runs of this many seconds and more are drawn over minutes."""
@@ -65,6 +67,66 @@ def scaling(run: Run, theme: Theme = LIGHT) -> bytes:
     _time_axis(panels[-1], run)
     _legend(figure, legend, theme)
     return _png(figure)
+
+
+def nodes(run: Run, theme: Theme = LIGHT) -> bytes:
+    """Ready pods on each node over time, stacked by queue; a small panel a node, all of one height."""
+    names, others = _busiest(run)
+    columns = min(len(names), 1 if len(names) <= _ONE_COLUMN else 2 if len(names) <= _TWO_COLUMNS else 3) or 1
+    rows = -(-len(names) // columns) or 1
+    figure = _figure(theme, _NODE_INCHES * rows + 1.1)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    panels: list[Axes] = [grid[row, column] for row in range(rows) for column in range(columns)]
+    unit, _ = _unit(run)
+    legend: dict[str, Artist] = {}
+    most = 1
+    for axes, name in zip(panels, names, strict=False):
+        _dress(axes, theme)
+        series = run.pods(name)
+        # The last sample holds to the end of the axis, as the others do until the next.
+        times = [t / unit for t, _ in series] + [max(run.seconds, series[-1][0]) / unit]
+        below = [0] * len(times)
+        for queue, colour in zip(run.queues, _cycle(theme, len(run.queues)), strict=True):
+            counts = [pods.get(queue, 0) for _, pods in series]
+            above = [low + count for low, count in zip(below, [*counts, counts[-1]], strict=True)]
+            if any(run_pods.get(queue) for other in names for _, run_pods in run.pods(other)):
+                axes.fill_between(
+                    times, below, above, step="post", color=colour, lw=0, alpha=0.85, label=f"queue {queue}"
+                )
+            below = above
+        most = max(most, *below)
+        axes.set_title(_shortened(name, 34 if columns > 1 else 80), loc="left", color=theme.ink, fontsize=9.5)
+        handles, labels = axes.get_legend_handles_labels()
+        legend.update(zip(labels, handles, strict=True))
+    panels[0].set_ylim(0, most * 1.15)
+    panels[0].yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    for axes in panels[len(names) :]:
+        axes.set_visible(False)
+    for column in range(columns):
+        last = max(place for place in range(len(names)) if place % columns == column)
+        _time_axis(panels[last], run)
+        panels[last].tick_params(labelbottom=True)
+    figure.supylabel("pods ready", color=theme.ink, fontsize=10)
+    if others:
+        figure.supxlabel(
+            f"the {len(names)} nodes with the most pods; {others} more had fewer", color=theme.ink, fontsize=9
+        )
+    _legend(figure, legend, theme)
+    return _png(figure)
+
+
+def _busiest(run: Run) -> tuple[list[str], int]:
+    """The nodes to be drawn, in their usual order, and how many are left out."""
+    names = run.nodes
+    if len(names) <= _MOST_NODES:
+        return names, 0
+    ordered = sorted(names, key=lambda name: -run.pod_seconds(name))
+    return [name for name in names if name in ordered[:_MOST_NODES]], len(names) - _MOST_NODES
+
+
+def _shortened(name: str, length: int) -> str:
+    """The end of a long name: that is where names of nodes differ."""
+    return name if len(name) <= length else f"\N{HORIZONTAL ELLIPSIS}{name[-length + 1 :]}"
 
 
 def throughput(run: Run, theme: Theme = LIGHT) -> bytes:

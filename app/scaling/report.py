@@ -18,6 +18,7 @@ INDEX, TIMELINE = "index.html", "timeline.jsonl"
 _CAPTIONS = {
     "scaling": "Work in each queue, and the replicas that the policy asked for and that were ready.",
     "throughput": "Documents that passed through each queue, and documents settled, a second.",
+    "nodes": "Pods that took work on each node of the cluster.",
     "latency": "How long documents waited for a worker, and how long work took; p50 to p99 over all queues.",
 }
 _DARK = "-dark"
@@ -25,6 +26,8 @@ _DARK = "-dark"
 
 def write_report(directory: Path, timeline: Sequence[Record] | Path) -> Path:
     """Write the report of a run: index.html, {scaling,throughput,latency}[-dark].png and timeline.jsonl.
+
+    Where the run was on a cluster there is nodes[-dark].png as well.
 
     Each file is replaced whole, index.html last: whoever opens it sees the old report or the new one.
 
@@ -47,6 +50,7 @@ def write_report(directory: Path, timeline: Sequence[Record] | Path) -> Path:
         name + suffix: draw(run, theme)
         for name, draw in (
             ("scaling", plots.scaling),
+            *([("nodes", plots.nodes)] if run.nodes else []),
             ("throughput", plots.throughput),
             ("latency", plots.latency),
         )
@@ -72,8 +76,11 @@ def _page(run: Run, pictures: dict[str, bytes]) -> str:
         title=tables.title(run),
         subtitle=tables.subtitle(run),
         tiles=tables.tiles(run),
-        pictures="\n".join(_figure(name, caption, pictures) for name, caption in _CAPTIONS.items()),
+        pictures="\n".join(
+            _figure(name, caption, pictures) for name, caption in _CAPTIONS.items() if name in pictures
+        ),
         queues=tables.queues(run),
+        nodes=f"<h2>By node</h2>\n{tables.nodes(run)}\n" if run.nodes else "",
         failures=tables.failures(run),
         events=tables.events(run),
         method=tables.method(run),

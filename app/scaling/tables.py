@@ -5,7 +5,7 @@ from html import escape
 
 from app.errors import PERMANENT_ERRORS
 from app.scaling.measures import QUANTILES, Run, quantile, window_seconds
-from app.scaling.timeline import What
+from app.scaling.timeline import Meta, What
 
 NOTHING = "\N{EN DASH}"
 
@@ -59,6 +59,18 @@ def queues(run: Run) -> str:
     return _table(head, rows) if rows else "<p>No queue was sampled.</p>"
 
 
+def nodes(run: Run) -> str:
+    """One line a node: the most ready pods of each queue at once, and how long pods were ready there in all."""
+    head = ["node", *run.queues, "all, at most", "pod-seconds"]
+    rows = []
+    for name in run.nodes:
+        series = run.pods(name)
+        most = [max((pods.get(queue, 0) for _, pods in series), default=0) for queue in run.queues]
+        total = max((sum(pods.values()) for _, pods in series), default=0)
+        rows.append([name, *map(str, most), str(total), f"{run.pod_seconds(name):,.0f}"])
+    return _scroll(_table(head, rows))
+
+
 def failures(run: Run) -> str:
     """One line a code: how many documents, and what a person can do about it."""
     rows = []
@@ -77,7 +89,7 @@ def events(run: Run) -> str:
         change = NOTHING if event.after is None else f"{event.before or 0} \N{RIGHTWARDS ARROW} {event.after}"
         row = [f"{event.t:.1f}", event.what.value, event.queue or NOTHING, change, event.message]
         (steps if event.what is What.SCALE else incidents).append(row)
-    calm = "<p>No worker died and no fault was made.</p>"
+    calm = "<p>No worker died and nothing failed.</p>"
     shown = _scroll(_table(head, incidents, words=4)) if incidents else calm
     return shown + (_folded(f"{len(steps)} scaling steps", _table(head, steps, words=4)) if steps else "")
 
@@ -91,11 +103,23 @@ def method(run: Run) -> str:
     )
     rate = f"Throughput is the mean over a moving window of {window_seconds(run.seconds):.0f} s."
     lines = [
-        "The run ends with the settlement of the last document; documents/s is all documents by that time.",
+        "The run ends with the settlement of the last document; documents/s counts from the first that was sent.",
         times,
         f"{rate} Queues were sampled {len(run.samples):,} times.",
     ]
     if meta is not None:
+        lines += _place(meta)
+    text = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    policies = meta.policies if meta is not None else {}
+    rows = [[queue, name, str(value)] for queue, policy in policies.items() for name, value in policy.items()]
+    table = _table(["queue", "setting", "value"], rows)
+    return text + (_folded("The scaling policies", table) if rows else "")
+
+
+def _place(meta: Meta) -> list[str]:
+    """What the run took place on, as sentences."""
+    lines = []
+    if meta.machine is not None:
         machine = meta.machine
         system = f", {machine.system}" if machine.system else ""
         seed = NOTHING if meta.seed is None else str(meta.seed)
@@ -103,11 +127,15 @@ def method(run: Run) -> str:
             f"{machine.cores} cores, Python {machine.python}, Celery {machine.celery}{system}.",
             f"{_documents(meta.documents)}, seed {seed}, at most {meta.max_replicas} replicas a queue.",
         ]
-    text = "".join(f"<p>{escape(line)}</p>" for line in lines)
-    policies = meta.policies if meta is not None else {}
-    rows = [[queue, name, str(value)] for queue, policy in policies.items() for name, value in policy.items()]
-    table = _table(["queue", "setting", "value"], rows)
-    return text + (_folded("The scaling policies", table) if rows else "")
+    if meta.cluster is not None:
+        cluster = meta.cluster
+        version = f", Kubernetes {cluster.version}" if cluster.version else ""
+        lines.append(
+            f"Watched from outside: release {cluster.release}, namespace {cluster.namespace}, "
+            f"context {cluster.context}{version}."
+        )
+        lines += [f"Node {name}: {facts}." for name, facts in cluster.nodes.items()]
+    return lines
 
 
 def _documents(count: int) -> str:

@@ -28,13 +28,28 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Operating system and architecture, as `platform.platform()` has it."""
 
 
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """The Kubernetes cluster that a recording comes from."""
+
+    context: str
+    namespace: str
+    release: str
+    version: str = ""
+    """Of its API server."""
+    nodes: dict[str, str] = {}
+    """What each node for workers has, in words; empty where nodes may not be listed."""
+
+
 class Meta(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="meta"):
     """What was run, and on what."""
 
     command: str
-    machine: Machine
+    machine: Machine | None = None
+    """None where the workers were elsewhere: see `cluster`."""
+    cluster: Cluster | None = None
     started: datetime = msgspec.field(default_factory=lambda: datetime.now(UTC))
     documents: int = 0
+    """How many were asked for; 0 where a fleet was watched that others gave its documents."""
     seed: int | None = None
     max_replicas: int = 0
     policies: dict[str, dict[str, Any]] = {}
@@ -54,7 +69,7 @@ class QueueSample(msgspec.Struct, frozen=True, kw_only=True):
     """Documents that have passed through the queue so far."""
 
 
-class Sample(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="sample"):
+class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="sample"):
     """All queues at one moment."""
 
     t: float
@@ -62,6 +77,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="s
     settled: int = 0
     failed: dict[str, int] = {}
     """Documents that failed so far, by code of the error."""
+    nodes: dict[str, dict[str, int]] = {}
+    """Ready pods by node and queue, where the workers are on a cluster; a node without any is there too."""
 
 
 class What(StrEnum):
@@ -70,10 +87,12 @@ class What(StrEnum):
     SCALE = "scale"
     REPLACED = "replaced"
     FAULT = "fault"
+    RECOVERED = "recovered"
+    ROLLOUT = "rollout"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="event"):
-    """Something that happened: other replicas were asked for, one died and was replaced, a fault was made."""
+    """Something that happened: other replicas were asked for, one died and was replaced, something broke ..."""
 
     t: float
     what: What
@@ -119,6 +138,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     failed: dict[str, int]
     """By code of the error."""
     documents_per_second: float
+    """From when the first was sent to when the last was settled."""
     peak_replicas: dict[str, int]
     replaced: int = 0
     duplicates: int = 0

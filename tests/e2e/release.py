@@ -16,7 +16,6 @@ from typing import Any, Self
 import msgspec
 from commands import wait_for
 from kubernetes import client, config
-from kubernetes.stream import stream
 
 from app.config import Settings
 from app.dispatch import flood, new_id
@@ -60,6 +59,7 @@ class Release:
         self._stack = ExitStack()
         folder.mkdir(parents=True, exist_ok=True)
         loaded = config.new_client_from_config(str(cluster.kubeconfig), context=self.kube.context)
+        self._connections = loaded.rest_client.pool_manager
         self.core = client.CoreV1Api(loaded)
         self.apps = client.AppsV1Api(loaded)
         self.batch = client.BatchV1Api(loaded)
@@ -114,6 +114,10 @@ class Release:
         found = self.core.list_namespaced_pod(self.namespace, label_selector=",".join(chosen)).items
         return [pod for pod in found if pod.metadata.deletion_timestamp is None]
 
+    def every_pod(self) -> list[Pod]:
+        """Return all pods of the namespace, those that are ending too."""
+        return list(self.core.list_namespaced_pod(self.namespace).items)
+
     def workers(self, queue: str | None = None) -> list[Pod]:
         """Return the worker pods that are not ending, of one queue or of all."""
         return self.pods("worker", queue=queue)
@@ -155,23 +159,12 @@ class Release:
 
     # Doing things.
 
-    def execute(self, pod: Pod | str, *command: str, container: str | None = None) -> str:
-        """Run a command in a pod and return what it wrote, to both of its streams."""
+    def execute(self, pod: Pod | str, *command: str) -> str:
+        """Run a command in a pod and return what it wrote, to both of its streams, however it ended."""
         name = pod if isinstance(pod, str) else pod.metadata.name
-        options = {"container": container} if container else {}
-        return str(
-            stream(
-                self.core.connect_get_namespaced_pod_exec,
-                name,
-                self.namespace,
-                command=list(command),
-                stderr=True,
-                stdin=False,
-                stdout=True,
-                tty=False,
-                **options,
-            )
-        )
+        line = self.kube.command("exec", name, f"--namespace={self.namespace}", "--", *command)
+        run = subprocess.run(line, capture_output=True, text=True, env=environment(), check=False)
+        return run.stdout + run.stderr
 
     def delete_pod(self, pod: Pod | str, *, force: bool = False) -> None:
         """Delete a pod; with `force` at once and without asking its node."""
@@ -317,6 +310,7 @@ class Release:
         self._stack.close()
         if not keep:
             self.core.delete_namespace(self.namespace)
+        self._connections.clear()
 
 
 class Forward:

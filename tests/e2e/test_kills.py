@@ -75,7 +75,7 @@ def harm(release: Release, pod: Pod, way: str) -> bool:
                 release.execute(pod, "sh", "-c", KILL_CHILD)
             case _:
                 # The container ends with its PID 1, and this command with it.
-                release.execute(pod, "python", "-c", ALLOCATE)
-    except (ApiException, CommandError) as error:
-        return way == "memory" and "not found" not in str(error)
+                return "NotFound" not in release.execute(pod, "python", "-c", ALLOCATE)
+    except (ApiException, CommandError):
+        return False
     return True

@@ -16,7 +16,7 @@ def test_an_uninstalled_fleet_leaves_its_volumes_and_the_next_finds_them(
     notes = release.helm("get", "notes", "fleet")
     release.forget_ports()
     release.helm("uninstall", "fleet", "--wait", "--timeout=300s")
-    wait_for(lambda: not release.pods(), "the end of all pods", seconds=180)
+    wait_for(lambda: not release.every_pod(), "the end of all pods", seconds=180)
     kinds = "all,configmaps,secrets,serviceaccounts,networkpolicies,pdb,hpa,scaledobjects,triggerauthentications,pvc"
     left = release.kube.items(kinds, f"--namespace={release.namespace}")
     names = {

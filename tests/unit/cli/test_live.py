@@ -6,7 +6,8 @@ from contextlib import suppress
 import pytest
 from rich.console import Console
 
-from app.cli.live import LiveView, clock
+from app.cli.live import LiveView
+from app.cli.pieces import clock
 from app.ledger.models import BatchCounts, QueueDepth
 from app.queues import Queue
 from app.run.follow import Progress

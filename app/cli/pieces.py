@@ -1,0 +1,29 @@
+"""The pieces that the moving views are made of."""
+
+from collections.abc import Mapping
+
+from rich.text import Text
+
+SPARKLINE = (8, 40)
+"""The least and the greatest width of a line of bars; in between it takes what the terminal has left."""
+
+
+def clock(seconds: float) -> str:
+    """Return a time as minutes and seconds, with hours where there are any."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def number(value: int, style: str) -> Text:
+    """Return a number, dim where it is 0."""
+    return Text(f"{value:,}", style=style if value else "dim")
+
+
+def failures(errors: Mapping[str, int]) -> Text:
+    """Return the line of failures by code; one line always, so that the picture keeps its height."""
+    codes = sorted(errors.items(), key=lambda pair: (-pair[1], pair[0]))
+    if not codes:
+        return Text(" failed  none", style="dim")
+    line = Text(" failed  ", no_wrap=True, overflow="ellipsis", style="dim")
+    return line.append(" · ".join(f"{code} {count:,}" for code, count in codes), style="not dim red")

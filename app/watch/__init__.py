@@ -1,0 +1,1 @@
+"""A fleet on Kubernetes, watched from outside: its Deployments, pods and nodes, and what the fleet tells of itself."""

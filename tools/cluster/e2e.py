@@ -1,0 +1,24 @@
+"""`make e2e`: the tests that need the cluster."""
+
+import sys
+from collections.abc import Sequence
+
+from tools.cluster.command import follow
+from tools.cluster.image import bring
+from tools.cluster.kind import ROOT, Cluster
+
+TESTS = ROOT / "tests" / "e2e"
+
+
+def run(cluster: Cluster, arguments: Sequence[str] = ()) -> int:
+    """Bring the image of this source to the cluster and run tests/e2e; return pytest's exit code.
+
+    The tests find the cluster by KIND_CLUSTER.
+
+    Raises:
+        ClusterError: the image cannot be built or brought there.
+    """
+    bring(cluster)
+    return follow(
+        sys.executable, "-m", "pytest", str(TESTS), *arguments, extra={"KIND_CLUSTER": cluster.name}
+    )

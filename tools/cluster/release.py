@@ -1,0 +1,124 @@
+"""The fleet as a release of helm's: installed or upgraded, and what stops it said in a sentence."""
+
+import json
+from collections.abc import Sequence
+
+from tools.cluster.addons import require_keda
+from tools.cluster.command import ClusterError, CommandError, output, say, show, step
+from tools.cluster.image import REPOSITORY, bring
+from tools.cluster.kind import ROOT, Cluster, check_file
+from tools.cluster.kube import Kube
+
+RELEASE = "fleet"
+NAMESPACE = "pdf-fleet"
+CHART = ROOT / "helm" / "pdf-fleet"
+VALUES = ROOT / "k8s" / "values-kind.yaml"
+READY_SECONDS = 300
+SELECTOR = f"app.kubernetes.io/instance={RELEASE}"
+
+
+def deploy(cluster: Cluster, arguments: Sequence[str] = ()) -> Kube:
+    """Build the image, bring it to the cluster, and install or upgrade the fleet with it.
+
+    Args:
+        cluster: where to.
+        arguments: more for helm, such as `--set workers.pdf.maxReplicas=3`.
+
+    Raises:
+        ClusterError: with what stops it; a first installation that fails is taken back.
+    """
+    check_file(CHART / "Chart.yaml", what="the chart belongs to the project")
+    check_file(VALUES, what="the values for kind belong to the project")
+    kube = cluster.require()
+    require_keda(kube)
+    _require_volumes(kube)
+    before = state(kube)
+    image = bring(cluster)
+    _make_namespace(kube)
+    with step(
+        f"{'Upgrading' if before else 'Installing'} the release {RELEASE} in the namespace {NAMESPACE}"
+    ):
+        try:
+            show(*_upgrade(kube, image, arguments))
+            _wait_scaled(kube)
+        except CommandError as error:
+            message = kube.explained(error.message, NAMESPACE)
+            if not before:
+                say("Taking the installation back, as it has not come up.")
+                output(*kube.helm("uninstall", RELEASE, f"--namespace={NAMESPACE}", "--wait"))
+            raise ClusterError(message) from None
+    return kube
+
+
+def _upgrade(kube: Kube, image: str, arguments: Sequence[str]) -> tuple[str, ...]:
+    tag = image.removeprefix(f"{REPOSITORY}:")
+    return kube.helm(
+        *("upgrade", "--install", RELEASE, str(CHART), f"--namespace={NAMESPACE}", f"--values={VALUES}"),
+        # As a string: twelve digits, or 1e5 and more digits, would become a number.
+        *(f"--set-string=image.repository={REPOSITORY},image.tag={tag}", "--set=producer.atInstall=false"),
+        *("--wait", f"--timeout={READY_SECONDS}s", *arguments),
+    )
+
+
+def state(kube: Kube) -> str:
+    """Return what helm says of the release: "deployed", "failed", ..., or "" where there is none.
+
+    Raises:
+        ClusterError: an earlier run of helm was cut off, which keeps every later one from beginning.
+    """
+    try:
+        said = output(*kube.helm("status", RELEASE, f"--namespace={NAMESPACE}", "--output=json"))
+    except CommandError as error:
+        if "not found" in error.output:
+            return ""
+        raise
+    status = str(json.loads(said)["info"]["status"])
+    if status.startswith("pending-"):
+        way = "uninstall" if status == "pending-install" else "rollback"
+        command = " ".join(kube.helm(way, RELEASE, f"--namespace={NAMESPACE}"))
+        raise ClusterError(
+            f"The release {RELEASE} is {status}: another helm is at work, or one was cut off. "
+            f"In the second case: {command}"
+        )
+    return status
+
+
+def require_deployed(kube: Kube) -> None:
+    """Make sure that the fleet is there.
+
+    Raises:
+        ClusterError: it is not.
+    """
+    if state(kube) != "deployed":
+        raise ClusterError(f"There is no fleet in the cluster {kube.context}: run `make deploy` first.")
+
+
+def _require_volumes(kube: Kube) -> None:
+    """Refuse a cluster where the fleet's volumes would wait for ever."""
+    mark = "storageclass.kubernetes.io/is-default-class"
+    classes = kube.items("storageclasses")
+    if not any(kind["metadata"].get("annotations", {}).get(mark) == "true" for kind in classes):
+        raise ClusterError(
+            "The cluster has no default storage class, so no volume can be bound: "
+            "`make cluster-down cluster` makes it anew."
+        )
+
+
+def _make_namespace(kube: Kube) -> None:
+    """Make the namespace, which takes only pods that need no privilege."""
+    namespace = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": NAMESPACE,
+            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+        },
+    }
+    kube.run("apply", "--server-side", "--filename=-", stdin=json.dumps(namespace))
+
+
+def _wait_scaled(kube: Kube) -> None:
+    """Wait until KEDA measures every queue."""
+    where = (f"--namespace={NAMESPACE}", f"--selector={SELECTOR}")
+    if kube.items("scaledobjects", *where):
+        kube.wait("condition=Ready", "scaledobjects", *where, seconds=READY_SECONDS)
