@@ -80,7 +80,8 @@ def nodes(run: Run, theme: Theme = LIGHT) -> bytes:
     unit, _ = _unit(run)
     legend: dict[str, Artist] = {}
     most = 1
-    for axes, name in zip(panels, names, strict=False):
+    drawn = {queue for name in names for _, pods in run.pods(name) for queue, count in pods.items() if count}
+    for axes, name, title in zip(panels, names, _titles(names, 34 if columns > 1 else 90), strict=False):
         _dress(axes, theme)
         series = run.pods(name)
         # The last sample holds to the end of the axis, as the others do until the next.
@@ -89,28 +90,29 @@ def nodes(run: Run, theme: Theme = LIGHT) -> bytes:
         for queue, colour in zip(run.queues, _cycle(theme, len(run.queues)), strict=True):
             counts = [pods.get(queue, 0) for _, pods in series]
             above = [low + count for low, count in zip(below, [*counts, counts[-1]], strict=True)]
-            if any(run_pods.get(queue) for other in names for _, run_pods in run.pods(other)):
+            if queue in drawn:
                 axes.fill_between(
                     times, below, above, step="post", color=colour, lw=0, alpha=0.85, label=f"queue {queue}"
                 )
             below = above
         most = max(most, *below)
-        axes.set_title(_shortened(name, 34 if columns > 1 else 80), loc="left", color=theme.ink, fontsize=9.5)
+        axes.set_title(title, loc="left", color=theme.ink, fontsize=9.5)
         handles, labels = axes.get_legend_handles_labels()
         legend.update(zip(labels, handles, strict=True))
     panels[0].set_ylim(0, most * 1.15)
     panels[0].yaxis.set_major_locator(MaxNLocator(3, integer=True))
     for axes in panels[len(names) :]:
         axes.set_visible(False)
-    for column in range(columns):
-        last = max(place for place in range(len(names)) if place % columns == column)
-        _time_axis(panels[last], run)
-        panels[last].tick_params(labelbottom=True)
-    figure.supylabel("pods ready", color=theme.ink, fontsize=10)
+    for column in range(min(columns, len(names))):
+        last = panels[max(place for place in range(len(names)) if place % columns == column)]
+        _time_axis(last, run)
+        last.set_xlabel("")
+        last.tick_params(labelbottom=True)
+    below_all = f"{_unit(run)[1]} since the start"
     if others:
-        figure.supxlabel(
-            f"the {len(names)} nodes with the most pods; {others} more had fewer", color=theme.ink, fontsize=9
-        )
+        below_all += f"; the {len(names)} nodes with the most pods, {others} more had fewer"
+    figure.supxlabel(below_all, color=theme.ink, fontsize=10)
+    figure.supylabel("pods ready", color=theme.ink, fontsize=10)
     _legend(figure, legend, theme)
     return _png(figure)
 
@@ -124,9 +126,15 @@ def _busiest(run: Run) -> tuple[list[str], int]:
     return [name for name in names if name in ordered[:_MOST_NODES]], len(names) - _MOST_NODES
 
 
-def _shortened(name: str, length: int) -> str:
-    """The end of a long name: that is where names of nodes differ."""
-    return name if len(name) <= length else f"\N{HORIZONTAL ELLIPSIS}{name[-length + 1 :]}"
+def _titles(names: list[str], length: int) -> list[str]:
+    """Names of nodes without the domain that all have, and cut in the middle where they are still too long."""
+    domains = {name.partition(".")[2] for name in names}
+    short = [name.partition(".")[0] for name in names] if len(domains) == 1 else names
+    half = (length - 1) // 2
+    return [
+        name if len(name) <= length else f"{name[:half]}\N{HORIZONTAL ELLIPSIS}{name[-half:]}"
+        for name in short
+    ]
 
 
 def throughput(run: Run, theme: Theme = LIGHT) -> bytes:

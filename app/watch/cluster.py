@@ -51,7 +51,7 @@ class Cluster:
             "be asked for its version", client.VersionApi(api).get_code
         ).git_version
         self._require_namespace()
-        self.release = release or self._only_release()
+        self.release = self._chosen(release)
 
     def new_client(self) -> client.ApiClient:
         """Return a connection of its own, for a thread of its own."""
@@ -165,7 +165,7 @@ class Cluster:
             if error.status != FORBIDDEN:
                 raise FleetError(self.sentence(error, "be asked for a namespace")) from None
 
-    def _only_release(self) -> str:
+    def _chosen(self, release: str | None) -> str:
         def ask() -> list[dict[str, Any]]:
             selector = f"app.kubernetes.io/name={CHART},app.kubernetes.io/component=worker"
             return _listed(self.apps.list_namespaced_deployment, self.namespace, label_selector=selector)[0]
@@ -177,11 +177,15 @@ class Cluster:
                 f"There is no fleet in namespace {self.namespace} of context {self.context}: install one "
                 "(helm install fleet helm/pdf-fleet), or name another with --namespace or --context."
             )
-        if len(names) > 1:
+        if release is not None and release not in names:
+            raise UsageError(
+                f"There is no release {release} in namespace {self.namespace}; it has: {', '.join(names)}."
+            )
+        if release is None and len(names) > 1:
             raise UsageError(
                 f"Namespace {self.namespace} has several fleets ({', '.join(names)}): choose with --release."
             )
-        return str(names[0])
+        return release or str(names[0])
 
     def sentence(self, error: Exception, doing: str) -> str:
         """Return what a person reads of an error of `CONNECTION_ERRORS`.

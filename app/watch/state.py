@@ -21,6 +21,8 @@ TROUBLES = {
     "RunContainerError",
 }
 """Why a container does not start, where waiting longer will not help by itself."""
+SAME = {"ErrImagePull": "ImagePullBackOff"}
+"""Between two tries the one is the other."""
 _LONGEST = 200
 
 Object = Deployment | Pod | Node
@@ -203,18 +205,15 @@ class FleetState:
             self._say(What.FAULT if closed else What.RECOVERED, t, f"node {name} {words}")
 
     def _look_for_trouble(self, pod: Pod, t: float) -> None:
-        """Say once a queue what keeps its pods from starting, until none is kept by it any more."""
+        """Say once a queue what keeps its pods from starting, until one starts and none is kept any more."""
         for reason, message in _troubles(pod):
             if (pod.queue, reason) not in self._troubles:
                 self._troubles.add((pod.queue, reason))
                 words = f"pod {_place(pod)} cannot start: {reason}{': ' if message else ''}{message}"
                 self._say(What.FAULT, t, words[:_LONGEST], pod.queue)
-        for queue, reason in [key for key in self._troubles if key[0] == pod.queue]:
-            every = (
-                reason for one in self.pods.values() if one.queue == queue for reason, _ in _troubles(one)
-            )
-            if reason not in every:
-                self._troubles.remove((queue, reason))
+        peers = (one for one in self.pods.values() if one.queue == pod.queue)
+        if pod.ready and not any(_troubles(one) for one in peers):
+            self._troubles = {trouble for trouble in self._troubles if trouble[0] != pod.queue}
 
     def _departed(self, pod: Pod, t: float) -> None:
         left = sum(one.living for one in self.pods.values() if one.queue == pod.queue)
@@ -243,7 +242,10 @@ def _troubles(pod: Pod) -> list[tuple[str, str]]:
     if not pod.living:
         return []
     found = [
-        (container.state.waiting.reason, container.state.waiting.message)
+        (
+            SAME.get(container.state.waiting.reason, container.state.waiting.reason),
+            container.state.waiting.message,
+        )
         for container in pod.status.container_statuses
         if container.state.waiting is not None and container.state.waiting.reason in TROUBLES
     ]

@@ -42,7 +42,7 @@ def peers_match(peers: list[dict[str, Any]], labels: dict[str, str], namespace: 
     return False
 
 
-def passes(
+def passes(  # noqa: PLR0917  # a sentence: these policies let this pod's traffic to that one through
     policies: list[Any],
     way: str,
     pod: dict[str, str],

@@ -218,3 +218,10 @@ def test_the_source_can_be_run_from_a_volume_that_can_be_written(render: Any) ->
     assert pod["initContainers"][0]["image"] == pod["containers"][0]["image"]
     usual = render().pod_templates()["Deployment/fleet-worker-pdf"]["spec"]
     assert [mount["name"] for mount in usual["containers"][0]["volumeMounts"]] == ["tmp"]
+
+
+def test_a_limit_can_be_taken_away(render: Any) -> None:
+    values = {"workers": {"pdf": {"resources": {"limits": {"cpu": None, "memory": "2Gi"}}}}}
+    container = render(values).pod_templates()["Deployment/fleet-worker-pdf"]["spec"]["containers"][0]
+    assert container["resources"]["limits"] == {"memory": "2Gi"}
+    assert container["resources"]["requests"] == {"cpu": "250m", "memory": "256Mi"}

@@ -86,8 +86,10 @@ CONTRADICTIONS = [
     ),
     (
         {"workers": {"pdf": {"resources": {"limits": {"memory": "1Gi"}}}}},
-        "workers.pdf.resources.limits.memory (1Gi) is less than one hostile document may take: "
-        "FLEET_SANDBOX_MEMORY_BYTES (1024 MiB) and 128 MiB for the worker. Raise it to 1152Mi",
+        (
+            "workers.pdf.resources.limits.memory (1Gi) is less than one hostile document may take: "
+            "FLEET_SANDBOX_MEMORY_BYTES (1024 MiB) and 128 MiB for the worker. Raise it to 1152Mi"
+        ),
     ),
     (
         {"beat": {"extraEnv": [{"name": "FLEET_OCR_DPI", "value": "150"}]}},
@@ -141,7 +143,7 @@ def test_a_misspelt_key_is_named(refusal: Any, values: dict[str, Any]) -> None:
     pytest.fail(said)
 
 
-@pytest.mark.parametrize(("values", "where"), OUT_OF_BOUNDS, ids=lambda given: str(given))
+@pytest.mark.parametrize(("values", "where"), OUT_OF_BOUNDS, ids=str)
 def test_a_value_that_cannot_be_is_shown_with_its_place(
     refusal: Any, values: dict[str, Any], where: str
 ) -> None:

@@ -18,6 +18,7 @@ from app.tasks.upkeep import reconcile_queues
 
 COMMANDS = [
     *(["demo"], ["process"], ["worker"], ["beat"], ["flood"], ["check"], ["status"]),
+    *(["watch"], ["report"]),
     *(["quarantine", name] for name in ("list", "show", "retry", "drop")),
 ]
 

@@ -13,6 +13,7 @@ from app.errors import FleetError
 
 TAIL = 20
 """Lines of a failed program's output that are worth reading."""
+ASK_SECONDS = 5.0
 OVERRIDES = ("KUBECONFIG", "HELM_KUBE", "HELM_NAMESPACE", "KIND_CLUSTER_NAME", "KIND_EXPERIMENTAL_PROVIDER")
 """Beginnings of variables that would send kubectl, helm or kind elsewhere than told."""
 
@@ -72,10 +73,21 @@ def show(*arguments: str, extra: Mapping[str, str] | None = None) -> None:
         raise CommandError(arguments, run.returncode, run.stdout or "")
 
 
-def follow(*arguments: str, extra: Mapping[str, str] | None = None) -> int:
-    """Say a program's command line, run it with its output where ours goes, and return its exit code."""
+def follow(
+    *arguments: str, extra: Mapping[str, str] | None = None, stop: Callable[[], bool] = lambda: False
+) -> int:
+    """Say a program's command line, run it with its output where ours goes, and return its exit code.
+
+    It is ended by SIGTERM once `stop`, asked every few seconds, says so.
+    """
     say(f"  $ {shlex.join(arguments)}")
-    return subprocess.run(arguments, env={**environment(), **(extra or {})}, check=False).returncode
+    with subprocess.Popen(arguments, env={**environment(), **(extra or {})}) as program:
+        while True:
+            try:
+                return program.wait(ASK_SECONDS)
+            except subprocess.TimeoutExpired:
+                if stop():
+                    program.terminate()
 
 
 def until(condition: Callable[[], object], *, seconds: float) -> bool:

@@ -55,11 +55,13 @@ def run(kube: Kube, documents: int, report: Path = REPORT, arguments: Sequence[s
         ),
         *("--until-idle", "--record", str(timeline), *arguments),
         extra={"KUBECONFIG": str(kube.kubeconfig)},
+        # A flood that cannot even begin makes no work, so the fleet would be watched for ever.
+        stop=lambda: outcome(kube, job) == "Failed",
     )
     if watched == INTERRUPTED:
         say(f"The flood goes on without you; it ends with its Job: {job}.")
         return watched
-    if watched:
+    if watched and outcome(kube, job) != "Failed":
         raise ClusterError(f"`fleet watch` ended with {watched}; the Job {job} goes on.")
     _require_settled(kube, job, documents)
     say(f"All {documents:,} documents are settled.")

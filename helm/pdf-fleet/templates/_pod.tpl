@@ -48,6 +48,20 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
+{{/* Requests and limits; what a role has set to null, to be without its default, is left out. */}}
+{{- define "fleet.resources" -}}
+{{- range $kind, $amounts := . }}
+{{- $said := dict }}
+{{- range $resource, $amount := $amounts }}
+{{- if not (kindIs "invalid" $amount) }}
+{{- $_ := set $said $resource $amount }}
+{{- end }}
+{{- end }}
+{{ $kind }}:
+  {{- toYaml $said | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{/* Pod Security `restricted`, and a root that cannot be written. */}}
 {{- define "fleet.container.security" -}}
 securityContext:
@@ -106,7 +120,7 @@ spec:
       command: [cp, -r, --preserve=timestamps, /srv/fleet/., /source]
       {{- include "fleet.container.security" . | nindent 6 }}
       resources:
-        {{- toYaml $pod.resources | nindent 8 }}
+        {{- include "fleet.resources" $pod.resources | trim | nindent 8 }}
       volumeMounts:
         - {name: source, mountPath: /source}
   {{- end }}
@@ -155,7 +169,7 @@ spec:
         failureThreshold: 3
       {{- end }}
       resources:
-        {{- toYaml $pod.resources | nindent 8 }}
+        {{- include "fleet.resources" $pod.resources | trim | nindent 8 }}
       volumeMounts:
         - {name: tmp, mountPath: /tmp}
         {{- if $pod.sourceVolume }}

@@ -36,7 +36,9 @@ kept, so that an upgrade changes nothing.
 
 {{/*
 Redis' users. `fleet` does all but what can end or empty the server; `keda` measures the lengths of our queues and may
-change nothing (-@dangerous takes CLIENT KILL and PAUSE away again); `probe` asks whether the server answers.
+change nothing (-@dangerous takes CLIENT KILL and PAUSE away again); `probe` asks whether the server answers. Nobody can be
+`default`, which has no password and is off; but Redis 7.0 reads its own append-only file in that user's name, and would
+leave out every transaction that it may not do.
 */}}
 {{- define "fleet.redis.acl" -}}
 {{- $keys := list -}}
@@ -44,7 +46,7 @@ change nothing (-@dangerous takes CLIENT KILL and PAUSE away again); `probe` ask
 {{- $keys = append $keys (printf "~%s" $worker.queue) -}}
 {{- $keys = append $keys (printf "~%s" (include "fleet.inflightKey" (dict "root" $.root "queue" $worker.queue))) -}}
 {{- end -}}
-user default off
+user default off resetchannels ~* &* +@all
 user fleet on #{{ sha256sum .password }} ~* &* +@all -@dangerous +info
 user keda on #{{ sha256sum .keda }} resetchannels{{ range $keys }} {{ . }}{{ end }} -@all +ping +hello +auth +client +eval +evalsha +type +llen +hlen +zcard +scard -@dangerous
 user probe on nopass resetchannels -@all +ping

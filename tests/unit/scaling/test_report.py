@@ -4,12 +4,14 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from msgspec import structs
 from PIL import Image
 
 from app import atomic
 from app.errors import FleetError
 from app.scaling.report import write_report
 from app.scaling.timeline import (
+    Cluster,
     DocumentRecord,
     Event,
     Machine,
@@ -147,7 +149,7 @@ def test_the_numbers_are_those_of_the_timeline(report: Path) -> None:
         "documents": "200",
         "succeeded": "196",
         "failed": "4",
-        "documents/s": f"{200 / end:.1f}",
+        "documents/s": f"{200 / (end - 0.1):.1f}",  # the first was sent after 0.1 s
         "workers replaced": "1",
         "settled twice": "0",
     }
@@ -238,3 +240,84 @@ def test_a_report_that_fails_leaves_the_old_page(tmp_path: Path, monkeypatch: py
         write_report(tmp_path, ONE)
     assert index.read_bytes() == old
     assert not list(tmp_path.glob("*.part"))
+
+
+def on_cluster(nodes: int = 3) -> list[Record]:
+    """The same run, its workers on nodes: the first two have one each, the others none."""
+    records: list[Record] = [
+        Meta(
+            command="fleet watch --namespace fleet",
+            cluster=Cluster(
+                context="here <&>",
+                namespace="fleet",
+                release="mine",
+                version="v1.34.0",
+                nodes={f"node-{number}": "4 cores, 8.0 GiB" for number in range(nodes)},
+            ),
+        )
+    ]
+    for record in a_run():
+        if isinstance(record, Sample):
+            places = {
+                f"node-{number}": {"pdf": 1} if number < record.queues["pdf"].ready else {}
+                for number in range(nodes)
+            }
+            records.append(structs.replace(record, nodes=places))
+        elif not isinstance(record, Meta):
+            records.append(record)
+    records.append(Event(t=4.0, what=What.RECOVERED, message="node node-1 is ready again"))
+    return records
+
+
+def test_a_run_on_a_cluster_has_its_nodes_in_a_picture_and_a_table(tmp_path: Path) -> None:
+    page = write_report(tmp_path, on_cluster()).read_text(encoding="utf-8")
+    names = {path.name for path in tmp_path.glob("*.png")}
+    assert names == PICTURES | {"nodes.png", "nodes-dark.png"}
+    assert page.count("data:image/png;base64,") == 8
+    rows = {row[0]: row[1:] for row in cells(page)}
+    # Ready from 1.0 s and 2.0 s on; the last of 60 samples, a quarter of a second apart, is at 14.75 s.
+    assert rows["node-0"] == ["1", "0", "1", "14"]
+    assert rows["node-1"] == ["1", "0", "1", "13"]
+    assert rows["node-2"] == ["0", "0", "0", "0"]
+    assert rows["4.0"][0] == "recovered"
+    assert "release mine, namespace fleet, context here &lt;&amp;&gt;, Kubernetes v1.34.0." in page
+    assert "Node node-2: 4 cores, 8.0 GiB." in page
+    assert "Celery" not in page.partition("How it was measured")[2]
+    corners = []
+    for name in ("nodes.png", "nodes-dark.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert picture.width >= 1_400
+            corners.append(picture.convert("L").getpixel((0, 0)))
+    assert corners[0] == 255
+    assert isinstance(corners[1], int)
+    assert corners[1] < 60
+
+
+def test_a_local_run_speaks_of_no_nodes(report: Path) -> None:
+    assert "By node" not in report.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 5, 11, 40])
+def test_any_number_of_nodes_fits_on_a_picture(nodes: int) -> None:
+    from app.scaling import plots
+    from app.scaling.measures import take_apart
+
+    with Image.open(BytesIO(plots.nodes(take_apart(on_cluster(nodes))))) as picture:
+        picture.load()
+        assert picture.width >= 1_400
+        assert picture.height < 2_400
+
+
+@pytest.mark.parametrize(
+    ("names", "titles"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (["ip-1.eu.internal", "ip-2.eu.internal"], ["ip-1", "ip-2"]),
+        (["a.x", "a.y"], ["a.x", "a.y"]),
+        (["a-very-long-name-of-a-node-1", "b"], ["a-very-l\N{HORIZONTAL ELLIPSIS}a-node-1", "b"]),
+    ],
+)
+def test_titles_tell_nodes_apart(names: list[str], titles: list[str]) -> None:
+    from app.scaling.plots import _titles
+
+    assert _titles(names, 18) == titles

@@ -216,16 +216,18 @@ def test_restarts_from_before_the_watch_are_not_told() -> None:
 def test_what_keeps_pods_from_starting_is_told_once() -> None:
     state = fleet(3)
     for name in "abc":
-        state.put(pod(name, ready=False, waiting="ImagePullBackOff"), 1.0)
-        state.put(pod(name, ready=False, waiting="ContainerCreating"), 1.0)
-        state.put(pod(name, ready=False, waiting="ImagePullBackOff"), 1.0)
+        for waiting in ("ErrImagePull", "ImagePullBackOff", "ContainerCreating", "ErrImagePull"):
+            state.put(pod(name, ready=False, waiting=waiting), 1.0)
     message = "pod a on node-1 cannot start: ImagePullBackOff: no such image"
-    assert said(state)[0] == (What.FAULT, message)
-    assert said(state) == []
+    assert said(state) == [(What.FAULT, message)]
     for name in "abc":
         state.put(pod(name), 2.0)
     state.put(pod("d", node=None, ready=False, unschedulable=True), 3.0)
-    assert said(state) == [(What.FAULT, "pod d cannot start: Unschedulable: 0/4 nodes are available")]
+    state.put(pod("d", ready=False, waiting="ErrImagePull"), 4.0)
+    assert said(state) == [
+        (What.FAULT, "pod d cannot start: Unschedulable: 0/4 nodes are available"),
+        (What.FAULT, "pod d on node-1 cannot start: ImagePullBackOff: no such image"),
+    ]
 
 
 def test_nodes_that_go_and_come() -> None:

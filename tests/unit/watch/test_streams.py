@@ -1,3 +1,5 @@
+import itertools
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -16,7 +18,7 @@ def test_lines_are_put_together_from_whatever_pieces(cuts: list[int]) -> None:
     told: list[object] = []
     lines = Lines(told.append)
     edges = sorted({0, *cuts, len(WHOLE)})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         lines.add(WHOLE[start:end])
     assert told == [NEWS, AWAY, NEWS]
     assert lines.last_words == ""

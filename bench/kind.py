@@ -1,0 +1,96 @@
+"""The figures of a fleet on a kind cluster: what tests/e2e/test_figures.py measures, and its table."""
+
+from pathlib import Path
+from statistics import median
+
+import msgspec
+
+RESULTS = Path(__file__).parent / "results"
+
+
+class First(msgspec.Struct, frozen=True, kw_only=True):
+    """From the publishing of a document to an empty fleet until its settlement, in seconds."""
+
+    poll: float
+    """Until a replica was asked for: KEDA's look at the queue."""
+    scheduling: float
+    """Until its pod had a node."""
+    container: float
+    """Until its container ran."""
+    worker: float
+    """Until the worker took the document: the start of Python and Celery within the pod's share of a core."""
+    work: float
+    """Until it was settled."""
+    total: float
+
+
+class Drain(msgspec.Struct, frozen=True, kw_only=True):
+    """A flood of equal documents, through one pod and through many."""
+
+    documents: int
+    pods: int
+    seconds: float
+    """From the first document's publishing to the last one's settlement, scaling up included."""
+    alone_documents: int
+    alone_seconds: float
+    """One pod's, from its first start to its last settlement."""
+    alone_work: float
+    """Mean seconds of work a document in the pod that was alone."""
+    work: float
+    """Mean seconds of work a document in the many pods."""
+
+    @property
+    def alone_rate(self) -> float:
+        """Documents a second of one pod."""
+        return self.alone_documents / self.alone_seconds
+
+    @property
+    def speedup(self) -> float:
+        """How many times as fast as one pod."""
+        return self.documents / self.seconds / self.alone_rate
+
+    @property
+    def over_ideal(self) -> float:
+        """The time it took, as a multiple of what the pods would need from the first moment on."""
+        return self.pods / self.speedup
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """All of them."""
+
+    firsts: list[First]
+    drain: Drain
+    zero_after: float
+    """From the last settlement until no worker was asked for, in seconds."""
+    cooldown: float
+
+
+def table(figures: Figures) -> str:
+    """Return the figures as a table in Markdown."""
+    totals = sorted(first.total for first in figures.firsts)
+    rows = [
+        ("publish on an empty fleet to first document settled, median", f"{median(totals):.1f} s"),
+        (f"least and most of {len(totals)}", f"{totals[0]:.1f} s, {totals[-1]:.1f} s"),
+    ]
+    names = {
+        "poll": "KEDA's look",
+        "scheduling": "scheduling",
+        "container": "start of the container",
+        "worker": "start of the worker",
+        "work": "the document",
+    }
+    for name, title in names.items():
+        part = median(getattr(first, name) for first in figures.firsts)
+        rows.append((f"of that, {title}", f"{part:.1f} s"))
+    drain = figures.drain
+    rows += [
+        (f"{drain.documents:,} documents with {drain.pods} pods, from zero", f"{drain.seconds:.0f} s"),
+        ("speed against one such pod", f"{drain.speedup:.2f} ({drain.speedup / drain.pods:.2f} a pod)"),
+        ("time against the ideal, scaling up included", f"{drain.over_ideal:.2f}"),
+        (
+            f"back at 0 replicas after the last document (cooldown {figures.cooldown:.0f} s)",
+            f"{figures.zero_after:.0f} s",
+        ),
+    ]
+    lines = ["| figure | measured |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)]
+    return "\n".join(lines) + "\n"

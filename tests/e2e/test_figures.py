@@ -1,0 +1,167 @@
+"""How fast a fleet on a cluster is there, done and gone; written to bench/results/kind.json.
+
+The figures are shares and sums of parts, as the machine's pace drifts; what is asserted here are counts and states.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median
+
+import pytest
+from commands import slow_document, wait_for
+from kubernetes import client, watch
+from release import Release, is_ready, write_json
+
+from app.dispatch import flood, new_id
+from app.ledger.models import Submission
+from app.tasks.results import original_key
+from bench.kind import RESULTS, Drain, Figures, First, table
+
+REPEATS = 10
+QUICK = (
+    *("--set=timeLimits.softSeconds=4", "--set=timeLimits.hardSeconds=5"),
+    *("--set=timeLimits.graceSeconds=22", "--set=timeLimits.visibilityTimeoutSeconds=60"),
+    *("--set=workerDefaults.cooldownSeconds=23", "--set-string=settings.FLEET_SANDBOX_WALL_SECONDS=3"),
+)
+"""The shortest times that are in order, so that the fleet is soon at zero again."""
+ALONE_DOCUMENTS, DOCUMENTS = 60, 1_000
+CURVES = 9_000
+"""Of the drawing on the page: some 0.3 s of a whole core, so that the work is long against its beginning."""
+LIMITS = (
+    *("--set=timeLimits.softSeconds=30", "--set=timeLimits.hardSeconds=35"),
+    *("--set=workers.pdf.secondsPerDocument=2", "--set=workers.pdf.targetDrainSeconds=60"),
+)
+
+
+class Seen:
+    """When each step between a message and its first worker was first seen, in seconds since the epoch."""
+
+    def __init__(self) -> None:
+        self.asked = self.scheduled = self.running = self.ready = 0.0
+
+    def deployment(self, found: client.V1Deployment) -> None:
+        """Note that a replica is asked for."""
+        if (found.spec.replicas or 0) > 0:
+            self.asked = self.asked or time.time()
+
+    def pod(self, found: client.V1Pod) -> None:
+        """Note how far a pod is."""
+        now = time.time()
+        if found.spec.node_name:
+            self.scheduled = self.scheduled or now
+        if any(one.state.running for one in found.status.container_statuses or []):
+            self.running = self.running or now
+        if is_ready(found):
+            self.ready = self.ready or now
+
+
+@contextmanager
+def seeing(release: Release) -> Iterator[Seen]:
+    """Watch the Deployment and the pods of `pdf`."""
+    seen = Seen()
+    chosen = {"label_selector": "app.kubernetes.io/component=worker,pdf-fleet/queue=pdf"}
+    streams = [
+        (release.apps.list_namespaced_deployment, seen.deployment),
+        (release.core.list_namespaced_pod, seen.pod),
+    ]
+    watches = []
+    for listed, note in streams:
+        one = watch.Watch()
+        watches.append(one)
+
+        def follow(one: watch.Watch = one, listed: object = listed, note: object = note) -> None:
+            for event in one.stream(listed, release.namespace, timeout_seconds=120, **chosen):
+                note(event["object"])  # type: ignore[operator]
+
+        threading.Thread(target=follow, daemon=True).start()
+    try:
+        yield seen
+    finally:
+        for one in watches:
+            one.stop()
+
+
+def first_document(release: Release, data: bytes) -> First:
+    """Send one document to an empty fleet."""
+    wait_for(lambda: not release.replicas("pdf") and not release.workers("pdf"), "0 workers", seconds=300)
+    wait_for(
+        lambda: not [pod for pod in release.every_pod() if "-pdf-" in pod.metadata.name],
+        "no pod",
+        seconds=120,
+    )
+    batch_id, document_id = new_id(), new_id()
+    key = original_key(batch_id, document_id)
+    release.store.put(key, data)
+    with seeing(release) as seen:
+        opened = time.time()
+        submission = Submission(document_id=document_id, source="first.pdf", object_key=key)
+        flood(release.ledger, [submission], batch_id=batch_id, chunk=1)
+        counts = release.settled(batch_id)
+    assert counts.succeeded == 1
+    (document,) = release.documents(batch_id)
+    assert document.started is not None
+    assert document.finished is not None
+    return First(
+        poll=seen.asked - opened,
+        scheduling=seen.scheduled - seen.asked,
+        container=seen.running - seen.scheduled,
+        worker=document.started - seen.running,
+        work=document.finished - document.started,
+        total=document.finished - opened,
+    )
+
+
+def drain(release: Release, count: int) -> tuple[float, float, float, int]:
+    """Send `count` equal documents; return the seconds to the end, and from the first start to the end, the mean
+    seconds of work a document, and the most pods at work."""
+    batch_id = release.submit(*[slow_document(CURVES)] * count)
+    most = 0
+    while not release.ledger.batch(batch_id).done:
+        most = max(most, len(release.ready("pdf")))
+        time.sleep(1.0)
+    documents = release.documents(batch_id)
+    assert all(document.state == "succeeded" for document in documents)
+    ends = [document.finished or 0.0 for document in documents]
+    starts = [document.started or 0.0 for document in documents]
+    work = sum(end - start for start, end in zip(starts, ends, strict=True)) / count
+    return max(ends) - min(document.opened for document in documents), max(ends) - min(starts), work, most
+
+
+@pytest.mark.timeout(2_400)
+def test_the_figures_of_a_fleet_on_kind(release: Release, synthetic: list[bytes]) -> None:
+    release.install(*QUICK)
+    firsts = [first_document(release, synthetic[0]) for _ in range(REPEATS)]
+
+    release.upgrade(*LIMITS, "--set=workers.pdf.maxReplicas=1")
+    _, alone_seconds, alone_work, most = drain(release, ALONE_DOCUMENTS)
+    assert most == 1
+    release.upgrade(*LIMITS)
+    limit = release.deployment_limit("pdf")
+    wait_for(lambda: not release.workers("pdf"), "0 workers", seconds=300)
+    seconds, _, work, most = drain(release, DOCUMENTS)
+    ended = time.monotonic()
+    wait_for(lambda: not any(release.all_replicas().values()), "0 workers", seconds=600)
+    gone = time.monotonic() - ended
+    cooldown = release.values["workerDefaults"]["cooldownSeconds"]
+    figures = Figures(
+        firsts=firsts,
+        drain=Drain(
+            documents=DOCUMENTS,
+            pods=most,
+            seconds=seconds,
+            alone_documents=ALONE_DOCUMENTS,
+            alone_seconds=alone_seconds,
+            alone_work=alone_work,
+            work=work,
+        ),
+        zero_after=gone,
+        cooldown=cooldown,
+    )
+    assert most == limit
+    assert gone < cooldown + 30
+    assert median(first.total for first in firsts) < 60
+    write_json(release.folder / "kind.json", figures)
+    write_json(RESULTS / "kind.json", figures)
+    (RESULTS / "kind.md").write_text(table(figures))

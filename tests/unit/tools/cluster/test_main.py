@@ -1,0 +1,129 @@
+"""The commands as processes, on machines where this or that is missing: sentences, and nothing half made."""
+
+import re
+
+import pytest
+
+from tools.cluster.kind import Cluster
+
+COMMANDS = ("up", "deploy", "demo", "e2e", "down")
+ALL = ("docker", "kind", "kubectl", "helm")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_without_any_program_each_is_named_and_nothing_done(machine, command: str) -> None:
+    run = machine.run(command)
+    assert run.returncode == 1
+    named = re.findall(r"^(\w+) is not installed: get [\d.]+ or newer from https://\S+$", run.stderr, re.MULTILINE)
+    wanted = {"up": ALL[:3], "down": ALL[:2]}.get(command, ALL)
+    assert tuple(named) == wanted
+    assert run.stderr.count("\n") == len(wanted)
+    assert not machine.calls()
+
+
+@pytest.mark.parametrize("command", ["deploy", "demo"])
+def test_without_a_cluster_the_way_is_named(machine, command: str) -> None:
+    machine.put(*ALL)
+    run = machine.run(command)
+    assert run.returncode == 1
+    assert run.stderr == f"There is no kind cluster {machine.name}: run `make cluster` first.\n"
+
+
+def test_a_cluster_that_cannot_be_made_is_taken_back(machine) -> None:
+    machine.put(*ALL)
+    run = machine.run("up")
+    assert run.returncode == 1
+    assert "no more watches" in run.stderr
+    assert "Traceback" not in run.stderr
+    *_, create, delete = machine.calls("kind")
+    assert create.startswith(f"kind create cluster --name {machine.name} --config ")
+    assert f"--kubeconfig {Cluster(machine.name).kubeconfig} " in create
+    assert delete.startswith(f"kind delete cluster --name {machine.name}")
+
+
+def test_too_little_memory_is_said_before_anything_is_made(machine) -> None:
+    machine.put(*ALL)
+    machine.put("docker", answer='[ "$1" = version ] && echo 28.2.2 || echo "2147483648 /nowhere"')
+    run = machine.run("up")
+    assert run.returncode == 1
+    assert run.stderr.startswith("docker has 2.0 GiB of memory free and four nodes with a fleet need 3")
+    assert not [call for call in machine.calls("kind") if "create" in call]
+
+
+def test_without_keda_nothing_is_built_or_installed(machine) -> None:
+    machine.put(*ALL)
+    run = machine.run("deploy", EXISTS="1")
+    assert run.returncode == 1
+    assert run.stderr == "KEDA is not installed, so nothing would scale: run `make cluster` first.\n"
+    assert not [call for call in machine.calls() if "build" in call or "upgrade" in call]
+
+
+def test_without_a_storage_class_nothing_is_built_or_installed(machine) -> None:
+    machine.put(*ALL)
+    run = machine.run("deploy", EXISTS="1", KEDA="1")
+    assert run.returncode == 1
+    assert run.stderr.startswith("The cluster has no default storage class, so no volume can be bound")
+    assert not [call for call in machine.calls() if "build" in call or "upgrade" in call]
+
+
+def test_the_demo_wants_a_fleet(machine) -> None:
+    machine.put(*ALL)
+    run = machine.run("demo", EXISTS="1", KEDA="1")
+    assert run.stderr == f"There is no fleet in the cluster kind-{machine.name}: run `make deploy` first.\n"
+
+
+def test_an_installation_that_was_cut_off_is_explained(machine) -> None:
+    machine.put(*ALL)
+    run = machine.run("demo", EXISTS="1", KEDA="1", STATUS="pending-upgrade")
+    assert run.returncode == 1
+    assert "is pending-upgrade: another helm is at work, or one was cut off" in run.stderr
+    assert "helm rollback fleet --namespace=pdf-fleet" in run.stderr
+
+
+@pytest.mark.parametrize("documents", ["0", "-5"])
+def test_a_demo_needs_documents(machine, documents: str) -> None:
+    machine.put(*ALL)
+    run = machine.run("--documents", documents, "demo", EXISTS="1")
+    assert run.returncode == 1
+    assert f"DOCUMENTS={documents} cannot be sent" in run.stderr
+
+
+def test_no_call_reaches_for_another_cluster(machine) -> None:
+    """Whatever the user's environment says: kubectl and helm are told file and context in every call."""
+    machine.put(*ALL)
+    machine.run("demo", EXISTS="1", KEDA="1", STATUS="failed")
+    own, context = Cluster(machine.name).kubeconfig, f"kind-{machine.name}"
+    calls = [call for call in machine.calls("kubectl") if "--client" not in call]
+    assert len(calls) >= 3
+    assert all(f"--kubeconfig={own} --context={context} " in call for call in calls)
+    calls = [call for call in machine.calls("helm") if " version " not in call]
+    assert calls
+    assert all(f"--kubeconfig={own} --kube-context={context} " in call for call in calls)
+    assert all(call.endswith("[KUBECONFIG=]") for call in machine.calls())
+    assert own.stat().st_mode & 0o777 == 0o600
+
+
+def test_down_without_a_cluster_is_no_error(machine) -> None:
+    machine.put("docker", "kind")
+    run = machine.run("down")
+    assert run.returncode == 0
+    assert run.stdout == f"There is no kind cluster {machine.name}; nothing to do.\n"
+
+
+def test_down_removes_the_cluster_named_and_its_kubeconfig(machine) -> None:
+    machine.put("docker", "kind")
+    kubeconfig = Cluster(machine.name).kubeconfig
+    kubeconfig.parent.mkdir(exist_ok=True)
+    kubeconfig.touch()
+    assert machine.run("down", EXISTS="1").returncode == 0
+    assert machine.calls("kind delete")[0].startswith(f"kind delete cluster --name {machine.name}")
+    assert not kubeconfig.exists()
+
+
+def test_a_manifest_that_is_not_there_is_said(machine) -> None:
+    machine.put(*ALL)
+    run = machine.run("up", EXISTS="1", KEDA_MANIFEST="/nowhere/keda.yaml")
+    assert run.returncode == 1
+    assert run.stderr == (
+        "/nowhere/keda.yaml is not there: set KEDA_MANIFEST to keda's manifest, or unset it.\n"
+    )
