@@ -142,6 +142,12 @@ class TestUsers:
 
 
 class TestSecrets:
+    def test_nobody_is_default_but_the_file_is_read_in_its_name(self, render: Any) -> None:
+        # Redis 7.0 leaves out, as it starts, every transaction of its own file that this user may not do.
+        users = secret(render(), "fleet-redis")["users.acl"].splitlines()
+        assert users[0].split()[:3] == ["user", "default", "off"]
+        assert {"~*", "&*", "+@all"} <= set(users[0].split())
+
     def test_the_url_and_the_users_know_the_same_password(self, render: Any) -> None:
         data = secret(render(), "fleet-redis")
         assert data["url"] == f"redis://fleet:{data['password']}@fleet-redis:6379/0"

@@ -16,8 +16,11 @@ from tools.cluster.kind import DEFAULT, ROOT, Cluster
 def up(cluster: Cluster) -> int:
     """Make the cluster and install KEDA and metrics-server."""
     required.check({"docker", "kind", "kubectl"})
+    wanted = addons().values()
+    for addon in wanted:
+        addon.source()  # a manifest that is not there is said before anything is made
     kube = cluster.up()
-    for addon in addons().values():
+    for addon in wanted:
         addon.install(kube)
     say(
         f"The cluster {cluster.name} is ready. Your own kubeconfig was not touched; for kubectl, helm and skaffold:\n"

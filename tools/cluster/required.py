@@ -96,6 +96,7 @@ def _problem(tool: Tool) -> str:
     least = ".".join(map(str, tool.minimum))
     if shutil.which(tool.name) is None:
         return f"{tool.name} is not installed: get {least} or newer from {tool.source}"
+    said = ""
     try:
         said = tool.asked()
         version = parse_version(said)

@@ -33,6 +33,7 @@ esac""",
 case "$*" in
   *"version --client"*) echo '{"clientVersion": {"gitVersion": "v1.34.4"}}' ;;
   *customresourcedefinition*) [ -n "$KEDA" ] || exit 1; echo '{"items": []}' ;;
+  *"get deployment"*) exit 1 ;;
   *storageclasses*) echo '{"items": []}' ;;
   *--output=json*) echo '{"items": []}' ;;
 esac""",

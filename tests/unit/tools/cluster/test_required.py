@@ -51,7 +51,11 @@ class TestCheck:
         [
             ("docker", "echo 19.03.15", "docker 19.3.15 is too old"),
             ("kind", "echo kind v0.28.0 go1.24", "kind 0.28.0 is too old"),
-            ("kubectl", """echo '{"clientVersion": {"gitVersion": "v1.30.9"}}'""", "kubectl 1.30.9 is too old"),
+            (
+                "kubectl",
+                """echo '{"clientVersion": {"gitVersion": "v1.30.9"}}'""",
+                "kubectl 1.30.9 is too old",
+            ),
             ("helm", "echo v3.13.3+gc8b9489", "helm 3.13.3 is too old"),
             ("helm", "echo nothing useful", "helm does not say its version"),
             ("kind", "echo broken >&2; exit 3", "`kind version` ended with 3:\n  broken"),

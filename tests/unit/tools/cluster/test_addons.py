@@ -1,0 +1,113 @@
+"""`tools.cluster.addons`: what is pinned, where it comes from, what is changed in it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tools.cluster.addons import Addon, addons, documents, with_arguments
+from tools.cluster.command import ClusterError
+from tools.cluster.kind import ROOT, Cluster
+
+ALL = ("docker", "kind", "kubectl", "helm")
+
+
+def deployment(name: str, *arguments: str) -> dict[str, object]:
+    containers = [{"name": "main", "args": list(arguments)}, {"name": "other", "args": []}]
+    return {
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {"template": {"spec": {"containers": containers}}},
+    }
+
+
+def test_versions_and_addresses() -> None:
+    found = addons()
+    assert {name: addon.version for name, addon in found.items()} == {
+        "keda": "2.20.2",
+        "metrics-server": "0.9.0",
+    }
+    assert found["keda"].source() == (
+        "https://github.com/kedacore/keda/releases/download/v2.20.2/keda-2.20.2.yaml"
+    )
+    assert (
+        found["metrics-server"].source().endswith("/metrics-server/releases/download/v0.9.0/components.yaml")
+    )
+
+
+@pytest.fixture(autouse=True)
+def without_manifests(monkeypatch: pytest.MonkeyPatch) -> None:
+    for addon in addons().values():
+        monkeypatch.delenv(addon.file, raising=False)
+
+
+@pytest.mark.parametrize("name", ["keda", "metrics-server"])
+def test_what_is_typed_by_hand_is_the_same_version(name: str) -> None:
+    assert addons()[name].source() in (ROOT / "k8s" / "README.md").read_text()
+
+
+def test_a_file_of_ones_own_is_taken_instead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    keda = addons()["keda"]
+    manifest = tmp_path / "keda.yaml"
+    monkeypatch.setenv(keda.file, str(manifest))
+    with pytest.raises(ClusterError, match="set KEDA_MANIFEST to keda's manifest, or unset it"):
+        keda.source()
+    manifest.touch()
+    assert keda.source() == str(manifest)
+
+
+def test_objects_come_one_after_the_other() -> None:
+    assert documents('{"a": 1}\n{"b":\n {"c": [2]}}\n') == [{"a": 1}, {"b": {"c": [2]}}]
+    assert documents("\n") == []
+
+
+def test_arguments_are_added_once_and_only_where_they_belong() -> None:
+    objects = [deployment("metrics-server", "--x"), deployment("other"), {"kind": "Service", "metadata": {}}]
+    changed = with_arguments(objects, ["metrics-server"], ["--kubelet-insecure-tls", "--x"])
+    containers = changed[0]["spec"]["template"]["spec"]["containers"]
+    assert containers[0]["args"] == ["--x", "--kubelet-insecure-tls"]
+    assert containers[1]["args"] == []
+    assert changed[1:] == objects[1:]
+    assert with_arguments(changed, ["metrics-server"], ["--kubelet-insecure-tls", "--x"]) == changed
+
+
+class TestInstall:
+    """Against a kubectl that notes what it is told."""
+
+    def kubectl(self, here, *, image: str) -> None:
+        found = deployment("x")
+        for container in found["spec"]["template"]["spec"]["containers"]:
+            container["image"] = image
+        answer = json.dumps({"items": [found]})
+        made = json.dumps(deployment("metrics-server"))
+        here.put(
+            "kubectl",
+            answer=f"""case "$*" in
+              *"get deployment"*) echo '{answer}' ;;
+              *dry-run*) echo '{made}' ;;
+              *"--filename=-"*) while read -r line || [ -n "$line" ]; do echo "stdin $line" >> "$NOTES"; done ;;
+            esac""",
+        )
+
+    def applied(self, here) -> list[str]:
+        return [call for call in here.calls("kubectl") if " apply " in call]
+
+    @pytest.mark.parametrize("name", ["keda", "metrics-server"])
+    def test_the_same_version_is_not_applied_again(self, here, name: str) -> None:
+        addon: Addon = addons()[name]
+        self.kubectl(here, image=f"registry/x:v{addon.version}")
+        addon.install(Cluster(here.name).kube)
+        assert not self.applied(here)
+        assert [call for call in here.calls("kubectl") if f"apiservice/{addon.api}" in call]
+
+    def test_another_version_is_replaced(self, here) -> None:
+        self.kubectl(here, image="ghcr.io/kedacore/keda:2.19.0")
+        addons()["keda"].install(Cluster(here.name).kube)
+        (apply,) = self.applied(here)
+        assert " apply --server-side --force-conflicts --filename=https://github.com/kedacore/" in apply
+
+    def test_the_kubelets_own_certificates_are_taken(self, here) -> None:
+        self.kubectl(here, image="metrics-server:v0.8.0")
+        addons()["metrics-server"].install(Cluster(here.name).kube)
+        (manifest,) = here.calls("stdin")
+        assert '"args": ["--kubelet-insecure-tls"]' in manifest

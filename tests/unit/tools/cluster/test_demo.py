@@ -1,0 +1,73 @@
+"""`tools.cluster.demo`: the flood's Job."""
+
+import json
+
+import pytest
+
+from tools.cluster.command import ClusterError
+from tools.cluster.demo import outcome, start_flood, with_documents
+from tools.cluster.kind import Cluster
+
+
+def job(**container: object) -> dict[str, object]:
+    return {
+        "kind": "Job",
+        "spec": {"template": {"spec": {"containers": [{"name": "producer", **container}]}}},
+    }
+
+
+@pytest.mark.parametrize("part", ["command", "args"])
+def test_the_number_of_documents_is_the_one_asked_for(part: str) -> None:
+    given = job(**{part: ["fleet", "flood", "--documents", "1000", "--seed", "7"]})
+    changed = with_documents(given, 20)
+    words = changed["spec"]["template"]["spec"]["containers"][0][part]
+    assert words == ["fleet", "flood", "--documents", "20", "--seed", "7"]
+    assert given == job(**{part: ["fleet", "flood", "--documents", "1000", "--seed", "7"]})
+
+
+def test_a_command_without_a_number_is_refused() -> None:
+    with pytest.raises(ClusterError, match="no --documents"):
+        with_documents(job(command=["fleet", "flood"]), 20)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        ([], ""),
+        ([{"type": "Suspended", "status": "False"}], ""),
+        ([{"type": "Failed", "status": "False"}], ""),
+        (
+            [{"type": "SuccessCriteriaMet", "status": "True"}, {"type": "Complete", "status": "True"}],
+            "Complete",
+        ),
+        ([{"type": "FailureTarget", "status": "True"}, {"type": "Failed", "status": "True"}], "Failed"),
+    ],
+)
+def test_how_a_job_ended(here, conditions: list[dict[str, str]], expected: str) -> None:
+    here.put("kubectl", answer=f"echo '{json.dumps({'status': {'conditions': conditions}})}'")
+    assert outcome(Cluster(here.name).kube, "flood") == expected
+
+
+def test_a_flood_is_a_job_made_from_the_cronjob(here) -> None:
+    cronjobs = json.dumps({"items": [{"metadata": {"name": "fleet-flood"}}]})
+    made = json.dumps(job(command=["fleet", "flood", "--documents", "1000"]))
+    here.put(
+        "kubectl",
+        answer=f"""case "$*" in
+          *"get cronjobs"*) echo '{cronjobs}' ;;
+          *dry-run*) echo '{made}' ;;
+          *"--filename=-"*) read -r line; echo "stdin $line" >> "$NOTES" ;;
+        esac""",
+    )
+    name = start_flood(Cluster(here.name).kube, 30)
+    assert name.startswith("fleet-flood-")
+    assert [
+        call for call in here.calls("kubectl") if f" create job {name} --from=cronjob/fleet-flood " in call
+    ]
+    assert '"--documents", "30"' in here.calls("stdin")[0]
+
+
+def test_a_fleet_without_a_producer_cannot_be_flooded(here) -> None:
+    here.put("kubectl", answer="""echo '{"items": []}'""")
+    with pytest.raises(ClusterError, match=r"producer\.enabled=false"):
+        start_flood(Cluster(here.name).kube, 30)
