@@ -21,6 +21,8 @@ WORKDIR /srv/fleet
 COPY app app
 # Compiled now: a read-only root has nowhere to keep it, and every start would compile anew.
 RUN python -m compileall -q app
+# A name for the user and its group: Celery takes a group that it cannot look up for root's.
+RUN groupadd --gid 10001 fleet && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin fleet
 ENV PATH=/opt/fleet/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1

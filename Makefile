@@ -36,11 +36,15 @@ test: $(STAMP) ## Run every test that needs no cluster (ARGS='-k name' picks som
 tutorial: $(STAMP) ## Celery for newcomers: a server, a worker and a client, step by step
 	@exec $(WITHOUT_CELERY) $(BIN)/python -m examples
 
-lint: $(STAMP) ## Check style, form, layers and dependencies
+lint: $(STAMP) ## Check style, form, layers, dependencies, the Dockerfile and the YAML
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/yamllint --strict .
+	@if command -v helm >/dev/null; then helm lint --strict --quiet helm/pdf-fleet && \
+	  helm lint --strict --quiet helm/pdf-fleet --values k8s/values-kind.yaml; fi
 
 types: $(STAMP) ## Check types (mypy --strict)
 	$(BIN)/mypy
@@ -48,8 +52,9 @@ types: $(STAMP) ## Check types (mypy --strict)
 bench: $(STAMP) ## Measure speed against plain processes and plain Celery, into bench/results
 	@$(WITHOUT_FLEET) $(BIN)/python -m bench $(ARGS)
 
-docs: $(STAMP) ## Write the pages that come from the code (docs/settings.md)
+docs: $(STAMP) ## Write what comes from code and values (docs/settings.md, the tables of the chart's README)
 	@$(BIN)/python -m tools.settings_table
+	@$(BIN)/python -m tools.chart_readme
 
 ON_CLUSTER = exec $(WITHOUT_FLEET) $(BIN)/python -m tools.cluster --name '$(KIND_CLUSTER)'
 

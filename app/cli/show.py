@@ -89,7 +89,10 @@ def batch(counts: "BatchCounts", *, as_json: bool) -> None:
     if as_json:
         typer.echo(as_line(_counts(counts)))
         return
-    table = Table(title=f"Batch {counts.batch_id}", title_justify="left", show_header=False)
+    typer.echo(
+        f"Batch {counts.batch_id}"
+    )  # on a line of its own, however narrow: an id is there to be copied
+    table = Table(show_header=False)
     for name, value in _counts(counts).items():
         if name in {"total", "open", "settled", "succeeded", "failed", "quarantined", "duplicates"}:
             table.add_row(name, f"{value:,}")

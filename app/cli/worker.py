@@ -1,5 +1,6 @@
 """`fleet worker`."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -9,6 +10,9 @@ from app.queues import Queue
 
 def worker(
     queues: Annotated[list[Queue], typer.Argument(help="Queues to work for; a process for each.")],
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Start anew whenever the source changes; for development.")
+    ] = False,
 ) -> None:
     """Work for one or more queues of a fleet whose Redis is elsewhere, until SIGTERM.
 
@@ -16,6 +20,11 @@ def worker(
 
     Example: FLEET_REDIS_URL=redis://:secret@redis:6379 FLEET_STORE_URL=s3://documents fleet worker pdf ocr
     """
+    wanted = list(dict.fromkeys(queues))
+    if reload:
+        from app.run.reload import run_reloading
+
+        raise typer.Exit(run_reloading([sys.executable, "-m", "app.cli.main", "worker", *wanted]))
     from app.run.workers import run_workers
 
-    raise typer.Exit(run_workers(list(dict.fromkeys(queues))))
+    raise typer.Exit(run_workers(wanted))

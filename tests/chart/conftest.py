@@ -4,6 +4,7 @@ The engine in this process is helm's own, from PyPI; it is quicker, so that it a
 case. A test compares the two.
 """
 
+import base64
 import json
 import re
 import shutil
@@ -41,6 +42,11 @@ class Rendered(list[Document]):
 
     def one(self, kind: str, name: str) -> Document:
         return self.of(kind)[name]
+
+    def secret(self, name: str) -> dict[str, str]:
+        """What a Secret holds, in plain."""
+        data = self.one("Secret", name)["data"].items()
+        return {key: base64.b64decode(value).decode() for key, value in data}
 
     def pod_templates(self) -> dict[str, Document]:
         """Every pod that would be, by the kind and name of what makes it: metadata and spec."""

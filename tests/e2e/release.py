@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -259,7 +260,7 @@ class Release:
         with (self.folder / "watch.log").open("wb") as log:
             self.watching = subprocess.Popen(
                 [
-                    *("python", "-m", "app.cli.main", "watch", "--namespace", self.namespace),
+                    *(sys.executable, "-m", "app.cli.main", "watch", "--namespace", self.namespace),
                     *("--context", self.kube.context, "--record", str(path)),
                 ],
                 env={**environment(), "KUBECONFIG": str(self.cluster.kubeconfig)},

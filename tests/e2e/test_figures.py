@@ -23,7 +23,7 @@ REPEATS = 10
 QUICK = (
     *("--set=timeLimits.softSeconds=4", "--set=timeLimits.hardSeconds=5"),
     *("--set=timeLimits.graceSeconds=22", "--set=timeLimits.visibilityTimeoutSeconds=60"),
-    *("--set=workerDefaults.cooldownSeconds=23", "--set-string=settings.FLEET_SANDBOX_WALL_SECONDS=3"),
+    *("--set=workerDefaults.cooldownSeconds=23", "--set=settings.FLEET_SANDBOX_WALL_SECONDS=3"),
 )
 """The shortest times that are in order, so that the fleet is soon at zero again."""
 ALONE_DOCUMENTS, DOCUMENTS = 60, 1_000

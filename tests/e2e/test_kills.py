@@ -33,7 +33,7 @@ def test_workers_that_are_deleted_killed_and_out_of_memory_lose_nothing(
     release: Release, synthetic: list[bytes]
 ) -> None:
     release.install(
-        "--set-string=settings.FLEET_PRESENCE_SECONDS=6", "--set-string=settings.FLEET_LOG_LEVEL=WARNING"
+        "--set=settings.FLEET_PRESENCE_SECONDS=6", "--set-string=settings.FLEET_LOG_LEVEL=WARNING"
     )
     batch_id = release.submit(*synthetic * FLOOD)
     wait_for(lambda: len(release.ready("pdf")) >= 3, "workers", seconds=300)

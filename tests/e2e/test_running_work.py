@@ -15,7 +15,7 @@ EAGER = (
 LONG = (
     *("--set=timeLimits.softSeconds=150", "--set=timeLimits.hardSeconds=155"),
     *("--set=timeLimits.graceSeconds=175", "--set=timeLimits.visibilityTimeoutSeconds=300"),
-    *("--set=workerDefaults.cooldownSeconds=180", "--set-string=settings.FLEET_SANDBOX_WALL_SECONDS=140"),
+    *("--set=workerDefaults.cooldownSeconds=180", "--set=settings.FLEET_SANDBOX_WALL_SECONDS=140"),
 )
 
 

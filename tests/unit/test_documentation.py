@@ -72,7 +72,9 @@ class TestEveryPage:
 
     def test_its_make_targets_are_there(self, page: Path) -> None:
         declared = set(re.findall(r"^([a-z0-9-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
-        named = {found for line in code(page.read_text()) for found in re.findall(r"^make ([a-z0-9-]+)", line)}
+        named = {
+            found for line in code(page.read_text()) for found in re.findall(r"^make ([a-z0-9-]+)", line)
+        }
         assert named <= declared
 
     def test_its_settings_are_there(self, page: Path) -> None:

@@ -113,4 +113,3 @@ class TestProfiles:
         assert patch["path"] == "/deploy/helm/releases/0/valuesFiles/-"
         values = yaml.safe_load((ROOT / patch["value"]).read_text())
         assert values["podDefaults"]["sourceVolume"] is True
-        assert {"name": "PDF_FLEET_RELOAD", "value": "1"} in values["workerDefaults"]["extraEnv"]

@@ -100,15 +100,6 @@ def until(condition: Callable[[], object], *, seconds: float) -> bool:
     return True
 
 
-def succeeds(*arguments: str) -> bool:
-    """Say whether a program ends well."""
-    try:
-        output(*arguments)
-    except CommandError:
-        return False
-    return True
-
-
 def say(line: str) -> None:
     """Tell a person something, at once."""
     sys.stdout.write(line + "\n")

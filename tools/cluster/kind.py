@@ -2,9 +2,10 @@
 
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from tools.cluster.command import ClusterError, CommandError, output, say, show, step, succeeds, until
+from tools.cluster.command import ClusterError, CommandError, output, say, show, step, until
 from tools.cluster.host import check_room
 from tools.cluster.kube import Kube
 
@@ -98,10 +99,19 @@ class Cluster:
         stopped = [line.split(" /", 1)[1] for line in lines.splitlines() if line.startswith("false ")]
         if stopped:
             with step(f"Starting the nodes that are stopped: {', '.join(stopped)}"):
+                since = datetime.now(UTC).isoformat()
                 output("docker", "start", *stopped)
-                inside = ("docker", "exec", f"{self.name}-control-plane", "kubectl")
-                ask = (*inside, "--kubeconfig=/etc/kubernetes/admin.conf", "get", "--raw", "/readyz")
-                until(lambda: succeeds(*ask), seconds=READY_SECONDS)
+                # A node counts as ready for 40 s after its stop, so only a newer sign of life will do.
+                until(lambda: all(self._alive_at(node) > since for node in stopped), seconds=READY_SECONDS)
+
+    def _alive_at(self, node: str) -> str:
+        """Return when a node last told the cluster that it lives (ISO, UTC); "" while nobody can say."""
+        kubectl = ("docker", "exec", f"{self.name}-control-plane", "kubectl")
+        asked = ("get", "lease", node, "--namespace=kube-node-lease", "--output=jsonpath={.spec.renewTime}")
+        try:
+            return output(*kubectl, "--kubeconfig=/etc/kubernetes/admin.conf", *asked)
+        except CommandError:
+            return ""
 
     def load(self, *images: str) -> None:
         """Bring images to every node that runs pods of ours and does not have them.

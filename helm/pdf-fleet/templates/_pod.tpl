@@ -117,7 +117,7 @@ spec:
     - name: source
       image: {{ include "fleet.image" $root | quote }}
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
-      command: [cp, -r, --preserve=timestamps, /srv/fleet/., /source]
+      command: [cp, -r, --preserve=timestamps, /srv/fleet/app, /source/]
       {{- include "fleet.container.security" . | nindent 6 }}
       resources:
         {{- include "fleet.resources" $pod.resources | trim | nindent 8 }}

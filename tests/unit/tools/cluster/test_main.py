@@ -61,6 +61,24 @@ def test_without_keda_nothing_is_built_or_installed(machine) -> None:
     assert not machine.calls("helm upgrade")
 
 
+def test_nodes_that_were_stopped_are_started_and_awaited(machine) -> None:
+    machine.put(*ALL)
+    machine.put(
+        "docker",
+        answer="""case "$1" in
+          version) echo 28.2.2 ;;
+          inspect) echo "true /$CLUSTER-control-plane"; echo "false /$CLUSTER-worker2" ;;
+          exec) if [ -e "$HOME/asked" ]; then echo 9999-01-01T00:00:00.000000Z; else : > "$HOME/asked"; exit 1; fi ;;
+        esac""",
+    )
+    run = machine.run("deploy", EXISTS="1")
+    assert f"Starting the nodes that are stopped: {machine.name}-worker2 ..." in run.stdout
+    start, *asked = [call for call in machine.calls("docker") if " start " in call or " exec " in call]
+    assert start.startswith(f"docker start {machine.name}-worker2 ")
+    assert len(asked) == 2
+    assert all(f" get lease {machine.name}-worker2 " in call for call in asked)
+
+
 def test_without_a_storage_class_nothing_is_built_or_installed(machine) -> None:
     machine.put(*ALL)
     run = machine.run("deploy", EXISTS="1", KEDA="1")
