@@ -12,7 +12,7 @@ FAILED = {"password_required": 20, "malformed": 20}
 
 
 def test_a_flood_grows_the_fleet_over_all_nodes_and_loses_nothing(release: Release) -> None:
-    release.install()
+    release.install("--set=producer.atInstall=false", producer=True)
     most = release.deployment_limit("pdf")
     release.watch()
     release.flood_by_job("flood-1")
