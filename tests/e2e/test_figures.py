@@ -23,18 +23,15 @@ REPEATS, LIMITED_REPEATS = 10, 5
 WHOLE_CORE = "--set=workers.pdf.resources.limits.cpu=1"
 """The chart's own default; values-kind.yaml gives a worker less, so that nine of them fit a laptop."""
 QUICK = (
-    *("--set=timeLimits.softSeconds=4", "--set=timeLimits.hardSeconds=5"),
-    *("--set=timeLimits.graceSeconds=22", "--set=timeLimits.visibilityTimeoutSeconds=60"),
-    *("--set=workerDefaults.cooldownSeconds=23", "--set=settings.FLEET_SANDBOX_WALL_SECONDS=3"),
+    *("--set=timeLimits.softSeconds=5", "--set=timeLimits.hardSeconds=6"),
+    *("--set=timeLimits.graceSeconds=26", "--set=timeLimits.visibilityTimeoutSeconds=60"),
+    *("--set=workerDefaults.cooldownSeconds=27", "--set=settings.FLEET_SANDBOX_WALL_SECONDS=5"),
 )
 """The shortest times that are in order, so that the fleet is soon at zero again."""
 ALONE_DOCUMENTS, DOCUMENTS = 60, 1_000
 CURVES = 9_000
 """Of the drawing on the page: some 0.3 s of a whole core, so that the work is long against its beginning."""
-LIMITS = (
-    *("--set=timeLimits.softSeconds=30", "--set=timeLimits.hardSeconds=35"),
-    *("--set=workers.pdf.secondsPerDocument=2", "--set=workers.pdf.targetDrainSeconds=60"),
-)
+LIMITS = (*("--set=workers.pdf.secondsPerDocument=2", "--set=workers.pdf.targetDrainSeconds=60"),)
 
 
 class Seen:
