@@ -67,7 +67,7 @@ deploy: $(STAMP) ## Build the image and install or upgrade the fleet on the clus
 kind-demo: $(STAMP) ## Flood the fleet on the cluster, watch it until it is idle, write a report (DOCUMENTS=1000 REPORT=dir)
 	@$(ON_CLUSTER) demo --documents '$(DOCUMENTS)' $(if $(REPORT),--report '$(REPORT)') -- $(ARGS)
 
-e2e: $(STAMP) ## Run the tests that need the cluster, which is made where it is missing (ARGS='-k name' picks some)
+e2e: $(STAMP) ## Run the tests that need the cluster, which is made where it is missing (ARGS='-k name' picks some, '-m figures' measures)
 	@$(ON_CLUSTER) e2e -- $(ARGS)
 
 cluster-down: $(STAMP) ## Remove the cluster and everything in it

@@ -1,11 +1,12 @@
 """The connection to a cluster: which one it is, what it lists, and its refusals as sentences.
 
-Import this module late: the Kubernetes client takes about a second.
+Import this module late: the Kubernetes client takes half a second.
 """
 
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from kubernetes import client, config
@@ -15,12 +16,12 @@ from urllib3.exceptions import HTTPError
 from websocket import WebSocketException
 
 from app.errors import FleetError, UsageError
+from app.watch.api import Api
 from app.watch.objects import Deployment, Kind, Node, Pod, read
 
 _kubeconfig: Any = config  # its functions say nothing of their types
 CHART = "pdf-fleet"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
-CONNECT_SECONDS, READ_SECONDS = 10.0, 30.0
 CONNECTION_ERRORS = (ApiException, HTTPError, WebSocketException, OSError)
 """What the Kubernetes client raises where the cluster does not answer, or refuses."""
 FORBIDDEN, UNAUTHORIZED, NOT_FOUND, GONE = 403, 401, 404, 410
@@ -43,19 +44,10 @@ class Cluster:
         self.namespace = namespace
         self.context, self._configuration = _configuration(context)
         self.server = str(self._configuration.host)
-        api = self.new_client()
-        self._version_api: Any = client.VersionApi(api)
-        self.core: Any = client.CoreV1Api(api)
-        self.apps: Any = client.AppsV1Api(api)
-        self.version: str = self._asked(
-            "be asked for its version", client.VersionApi(api).get_code
-        ).git_version
+        self.api = Api(self._configuration)
+        self.version: str = self._asked("be asked for its version", self.ask_version)
         self._require_namespace()
         self.release = self._chosen(release)
-
-    def new_client(self) -> client.ApiClient:
-        """Return a connection of its own, for a thread of its own."""
-        return client.ApiClient(self._configuration)
 
     def ask_version(self) -> str:
         """Return the version of the API server.
@@ -63,22 +55,26 @@ class Cluster:
         Raises:
             ApiException: and the others of `CONNECTION_ERRORS`.
         """
-        code = self._version_api.get_code(_request_timeout=(CONNECT_SECONDS, READ_SECONDS))
-        return str(code.git_version)
+        return str(msgspec.json.decode(self.api.get("/version/").data)["gitVersion"])
+
+    def exec(self, pod: str, container: str, command: list[str]) -> Any:
+        """Return the client's connection to a command in a pod.
+
+        Raises:
+            ApiException: and the others of `CONNECTION_ERRORS`.
+        """
+        return self.api.connect(self._path("/api/v1", f"pods/{quote(pod, safe='')}/exec"), command, container)
 
     def selector(self, component: str) -> str:
         """Return the label selector of a component of the release."""
         return f"app.kubernetes.io/name={CHART},{INSTANCE_LABEL}={self.release},app.kubernetes.io/component={component}"
 
-    def lister(self, kind: Kind) -> tuple[Callable[..., Any], tuple[str, ...], dict[str, Any]]:
-        """Return the client's method that lists, and watches, a kind of objects, with its arguments."""
+    def listed(self, kind: Kind) -> tuple[str, dict[str, str]]:
+        """Return where a kind of objects is listed, and watched, with what selects the fleet's."""
         if kind is Kind.NODE:
-            return self.core.list_node, (), {}
-        method = {
-            Kind.DEPLOYMENT: self.apps.list_namespaced_deployment,
-            Kind.POD: self.core.list_namespaced_pod,
-        }[kind]
-        return method, (self.namespace,), {"label_selector": self.selector("worker")}
+            return "/api/v1/nodes", {}
+        group = {Kind.DEPLOYMENT: "/apis/apps/v1", Kind.POD: "/api/v1"}[kind]
+        return self._path(group, f"{kind}s"), {"label_selector": self.selector("worker")}
 
     def objects(self, kind: Kind) -> tuple[list[Deployment | Pod | Node], str]:
         """Return all objects of a kind, and the version of the list, from which it can be watched.
@@ -86,8 +82,8 @@ class Cluster:
         Raises:
             ApiException: and the others of `CONNECTION_ERRORS`.
         """
-        method, given, named = self.lister(kind)
-        items, version = _listed(method, *given, **named)
+        path, query = self.listed(kind)
+        items, version = self._list(path, **query)
         return [read(kind, item) for item in items], version
 
     def first_objects(self, kind: Kind) -> tuple[list[Deployment | Pod | Node], str]:
@@ -134,9 +130,7 @@ class Cluster:
         Raises:
             ApiException: and the others of `CONNECTION_ERRORS`.
         """
-        items, _ = _listed(
-            self.core.list_namespaced_pod, self.namespace, label_selector=self.selector("beat")
-        )
+        items, _ = self._list(self._path("/api/v1", "pods"), label_selector=self.selector("beat"))
         pods = [read(Kind.POD, item) for item in items]
         return [pod for pod in pods if isinstance(pod, Pod)]
 
@@ -154,21 +148,22 @@ class Cluster:
 
     def _require_namespace(self) -> None:
         try:
-            self._raw("be asked for a namespace", self.core.read_namespace, self.namespace)
-        except ApiException as error:
-            # Whoever may not look at namespaces may still look into this one.
-            if error.status == NOT_FOUND:
+            self.api.get(self._path("/api/v1")).release_conn()
+        except CONNECTION_ERRORS as error:
+            status = error.status if isinstance(error, ApiException) else None
+            if status == NOT_FOUND:
                 raise UsageError(
                     f"There is no namespace {self.namespace} in context {self.context}: "
                     f"see kubectl --context {self.context} get namespaces."
                 ) from None
-            if error.status != FORBIDDEN:
+            # Whoever may not look at namespaces may still look into this one.
+            if status != FORBIDDEN:
                 raise FleetError(self.sentence(error, "be asked for a namespace")) from None
 
     def _chosen(self, release: str | None) -> str:
         def ask() -> list[dict[str, Any]]:
             selector = f"app.kubernetes.io/name={CHART},app.kubernetes.io/component=worker"
-            return _listed(self.apps.list_namespaced_deployment, self.namespace, label_selector=selector)[0]
+            return self._list(self._path("/apis/apps/v1", "deployments"), label_selector=selector)[0]
 
         found = self._asked(f"list the deployments of namespace {self.namespace}", ask)
         names = sorted({item["metadata"]["labels"].get(INSTANCE_LABEL, "") for item in found} - {""})
@@ -216,13 +211,12 @@ class Cluster:
         except CONNECTION_ERRORS as error:
             raise FleetError(self.sentence(error, doing)) from None
 
-    def _raw(self, doing: str, call: Callable[..., Any], *given: str) -> None:
-        try:
-            _answer(call(*given, _preload_content=False, _request_timeout=(CONNECT_SECONDS, READ_SECONDS)))
-        except ApiException:
-            raise
-        except CONNECTION_ERRORS as error:
-            raise FleetError(self.sentence(error, doing)) from None
+    def _path(self, group: str, *inside: str) -> str:
+        return "/".join([group, "namespaces", quote(self.namespace, safe=""), *inside])
+
+    def _list(self, path: str, **query: str) -> tuple[list[dict[str, Any]], str]:
+        answer = msgspec.json.decode(self.api.get(path, **query).data)
+        return answer.get("items") or [], str(answer.get("metadata", {}).get("resourceVersion", ""))
 
 
 def handshake_refused(error: Exception) -> bool:
@@ -251,26 +245,6 @@ def _configuration(context: str | None) -> tuple[str, client.Configuration]:
     except Exception as error:
         raise UsageError(f"Context {chosen} of the kubeconfig cannot be used: {_reason(error)}.") from None
     return chosen, configuration
-
-
-def _listed(method: Callable[..., Any], *given: str, **named: Any) -> tuple[list[dict[str, Any]], str]:
-    response = method(
-        *given, **named, _preload_content=False, _request_timeout=(CONNECT_SECONDS, READ_SECONDS)
-    )
-    answer = msgspec.json.decode(_answer(response))
-    return answer.get("items") or [], str(answer.get("metadata", {}).get("resourceVersion", ""))
-
-
-def _answer(response: Any) -> bytes:
-    """Return the body of an answer.
-
-    Raises:
-        ApiException: where it is a refusal.
-    """
-    data: bytes = response.data
-    if not 200 <= response.status <= 299:  # noqa: PLR2004  # HTTP's own
-        raise ApiException(http_resp=response)
-    return data
 
 
 def _handshake_status(error: ApiException) -> int:

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from kubernetes import client, watch
+from kubernetes import watch
 from kubernetes.client.exceptions import ApiException
-from kubernetes.stream import stream
 from kubernetes.stream.ws_client import ERROR_CHANNEL
 from urllib3.exceptions import ReadTimeoutError
 
 from app.errors import FleetError
 from app.scaling.news import Line, News, decode
-from app.watch.cluster import CONNECT_SECONDS, CONNECTION_ERRORS, GONE, Cluster, handshake_refused
+from app.watch.api import CONNECT_SECONDS
+from app.watch.cluster import CONNECTION_ERRORS, GONE, Cluster, handshake_refused
 from app.watch.objects import Deployment, Kind, Node, Pod, read
 
 WATCH_SECONDS = 50
@@ -148,11 +148,11 @@ class ObjectListener(Listener):
                 self._broken(self._cluster.sentence(error, f"watch the {self._kind}s"))
 
     def _listen(self) -> None:
-        method, given, named = self._cluster.lister(self._kind)
+        path, query = self._cluster.listed(self._kind)
         for event in self._watch.stream(
-            method,
-            *given,
-            **named,
+            self._cluster.api.get,
+            path,
+            **query,
             resource_version=self._version,
             allow_watch_bookmarks=True,
             timeout_seconds=WATCH_SECONDS,
@@ -181,8 +181,6 @@ class NewsListener(Listener):
     def __init__(self, cluster: Cluster, messages: Messages) -> None:
         super().__init__("news", messages)
         self._cluster = cluster
-        # A client of its own: an exec changes how a client calls while it connects.
-        self._core: Any = client.CoreV1Api(cluster.new_client())
         self._heard = False
         self._told_at: float | None = None
 
@@ -215,19 +213,9 @@ class NewsListener(Listener):
 
     def _listen(self, pod: str, container: str) -> tuple[str, int | None]:
         """Hand on what is told in a pod; return its last words of another kind, and its exit code."""
-        connection: Any = stream(
-            self._core.connect_get_namespaced_pod_exec,
-            pod,
-            self._cluster.namespace,
-            container=container,
-            command=[*COMMAND, *(() if self._told_at is None else ("--since", f"{self._told_at:.3f}"))],
-            stdin=True,  # its end is how the command learns that we are gone
-            stdout=True,
-            stderr=True,
-            tty=False,
-            binary=True,
-            _preload_content=False,
-        )
+        since = () if self._told_at is None else ("--since", f"{self._told_at:.3f}")
+        # Its input is open: the end of that is how the command learns that we are gone.
+        connection = self._cluster.exec(pod, container, [*COMMAND, *since])
         lines = Lines(self._take)
         silent, status = 0.0, b""
         try:

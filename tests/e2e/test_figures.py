@@ -128,6 +128,7 @@ def drain(release: Release, count: int) -> tuple[float, float, float, int]:
     return max(ends) - min(document.opened for document in documents), max(ends) - min(starts), work, most
 
 
+@pytest.mark.figures
 @pytest.mark.timeout(2_400)
 def test_the_figures_of_a_fleet_on_kind(release: Release, synthetic: list[bytes]) -> None:
     release.install(*QUICK, WHOLE_CORE)
