@@ -14,6 +14,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from kubernetes.client.rest import RESTClientObject
 from kubernetes.stream import ws_client
+from urllib3 import Timeout
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 30.0
 
@@ -36,7 +37,7 @@ class Api:
         *,
         _request_timeout: tuple[float, float] = (CONNECT_SECONDS, READ_SECONDS),
         _preload_content: bool = False,
-        **query: object,
+        **query: Any,
     ) -> Any:
         """Return the answer, whose body is still to be read.
 
@@ -50,7 +51,7 @@ class Api:
             "GET",
             self._url(path) + ("?" + urlencode(_parameters(query)) if query else ""),
             headers={"Accept": "application/json", "User-Agent": "pdf-fleet", **self._login()},
-            timeout=client.rest.urllib3.Timeout(connect=_request_timeout[0], read=_request_timeout[1]),
+            timeout=Timeout(connect=_request_timeout[0], read=_request_timeout[1]),
             preload_content=_preload_content,
         )
         if not 200 <= response.status <= 299:  # noqa: PLR2004  # HTTP's own
@@ -87,7 +88,7 @@ class Api:
         return {one["key"]: one["value"] for one in settings if one["in"] == "header" and one["value"]}
 
 
-def _parameters(query: dict[str, object]) -> dict[str, str]:
+def _parameters(query: dict[str, Any]) -> dict[str, str]:
     """As the API names and writes them: `{"allow_it": True}` is `{"allowIt": "true"}`."""
     return {
         re.sub(r"_(\w)", lambda found: found[1].upper(), name): str(value).lower()

@@ -69,7 +69,7 @@ class Cluster:
         """Return the label selector of a component of the release."""
         return f"app.kubernetes.io/name={CHART},{INSTANCE_LABEL}={self.release},app.kubernetes.io/component={component}"
 
-    def listed(self, kind: Kind) -> tuple[str, dict[str, str]]:
+    def listed(self, kind: Kind) -> tuple[str, dict[str, Any]]:
         """Return where a kind of objects is listed, and watched, with what selects the fleet's."""
         if kind is Kind.NODE:
             return "/api/v1/nodes", {}
@@ -148,7 +148,7 @@ class Cluster:
 
     def _require_namespace(self) -> None:
         try:
-            self.api.get(self._path("/api/v1")).release_conn()
+            _ = self.api.get(self._path("/api/v1")).data
         except CONNECTION_ERRORS as error:
             status = error.status if isinstance(error, ApiException) else None
             if status == NOT_FOUND:
@@ -214,7 +214,7 @@ class Cluster:
     def _path(self, group: str, *inside: str) -> str:
         return "/".join([group, "namespaces", quote(self.namespace, safe=""), *inside])
 
-    def _list(self, path: str, **query: str) -> tuple[list[dict[str, Any]], str]:
+    def _list(self, path: str, **query: Any) -> tuple[list[dict[str, Any]], str]:
         answer = msgspec.json.decode(self.api.get(path, **query).data)
         return answer.get("items") or [], str(answer.get("metadata", {}).get("resourceVersion", ""))
 

@@ -13,7 +13,8 @@ TESTS = ROOT / "tests" / "e2e"
 def run(cluster: Cluster, arguments: Sequence[str] = ()) -> int:
     """Bring the image of this source to the cluster and run tests/e2e; return pytest's exit code.
 
-    The tests find the cluster by KIND_CLUSTER. What takes long and only measures (`-m figures`) runs when it is asked for.
+    The tests find the cluster by KIND_CLUSTER. What takes long and only measures (`-m figures`) runs when it is
+    asked for.
 
     Raises:
         ClusterError: the image cannot be built or brought there.
