@@ -17,7 +17,8 @@ def test_a_drained_and_a_stopped_node_cost_nothing(release: Release, synthetic: 
     at_home = [
         f"--set={role}.nodeSelector.kubernetes\\.io/hostname={home}" for role in ("redis", "store", "beat")
     ]
-    release.install(*at_home, "--set=settings.FLEET_PRESENCE_SECONDS=10")
+    many = ("--set=workers.pdf.backlogPerReplica=20", "--set=settings.FLEET_PRESENCE_SECONDS=10")
+    release.install(*at_home, *many)
     batch_id = release.submit(*synthetic * 2, *[slow_document(15_000)] * 300)
     wait_for(
         lambda: {drained, stopped} <= {node_of(pod) for pod in release.ready("pdf")},
