@@ -41,11 +41,11 @@ def write_report(directory: Path, timeline: Sequence[Record] | Path) -> Path:
     Raises:
         FleetError: the timeline cannot be read, or the directory cannot be written.
     """
+    records = read(timeline) if isinstance(timeline, Path) else timeline
+    run = take_apart(records)
     # matplotlib takes a second or two to import; only the end of a run needs it.
     from app.scaling import plots  # noqa: PLC0415
 
-    records = read(timeline) if isinstance(timeline, Path) else timeline
-    run = take_apart(records)
     pictures = {
         name + suffix: draw(run, theme)
         for name, draw in (

@@ -1,9 +1,12 @@
 """What holds for every document that the chart can make, whatever the values."""
 
 import re
+from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import kubernetes_validate
+import kubernetes_validate.utils
 import pytest
 from yamllint import linter
 from yamllint.config import YamlLintConfig
@@ -18,6 +21,15 @@ STYLE = YamlLintConfig(
     "{extends: default, rules: {document-start: disable, line-length: disable, truthy: {check-keys: false}, "
     "indentation: {spaces: 2, indent-sequences: whatever}, comments: {min-spaces-from-content: 1}}}"
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def schemas_read_once() -> Iterator[None]:
+    """kubernetes_validate reads the same files, of some megabytes, for each document anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("schema_contents", "all_versions"):
+            patch.setattr(kubernetes_validate.utils, name, cache(getattr(kubernetes_validate.utils, name)))
+        yield
 
 
 def of_kubernetes(document: dict[str, Any]) -> bool:
@@ -125,10 +137,14 @@ def references(spec: dict[str, Any]) -> set[tuple[str, str]]:
     return found
 
 
+@cache  # most documents are the same with most of the prepared values
+def problems_of(document: str) -> list[str]:
+    return [str(problem) for problem in linter.run(document, STYLE)]
+
+
 def test_what_is_rendered_is_tidy(written: str) -> None:
     for document in written.split("\n---\n"):
-        problems = [str(problem) for problem in linter.run(document.strip() + "\n", STYLE)]
-        assert not problems, document
+        assert not problems_of(document.strip() + "\n"), document
 
 
 def test_helm_and_the_engine_from_pypi_make_the_same(both: tuple[Any, Any]) -> None:

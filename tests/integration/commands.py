@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stderr, redirect_stdout
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -14,8 +16,12 @@ from typing import Any, Self
 
 import msgspec
 import psutil
+import pytest
 
+from app.cli.main import main
+from app.config import settings
 from app.producer.synthesis import synthesise
+from app.run.signals import ENDING
 
 PATIENCE_SECONDS = 60.0
 SETTINGS_OF_OTHERS = ("FLEET_", "CELERY_", "AWS_", "PDF_PASSWORD", "COLUMNS")
@@ -137,6 +143,33 @@ class Commands:
         running = self.start(*arguments, **variables)
         code = running.wait()
         return code, running.lines, running.errors
+
+    def run_here(self, *arguments: object, **variables: str) -> tuple[int, list[str], str]:
+        """Do as `run`, but in this process: for what is said before anything was started, and its exit code."""
+        self._count += 1
+        log = self.logs / f"command-{self._count}"
+        out, err = log.with_suffix(".out"), log.with_suffix(".err")
+        handlers = {number: signal.getsignal(number) for number in ENDING}
+        with pytest.MonkeyPatch.context() as patch, out.open("w") as written, err.open("w") as said:
+            for name in set(os.environ) - set(self.environment):
+                patch.delenv(name)
+            for name, value in {**self.environment, **variables}.items():
+                patch.setenv(name, value)
+            settings.cache_clear()
+            patch.setattr(tempfile, "tempdir", None)  # where TMPDIR led before
+            patch.setattr(sys, "argv", ["fleet", *map(str, arguments)])
+            code: object = 0
+            try:
+                with redirect_stdout(written), redirect_stderr(said):
+                    main()
+            except SystemExit as ended:  # any other exception would have been a traceback
+                code = ended.code or 0
+            finally:
+                settings.cache_clear()
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
+        assert isinstance(code, int)
+        return code, out.read_text().splitlines(), err.read_text()
 
     def processes(self) -> list[psutil.Process]:
         """All that was started here and still lives."""

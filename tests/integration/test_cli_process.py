@@ -161,7 +161,7 @@ def test_what_cannot_be_meant_is_said_and_nothing_is_done(
 ) -> None:
     (tmp_path / "empty").mkdir()
     places = {"out": tmp_path / "out", "empty": tmp_path / "empty"}
-    code, lines, errors = commands.run("process", *(one.format(**places) for one in arguments))
+    code, lines, errors = commands.run_here("process", *(one.format(**places) for one in arguments))
     assert (code, lines) == (2, [])
     assert sentence in errors
     assert not (tmp_path / "out").exists()
@@ -169,7 +169,7 @@ def test_what_cannot_be_meant_is_said_and_nothing_is_done(
 
 def test_an_output_that_cannot_be_written(commands: Commands, tmp_path: Path) -> None:
     given = folder_of(tmp_path / "in", GOOD)
-    code, _, errors = commands.run("process", given, "-o", given / "0000.pdf" / "out")
+    code, _, errors = commands.run_here("process", given, "-o", given / "0000.pdf" / "out")
     assert code == 1
     assert errors == f"Error: {given / '0000.pdf' / 'out'} cannot be written: Not a directory.\n"
 

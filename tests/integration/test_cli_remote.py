@@ -186,14 +186,14 @@ def test_what_is_not_there_is_said(
     "arguments", [["status"], ["worker", "pdf"], ["worker", "pdf", "ocr"], ["beat"], ["flood"], ["check"]]
 )
 def test_commands_that_need_a_server_say_so(commands: Commands, arguments: list[str]) -> None:
-    code, lines, errors = commands.run(*arguments)
+    code, lines, errors = commands.run_here(*arguments)
     assert (code, lines) == (2, [])
     assert "Set FLEET_REDIS_URL to the Redis server" in errors
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_help_has_an_example(commands: Commands, command: list[str]) -> None:
-    code, lines, errors = commands.run(*command, "--help")
+    code, lines, errors = commands.run_here(*command, "--help")
     assert (code, errors) == (0, "")
     text = " ".join("\n".join(lines).split())
     assert f"fleet {' '.join(command)}" in text.partition("Example:")[2]

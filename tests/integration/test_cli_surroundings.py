@@ -32,7 +32,7 @@ def test_a_setting_that_cannot_work_is_named(
     commands: Commands, tmp_path: Path, variable: str, value: str, sentence: str
 ) -> None:
     given = folder_of(tmp_path / "in", GOOD)
-    code, lines, errors = commands.run("process", given, "-o", tmp_path / "out", **{variable: value})
+    code, lines, errors = commands.run_here("process", given, "-o", tmp_path / "out", **{variable: value})
     assert (code, lines) == (2, [])
     assert errors.startswith("Error: ")
     assert sentence in errors

@@ -1,6 +1,7 @@
 """`fleet watch` against a server that speaks Kubernetes' protocol, with the real `fleet status --follow` behind it."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 from cluster_api import ClusterApi
 from commands import Commands, Running, wait_for
+from kubernetes.config import kube_config
 
 from app.config import Settings
 from app.dispatch import flood, new_id
@@ -18,6 +20,7 @@ from app.queues import Queue
 from app.scaling.measures import take_apart
 from app.scaling.timeline import Event, Meta, Sample, Summary, What, read
 from app.tasks.services import ledger_of
+from app.watch.streams import Listener
 
 LABELS = {"app.kubernetes.io/name": "pdf-fleet", "app.kubernetes.io/instance": "fleet"}
 WORKER = {**LABELS, "app.kubernetes.io/component": "worker"}
@@ -97,6 +100,15 @@ class Watching:
     def start(self, *arguments: object) -> Running:
         given = ("watch", "--namespace", "fleet", "--record", self.recording, *arguments)
         return self.commands.start(*given, KUBECONFIG=str(self.config))
+
+    def run_here(self, *arguments: object) -> tuple[int, list[str], str]:
+        """In this process; none of its threads may be left."""
+        with pytest.MonkeyPatch.context() as patch:
+            # The client looks at KUBECONFIG once, when it is imported.
+            patch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(self.config))
+            found = self.commands.run_here("watch", *arguments, KUBECONFIG=str(self.config))
+        assert not [thread for thread in threading.enumerate() if isinstance(thread, Listener)]
+        return found
 
     def events(self) -> list[str]:
         return [f"{one.what}: {one.message}" for one in self.records() if isinstance(one, Event)]
@@ -296,9 +308,7 @@ def test_who_reads_it_may_go(api: ClusterApi, watching: Watching, tmp_path: Path
         ),
         (["-n", "fleet"], "deployments", 1, "You may not list the deployments of namespace fleet"),
         (["-n", "fleet"], "pods", 1, "You may not list the pods of namespace fleet"),
-        (["-n", "fleet"], "exec", 1, "You may not exec into the beat pod of namespace fleet"),
         ([], "", 2, "Missing option '--namespace'"),
-        (["-n", "fleet", "--record", "/proc/no/where"], "", 1, "/proc/no/where cannot be written"),
     ],
     ids=lambda given: " ".join(given) if isinstance(given, list) else None,
 )
@@ -306,22 +316,41 @@ def test_what_cannot_be_watched_is_said(  # noqa: PLR0917  # pytest gives them b
     api: ClusterApi, watching: Watching, arguments: list[str], forbidden: str, code: int, sentence: str
 ) -> None:
     api.forbidden.add(forbidden)
-    found, lines, errors = watching.commands.run("watch", *arguments, KUBECONFIG=str(watching.config))
+    found, lines, errors = watching.run_here(*arguments)
     assert found == code, errors
     assert sentence in " ".join(errors.replace("│", " ").split())
     assert len(lines) <= 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "forbidden", "sentence"),
+    [
+        ([], "exec", "You may not exec into the beat pod of namespace fleet"),
+        (["--record", "/proc/no/where"], "", "/proc/no/where cannot be written"),
+    ],
+    ids=["exec", "record"],
+)
+def test_what_ends_a_watch_that_has_begun_is_said(
+    api: ClusterApi, watching: Watching, arguments: list[str], forbidden: str, sentence: str
+) -> None:
+    api.forbidden.add(forbidden)
+    config = str(watching.config)
+    code, lines, errors = watching.commands.run("watch", "-n", "fleet", *arguments, KUBECONFIG=config)
+    assert code == 1, errors
+    assert sentence in errors
+    assert len(lines) <= 2
+
+
 def test_a_fleet_without_a_beat_pod_is_said(api: ClusterApi, watching: Watching) -> None:
     api.delete("pods", "fleet-beat-1")
-    code, _, errors = watching.commands.run("watch", "-n", "fleet", KUBECONFIG=str(watching.config))
+    code, _, errors = watching.run_here("-n", "fleet")
     assert code == 1
     assert "Release fleet has no beat pod in namespace fleet" in errors
 
 
 def test_several_fleets_in_a_namespace_are_a_choice(api: ClusterApi, watching: Watching) -> None:
     api.put("deployments", deployment("pdf", asked=0, release="second"))
-    code, _, errors = watching.commands.run("watch", "-n", "fleet", KUBECONFIG=str(watching.config))
+    code, _, errors = watching.run_here("-n", "fleet")
     assert code == 2
     assert "Namespace fleet has several fleets (fleet, second): choose with --release." in errors
 
@@ -339,23 +368,21 @@ def test_a_fleet_whose_settings_are_wrong_says_so(api: ClusterApi, watching: Wat
 @pytest.mark.parametrize(
     "text", [None, "", "{", "contexts: 7", "- a"], ids=["none", "empty", "broken", "odd", "list"]
 )
-def test_a_kubeconfig_that_cannot_be_used_is_said(
-    commands: Commands, tmp_path: Path, text: str | None
-) -> None:
-    path = tmp_path / "kubeconfig"
+def test_a_kubeconfig_that_cannot_be_used_is_said(watching: Watching, text: str | None) -> None:
+    watching.config.unlink()
     if text is not None:
-        path.write_text(text)
-    code, lines, errors = commands.run("watch", "-n", "fleet", KUBECONFIG=str(path))
+        watching.config.write_text(text)
+    code, lines, errors = watching.run_here("-n", "fleet")
     assert (code, lines) == (2, [])
     assert "kubeconfig" in errors
     assert len(errors.splitlines()) == 1, errors
 
 
 def test_the_report_of_what_is_no_recording_is_said(commands: Commands, tmp_path: Path) -> None:
-    code, _, errors = commands.run("report", tmp_path / "none.jsonl", "--output", tmp_path / "report")
+    code, _, errors = commands.run_here("report", tmp_path / "none.jsonl", "--output", tmp_path / "report")
     assert code == 1
     assert "none.jsonl cannot be read" in errors
     (tmp_path / "odd.jsonl").write_bytes(msgspec.json.encode({"kind": "odd"}) + b"\n")
-    code, _, errors = commands.run("report", tmp_path / "odd.jsonl", "--output", tmp_path / "report")
+    code, _, errors = commands.run_here("report", tmp_path / "odd.jsonl", "--output", tmp_path / "report")
     assert code == 1
     assert "is not part of a timeline" in errors

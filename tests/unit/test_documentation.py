@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,19 @@ from tools import settings_table
 ROOT = Path(app.__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 README = (ROOT / "README.md").read_text()
+COMMANDS = typer.main.get_command(cli)
 OWN_CODES = {"worker_lost", "internal_error", "unreadable_file"}
 """Codes that stand for no exception type; `app/tasks/base.py` and `app/run/delivery.py` give them."""
 
 
 def named(page: Path) -> str:
     return str(page.relative_to(ROOT))
+
+
+@cache
+def every_test() -> str:
+    """All tests, as one text."""
+    return "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
 
 
 def prose(page: Path) -> str:
@@ -82,17 +90,16 @@ class TestEveryPage:
         assert {name.removeprefix(PREFIX).lower() for name in names} <= set(Settings.__struct_fields__)
 
     def test_its_tests_and_files_are_there(self, page: Path) -> None:
-        tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
         for words in re.findall(r"`([^`\n]+)`", prose(page)):
             if re.fullmatch(r"test_\w+", words):
-                assert f"def {words}(" in tests, words
+                assert f"def {words}(" in every_test(), words
             if re.fullmatch(r"(?:app|docs|tests|tools|examples|requirements)/[\w./-]+", words):
                 assert (ROOT / words).exists(), words
 
     def test_its_commands_are_there(self, page: Path) -> None:
         for line in code(page.read_text()):
             words = re.match(r"(?:\.venv/bin/)?fleet ([a-z].*)", line)
-            command: Any = typer.main.get_command(cli)
+            command: Any = COMMANDS
             for word in words[1].split() if words else ():
                 if word.startswith("--"):
                     assert word in {name for one in command.params for name in one.opts}, line

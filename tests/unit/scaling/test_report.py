@@ -92,6 +92,15 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(tmp_path_factory.mktemp("report"), a_run())
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what depends on no picture but those of the nodes: the others are blank."""
+    from app.scaling import plots
+
+    for name in ("scaling", "throughput", "latency"):
+        monkeypatch.setattr(plots, name, lambda _run, _theme: b"\x89PNG")
+
+
 def cells(page: str) -> list[list[str]]:
     """The text of each table row."""
     rows = re.findall(r"<tr>(.*?)</tr>", page)
@@ -180,6 +189,7 @@ def test_a_recorded_file_gives_the_same_page(report: Path, tmp_path: Path) -> No
     assert (tmp_path / "timeline.jsonl").read_bytes() == (report.parent / "timeline.jsonl").read_bytes()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_timeline_of_the_directory_itself_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "timeline.jsonl"
     path.write_bytes(encode(a_run(1)) + b'{"kind":"sam')
@@ -220,12 +230,14 @@ def test_small_runs_have_a_report_too(tmp_path: Path, records: list[Record], tit
             assert picture.width >= 1_400
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FleetError, match=r"The report cannot be written to .*file"):
         write_report(tmp_path / "file" / "report", META_ONLY)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_that_fails_leaves_the_old_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index = write_report(tmp_path, META_ONLY)
     old, write = index.read_bytes(), atomic.write
@@ -269,6 +281,7 @@ def on_cluster(nodes: int = 3) -> list[Record]:
     return records
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_on_a_cluster_has_its_nodes_in_a_picture_and_a_table(tmp_path: Path) -> None:
     page = write_report(tmp_path, on_cluster()).read_text(encoding="utf-8")
     names = {path.name for path in tmp_path.glob("*.png")}
