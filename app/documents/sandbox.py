@@ -4,6 +4,7 @@ A hostile document may crash, loop or fill memory; the child pays for it and is 
 checked like any input. The worker itself never dies of a document.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from app.documents.sandbox_process import ChildProcess, DiedError, Exit, Overrun
 from app.documents.sandbox_verdict import CrashError, KilledError, error_of_failure, overran, verdict
 from app.errors import FleetError, MalformedError, PermanentError, ResourceLimitError, SandboxError
 
+logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 HEARTBEAT_SECONDS = 1.0
 
@@ -235,6 +237,7 @@ class Sandbox:
             self._replace()
             if isinstance(reason, OverrunError):
                 raise overran(self._limits) from None
+            logger.warning("the process that read a document died of it: %s", ended)
             raise verdict(ended, elapsed_seconds=elapsed, limits=self._limits) from None
         except BaseException:
             self._bury()
