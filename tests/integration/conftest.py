@@ -13,7 +13,6 @@ from app.ledger.ledger import Ledger
 from app.storage import ObjectStore
 from app.tasks.services import Services, ledger_of
 
-
 UNCOUNTED = {
     *("test_bench", "test_cli_submit", "test_cli_surroundings", "test_local_fleet", "test_tutorial"),
     *("test_beat", "test_watch"),
