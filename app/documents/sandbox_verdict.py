@@ -51,15 +51,22 @@ def verdict(ended: Exit, *, elapsed_seconds: float, limits: Limits) -> FleetErro
         )
     if ended.signal == signal.SIGKILL:
         return KilledError()
-    short_of_memory = ended.peak_bytes > MEMORY_SHARE * limits.memory_bytes
+    # The peak is not known where the parent's own was larger (`sandbox_process`). Then this tells: PDFium ends itself
+    # without a word where it gets no memory, while glibc and C++ say why they abort.
+    gave_up = ended.signal == signal.SIGABRT and not ended.stderr and not ended.peak_bytes
+    short_of_memory = gave_up or ended.peak_bytes > MEMORY_SHARE * limits.memory_bytes
     # The CPU time is the whole life's, the elapsed time counts a busy machine: the lesser is nearer the truth.
     if not short_of_memory and min(elapsed_seconds, ended.cpu_seconds) < AT_ONCE_SECONDS:
         return CrashError()
     return ResourceLimitError(
-        f"The parser gave up on the document after {elapsed_seconds:.1f} s with {ended.peak_bytes // _MIB} MiB in "
-        f"memory ({limits.memory_bytes // _MIB} MiB are allowed): simplify it, "
+        f"The parser gave up on the document after {elapsed_seconds:.1f} s{_in_memory(ended.peak_bytes)} "
+        f"({limits.memory_bytes // _MIB} MiB are allowed): simplify it, "
         "or raise FLEET_SANDBOX_MEMORY_BYTES."
     )
+
+
+def _in_memory(peak_bytes: int) -> str:
+    return f" with {peak_bytes // _MIB} MiB in memory" if peak_bytes else " for want of memory"
 
 
 def error_of_failure(failure: Failure) -> FleetError:

@@ -132,7 +132,7 @@ def test_a_crash_is_tried_once_more_and_then_malformed(
         first = busy_child(box)
         first.send_signal(signal.SIGSEGV)
         second = busy_child(box, other_than=first.pid)
-        second.send_signal(signal.SIGABRT)
+        second.send_signal(signal.SIGSEGV)
         thread.join(30)
         assert isinstance(results[0], MalformedError)
         assert "crash" in results[0].message

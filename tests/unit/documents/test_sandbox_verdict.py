@@ -17,8 +17,11 @@ LIMITS = Limits(memory_bytes=512 * 2**20, cpu_seconds=7, wall_seconds=9.5)
         (Exit(signal=signal.SIGXCPU, cpu_seconds=7), 8.0, ResourceLimitError, "7 s of CPU time"),
         (Exit(signal=signal.SIGKILL), 0.1, KilledError, "from outside"),
         (Exit(signal=signal.SIGSEGV, cpu_seconds=0.3), 0.1, CrashError, "crash"),
-        (Exit(signal=signal.SIGABRT, cpu_seconds=100.0), 0.1, CrashError, "crash"),  # an old child
-        (Exit(signal=signal.SIGABRT, cpu_seconds=0.3), 9.0, CrashError, "crash"),  # a busy machine
+        (Exit(signal=signal.SIGSEGV, cpu_seconds=100.0), 0.1, CrashError, "crash"),  # an old child
+        (Exit(signal=signal.SIGSEGV, cpu_seconds=0.3), 9.0, CrashError, "crash"),  # a busy machine
+        (Exit(signal=signal.SIGABRT, cpu_seconds=0.3, peak_bytes=2**20), 0.3, CrashError, "crash"),
+        (Exit(signal=signal.SIGABRT, cpu_seconds=0.3, stderr="free(): x"), 0.3, CrashError, "crash"),
+        (Exit(signal=signal.SIGABRT, cpu_seconds=0.3), 0.3, ResourceLimitError, "for want of memory"),
         (Exit(signal=None), 0.1, CrashError, "crash"),  # reaped by someone else
         (Exit(signal=signal.SIGTRAP, peak_bytes=300 * 2**20), 0.1, ResourceLimitError, "300 MiB in memory"),
         (Exit(signal=signal.SIGABRT, cpu_seconds=5.0), 5.0, ResourceLimitError, "after 5.0 s"),
