@@ -5,14 +5,13 @@ import time
 from types import TracebackType
 from typing import Self
 
-from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.pieces import SPARKLINE, clock, failures, number
+from app.cli.pieces import SPARKLINE, clock, failures, heading, number, queue_table
 from app.cli.trend import History, Rate
 from app.queues import Queue
 from app.run.follow import Progress
@@ -99,20 +98,12 @@ class LiveView:
         )
 
     def _heading(self, width: int) -> Table:
-        heading = Table.grid(expand=False)
-        elapsed = clock(time.monotonic() - self._began)
-        heading.add_column(width=width - len(elapsed) - 2, no_wrap=True, overflow="ellipsis")
-        heading.add_column(justify="right")
-        heading.add_row(Text(f" {self.title}", style="bold"), Text(elapsed, style="dim"))
-        return heading
+        return heading(self.title, time.monotonic() - self._began, width)
 
     def _table(self, progress: Progress, width: int) -> Table:
         least, most = SPARKLINE
         bars = max(least, min(most, width - FIXED))
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_edge=False, header_style="dim")
-        for name, minimum in COLUMNS.items():
-            justify = "left" if name in {"queue", ""} else "right"
-            table.add_column(name, justify=justify, min_width=minimum or bars, no_wrap=True)  # type: ignore[arg-type]  # a str here, a Literal there
+        table = queue_table(COLUMNS, bars)
         for queue, status in progress.queues.items():
             table.add_row(*self._row(queue, status, bars))
         return table

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from rich import box
+from rich.table import Table
 from rich.text import Text
 
 SPARKLINE = (8, 40)
@@ -27,3 +29,27 @@ def failures(errors: Mapping[str, int]) -> Text:
         return Text(" failed  none", style="dim")
     line = Text(" failed  ", no_wrap=True, overflow="ellipsis", style="dim")
     return line.append(" · ".join(f"{code} {count:,}" for code, count in codes), style="not dim red")
+
+
+def heading(title: str, seconds: float, width: int) -> Table:
+    """Return the first line: what is shown, and for how long."""
+    line = Table.grid(expand=False)
+    elapsed = clock(seconds)
+    line.add_column(width=width - len(elapsed) - 2, no_wrap=True, overflow="ellipsis")
+    line.add_column(justify="right")
+    line.add_row(Text(f" {title}", style="bold"), Text(elapsed, style="dim"))
+    return line
+
+
+def queue_table(columns: Mapping[str, int], bars: int) -> Table:
+    """Return a table of the queues, still without rows.
+
+    Args:
+        columns: Each column's least width by its name; 0 for that of the bars.
+        bars: Width of the line of bars.
+    """
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_edge=False, header_style="dim")
+    for name, minimum in columns.items():
+        justify = "left" if name in {"queue", ""} else "right"
+        table.add_column(name, justify=justify, min_width=minimum or bars, no_wrap=True)  # type: ignore[arg-type]  # a str here, a Literal there
+    return table

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.pieces import SPARKLINE, clock, failures, number
+from app.cli.pieces import SPARKLINE, clock, failures, heading, number, queue_table
 from app.cli.show import plain
 from app.cli.trend import History, Rate
 from app.scaling.news import QueueNews
@@ -112,20 +112,12 @@ class WatchView:
         return Group(*parts)
 
     def _heading(self, look: "Look", width: int) -> Table:
-        heading = Table.grid(expand=False)
-        elapsed = clock(look.t)
-        heading.add_column(width=width - len(elapsed) - 2, no_wrap=True, overflow="ellipsis")
-        heading.add_column(justify="right")
-        heading.add_row(Text(f" {self.title}", style="bold"), Text(elapsed, style="dim"))
-        return heading
+        return heading(self.title, look.t, width)
 
     def _queues(self, look: "Look", width: int) -> Table:
         least, most = SPARKLINE
         bars = max(least, min(most, width - FIXED))
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_edge=False, header_style="dim")
-        for name, minimum in COLUMNS.items():
-            justify = "left" if name in {"queue", ""} else "right"
-            table.add_column(name, justify=justify, min_width=minimum or bars, no_wrap=True)  # type: ignore[arg-type]  # a str here, a Literal there
+        table = queue_table(COLUMNS, bars)
         told: Mapping[str, QueueNews] = look.news.queues if look.news else {}
         for name, replicas in look.replicas.items():
             queue = told.get(name)

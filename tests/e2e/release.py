@@ -7,8 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -377,18 +377,6 @@ def turns(values: Sequence[int]) -> int:
 def samples(records: Sequence[timeline.Record]) -> list[timeline.Sample]:
     """Return the samples of a recording, in order."""
     return [record for record in records if isinstance(record, timeline.Sample)]
-
-
-@contextmanager
-def cordoned(release: Release, nodes: Sequence[str]) -> Iterator[None]:
-    """Keep new pods off some nodes for a while."""
-    for node in nodes:
-        release.kube.run("cordon", node)
-    try:
-        yield
-    finally:
-        for node in nodes:
-            release.kube.run("uncordon", node)
 
 
 def write_json(path: Path, value: object) -> None:

@@ -9,6 +9,7 @@ def test_a_killed_redis_comes_back_with_its_data(release: Release, synthetic: li
     batch_id = release.submit(*synthetic * 6)
     wait_for(lambda: release.ledger.batch(batch_id).settled > 60, "the middle of the flood", seconds=300)
     (pod,) = release.pods("redis")
+    assert not release.ledger.batch(batch_id).done
     release.delete_pod(pod, force=True)
     wait_for(
         lambda: [

@@ -10,6 +10,8 @@ from commands import Commands, kill_all, wait_for
 
 from app.config import Settings
 from app.ledger.ledger import Ledger
+from app.scaling.processes import ProcessGroup
+from app.scaling.server import EmbeddedServer
 from app.storage import ObjectStore
 from app.tasks.services import Services, ledger_of
 
@@ -69,3 +71,17 @@ def commands(tmp_path: Path, cache: Path) -> Iterator[Commands]:
     finally:
         kill_all(runner.processes())
         shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture
+def server() -> Iterator[EmbeddedServer]:
+    """A server that is not the command's own, and keeps what it has when it is killed."""
+    with tempfile.TemporaryDirectory(prefix="own-") as folder:
+        group = ProcessGroup(Path(folder))
+        try:
+            own = EmbeddedServer(Path(folder), group)
+            own.start()
+            yield own
+            own.stop()
+        finally:
+            group.close()

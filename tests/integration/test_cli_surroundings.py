@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ import pytest
 from commands import GOOD, Commands, Running, document, folder_of, index_of, slow_document, wait_for
 from moto.server import ThreadedMotoServer
 
-from app.scaling.processes import ProcessGroup
 from app.scaling.server import EmbeddedServer
 
 
@@ -47,20 +45,6 @@ def test_a_server_that_is_not_there(commands: Commands, tmp_path: Path) -> None:
         assert running.wait(10.0) == 1
     assert "No Redis server answers at redis://:***@127.0.0.1:1/0" in running.errors
     assert "secret" not in running.errors
-
-
-@pytest.fixture
-def server() -> Iterator[EmbeddedServer]:
-    """A server that is not the command's own, and keeps what it has when it is killed."""
-    with tempfile.TemporaryDirectory(prefix="own-") as folder:
-        group = ProcessGroup(Path(folder))
-        try:
-            own = EmbeddedServer(Path(folder), group)
-            own.start()
-            yield own
-            own.stop()
-        finally:
-            group.close()
 
 
 def begun(commands: Commands, tmp_path: Path, server: EmbeddedServer, **variables: str) -> Running:

@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,6 @@ from app.queues import Queue
 from app.run import tail as tails
 from app.run.tail import Tail
 from app.scaling.news import Away, News, decode
-from app.scaling.processes import ProcessGroup
 from app.scaling.server import EmbeddedServer
 from app.tasks.services import ledger_of
 
@@ -188,19 +186,6 @@ def test_a_look_asks_the_server_three_times_at_most(ledger: Ledger, client: redi
 
 
 # The command.
-
-
-@pytest.fixture
-def server() -> Iterator[EmbeddedServer]:
-    with tempfile.TemporaryDirectory(prefix="own-") as folder:
-        group = ProcessGroup(Path(folder))
-        try:
-            own = EmbeddedServer(Path(folder), group)
-            own.start()
-            yield own
-            own.stop()
-        finally:
-            group.close()
 
 
 def lines(running: Running) -> list[News | Away]:

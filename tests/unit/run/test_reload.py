@@ -4,11 +4,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import wait_for
 
 from app.run.reload import state_of
 
@@ -56,10 +56,7 @@ class Run:
         self.lines.extend(line.strip() for line in self.process.stdout)
 
     def await_line(self, line: str) -> None:
-        end = time.monotonic() + PATIENCE
-        while not any(line in seen for seen in self.lines):
-            assert time.monotonic() < end, self.lines
-            time.sleep(0.05)
+        wait_for(lambda: any(line in seen for seen in self.lines), line)
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
