@@ -13,6 +13,7 @@ from app.errors import FleetError
 from app.scaling.news import Away, News
 from app.scaling.timeline import DocumentRecord, Event, What
 from app.watch.cluster import Cluster
+from app.watch.news import NewsListener
 from app.watch.objects import Deployment, Kind, Node, Pod
 from app.watch.state import FleetState, Replicas
 from app.watch.streams import (
@@ -24,7 +25,6 @@ from app.watch.streams import (
     Listener,
     Message,
     Messages,
-    NewsListener,
     ObjectListener,
     Removed,
 )

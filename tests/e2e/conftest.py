@@ -3,10 +3,12 @@
 Run by `make e2e`. Without docker or a cluster the tests skip and say why; in CI (the variable CI) they fail.
 """
 
+import fcntl
 import os
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,10 +29,38 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--keep-cluster", action="store_true", help="keep the namespaces of tests that failed")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(TEST_SECONDS))
+            # The tests of a file share a process, and with it what they only look at.
+            item.add_marker(pytest.mark.xdist_group("alone" if is_alone(item) else item.path.stem))
+    # What needs the cluster for itself comes last, where nothing else waits for it.
+    items.sort(key=is_alone)
+
+
+def is_alone(item: pytest.Item) -> bool:
+    """Say whether a test changes the cluster itself, so that no other may run beside it."""
+    return item.get_closest_marker("alone") is not None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Run a test, its fixtures included, beside others or alone, as its marker says."""
+    if Path(__file__).parent not in item.path.parents:
+        return (yield)
+    with turn(alone=is_alone(item)):
+        return (yield)
+
+
+@contextmanager
+def turn(*, alone: bool) -> Iterator[None]:
+    """Wait until this process may use the cluster: with others, or once no other does."""
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    with (ARTIFACTS / "turn").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

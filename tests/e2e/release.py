@@ -289,19 +289,23 @@ class Release:
             "scaledobjects.yaml": ("get", "scaledobjects,hpa", "--output=yaml"),
             "pods.txt": ("describe", "pods"),
         }.items():
-            self._dump(name, *command, where)
+            text = self._dump(name, *command, where)
+            if name in {"events.txt", "objects.txt"}:
+                # Where only the log of a run is kept, this is what tells most.
+                print(f"{name}:", *text.splitlines()[-40:], sep="\n")
         for pod in self.core.list_namespaced_pod(self.namespace).items:
             name = pod.metadata.name
             self._dump(f"{name}.log", "logs", name, "--all-containers", "--tail=-1", where)
             self._dump(f"{name}.previous.log", "logs", name, "--previous", where)
         self._dump("keda.log", "logs", "deployment/keda-operator", "--namespace=keda", "--tail=500")
 
-    def _dump(self, name: str, *command: str) -> None:
+    def _dump(self, name: str, *command: str) -> str:
         try:
             text = self.kube.run(*command)
         except FleetError as error:
             text = error.message
         (self.folder / name).write_text(text)
+        return text
 
     def close(self, *, keep: bool) -> None:
         """End what was started here; remove the namespace unless it is to be kept."""

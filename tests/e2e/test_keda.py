@@ -3,6 +3,7 @@
 import base64
 import json
 
+import pytest
 from commands import slow_document, wait_for
 from release import Release, stays
 from test_running_work import LONG
@@ -42,6 +43,7 @@ def test_wrong_credentials_keep_the_replicas(release: Release) -> None:
     assert release.settled(batch_id).succeeded == 3
 
 
+@pytest.mark.alone
 def test_a_keda_that_is_away_keeps_the_replicas(release: Release) -> None:
     release.install(*WORK, *LONG)
     batch_id = at_work(release)

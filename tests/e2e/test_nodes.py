@@ -1,11 +1,13 @@
 """Nodes that are drained, and one that stops, in a flood."""
 
+import pytest
 from commands import slow_document, wait_for
 from release import Release, is_ready, node_of, write_json
 
 from tools.cluster.command import output
 
 
+@pytest.mark.alone
 def test_a_drained_and_a_stopped_node_cost_nothing(release: Release, synthetic: list[bytes]) -> None:
     nodes = sorted(
         node.metadata.name

@@ -13,9 +13,9 @@ EAGER = (
 )
 """An HPA that ends a pod as soon as its metric allows: nothing but the metric keeps one."""
 LONG = (
-    *("--set=timeLimits.softSeconds=110", "--set=timeLimits.hardSeconds=115"),
+    *("--set=timeLimits.softSeconds=200", "--set=timeLimits.hardSeconds=205"),
     *("--set=timeLimits.graceSeconds=240", "--set=timeLimits.visibilityTimeoutSeconds=300"),
-    *("--set=workerDefaults.cooldownSeconds=245", "--set=settings.FLEET_SANDBOX_WALL_SECONDS=110"),
+    *("--set=workerDefaults.cooldownSeconds=245", "--set=settings.FLEET_SANDBOX_WALL_SECONDS=200"),
 )
 
 

@@ -8,6 +8,8 @@ from tools.cluster.image import bring
 from tools.cluster.kind import ROOT, Cluster
 
 TESTS = ROOT / "tests" / "e2e"
+BESIDE = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
+"""Most of a test is waiting: two at a time, each in a namespace of its own; those marked `alone` see to it."""
 
 
 def run(cluster: Cluster, arguments: Sequence[str] = ()) -> int:
@@ -22,6 +24,6 @@ def run(cluster: Cluster, arguments: Sequence[str] = ()) -> int:
     bring(cluster)
     chosen = () if "-m" in arguments else ("-m", "not figures")
     return follow(
-        *(sys.executable, "-m", "pytest", str(TESTS), *chosen, *arguments),
+        *(sys.executable, "-m", "pytest", str(TESTS), *BESIDE, *chosen, *arguments),
         extra={"KIND_CLUSTER": cluster.name},
     )
