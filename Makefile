@@ -52,9 +52,10 @@ types: $(STAMP) ## Check types (mypy --strict)
 bench: $(STAMP) ## Measure speed against plain processes and plain Celery, into bench/results
 	@$(WITHOUT_FLEET) $(BIN)/python -m bench $(ARGS)
 
-docs: $(STAMP) ## Write what comes from code and values (docs/settings.md, the tables of the chart's README)
+docs: $(STAMP) ## Write what comes from code, values and figures (docs/settings.md, the tables of both READMEs)
 	@$(BIN)/python -m tools.settings_table
 	@$(BIN)/python -m tools.chart_readme
+	@$(BIN)/python -m tools.figures_table
 
 ON_CLUSTER = exec $(WITHOUT_FLEET) $(BIN)/python -m tools.cluster --name '$(KIND_CLUSTER)'
 

@@ -78,7 +78,6 @@ def table(figures: Figures) -> str:
             "publish on an empty fleet to first document settled, median (least to most)",
             f"{median(totals):.1f} s ({totals[0]:.1f} to {totals[-1]:.1f})",
         ),
-        ("the same with the small CPU limit of `k8s/values-kind.yaml`", f"{limited:.1f} s"),
     ]
     names = {
         "poll": "KEDA's look",
@@ -92,7 +91,12 @@ def table(figures: Figures) -> str:
         rows.append((f"of that, {title}", f"{part:.1f} s"))
     drain = figures.drain
     rows += [
+        ("the first row with the small CPU limit of `k8s/values-kind.yaml`", f"{limited:.1f} s"),
         (f"{drain.documents:,} documents with {drain.pods} pods, from zero", f"{drain.seconds:.0f} s"),
+        (
+            f"work a document in one such pod alone, and among {drain.pods}",
+            f"{drain.alone_work:.2f} s, {drain.work:.2f} s",
+        ),
         ("speed against one such pod", f"{drain.speedup:.2f} ({drain.speedup / drain.pods:.2f} a pod)"),
         ("time against the ideal, scaling up included", f"{drain.over_ideal:.2f}"),
         (

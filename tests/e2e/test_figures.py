@@ -1,4 +1,4 @@
-"""How fast a fleet on a cluster is there, done and gone; written to bench/results/kind.json.
+"""How fast a fleet on a cluster is there, done and gone; written to bench/results/kind.json (then: `make docs`).
 
 The figures are shares and sums of parts, as the machine's pace drifts; what is asserted here are counts and states.
 """
@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 from app.dispatch import flood, new_id
 from app.ledger.models import Submission
 from app.tasks.results import original_key
-from bench.kind import RESULTS, Drain, Figures, First, table
+from bench.kind import RESULTS, Drain, Figures, First
 
 REPEATS, LIMITED_REPEATS = 10, 5
 WHOLE_CORE = "--set=workers.pdf.resources.limits.cpu=1"
@@ -175,4 +175,3 @@ def test_the_figures_of_a_fleet_on_kind(release: Release, synthetic: list[bytes]
     assert median(first.total for first in firsts) < 60
     write_json(release.folder / "kind.json", figures)
     write_json(RESULTS / "kind.json", figures)
-    (RESULTS / "kind.md").write_text(table(figures))

@@ -15,7 +15,7 @@ from app.config import PREFIX, Settings
 from app.errors import PERMANENT_ERRORS, FleetError, TransientError
 from app.ledger.reconcile import Findings
 from app.run.delivery import FILES, Delivered, IndexLine
-from tools import settings_table
+from tools import figures_table, settings_table
 
 ROOT = Path(app.__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -110,6 +110,10 @@ class TestEveryPage:
 
 def test_the_page_of_settings_is_what_the_code_says() -> None:
     assert settings_table.PAGE.read_text() == settings_table.page(), "run `make docs`"
+
+
+def test_the_clusters_figures_are_those_of_the_last_run() -> None:
+    assert figures_table.PAGE.read_text() == figures_table.page(), "run `make docs`"
 
 
 def test_every_error_code_says_what_to_do() -> None:

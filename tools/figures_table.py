@@ -1,0 +1,24 @@
+"""Writes the README's table of a cluster's figures from bench/results/kind.json: `make docs`, or
+`python -m tools.figures_table`."""
+
+from pathlib import Path
+
+import msgspec
+
+from bench.kind import RESULTS, Figures, table
+
+PAGE = Path(__file__).resolve().parents[1] / "README.md"
+BEGIN = "<!-- figures: written by `make docs` from bench/results/kind.json; a test compares -->"
+END = "<!-- end of figures -->"
+
+
+def page() -> str:
+    """Return the README with the table of the figures that are there."""
+    figures = msgspec.json.decode((RESULTS / "kind.json").read_bytes(), type=Figures)
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table(figures)}{END}{after}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
