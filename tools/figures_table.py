@@ -1,5 +1,4 @@
-"""Writes the README's table of a cluster's figures from bench/results/kind.json: `make docs`, or
-`python -m tools.figures_table`."""
+"""Writes the README's table of a cluster's figures from bench/results/kind.json: `make docs`."""
 
 from pathlib import Path
 
