@@ -8,7 +8,7 @@ from tools.cluster.image import bring
 from tools.cluster.kind import ROOT, Cluster
 
 TESTS = ROOT / "tests" / "e2e"
-BESIDE = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
+BESIDE = ("-v", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
 """Most of a test is waiting: two at a time, each in a namespace of its own; those marked `alone` see to it."""
 
 
