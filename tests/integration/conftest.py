@@ -15,21 +15,6 @@ from app.scaling.server import EmbeddedServer
 from app.storage import ObjectStore
 from app.tasks.services import Services, ledger_of
 
-UNCOUNTED = {
-    *("test_bench", "test_cli_submit", "test_cli_surroundings", "test_local_fleet", "test_tutorial"),
-    *("test_beat", "test_watch"),
-}
-"""Modules whose processes run without coverage, which costs each of them two thirds more: what they run of `app` is
-counted in other modules' processes too."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _uncounted(request: pytest.FixtureRequest) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        if request.module.__name__.rpartition(".")[2] in UNCOUNTED:
-            patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-        yield
-
 
 @pytest.fixture
 def config(redis_url: str, tmp_path: Path) -> Settings:

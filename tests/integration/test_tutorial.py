@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -16,6 +17,7 @@ import pytest
 from celery import Celery, states
 from celery.exceptions import TimeoutError as ResultTimeoutError
 from celery.result import AsyncResult
+from commands import wait_for
 
 from examples import client
 from examples.math_tasks import EXPRESS_QUEUE, QUEUE, gate_key
@@ -162,6 +164,14 @@ class TestTasks:
         result = tutorial_app.send_task("math.gated_add", args=[7, 8], countdown=0.5)
         assert history(result, gate=gate_key(result.id)) == ["PENDING", "STARTED", "SUCCESS"]
         assert result.result == 15
+
+    def test_is_not_taken_for_an_earlier_one(self, tutorial_app: Celery) -> None:
+        earlier = tutorial_app.send_task("math.add", args=[1, 1])
+        # Asked for beside the subscription, on which what the worker said of it is left unread.
+        wait_for(lambda: tutorial_app.backend.get_task_meta(earlier.id, cache=False)["result"] == 2, "result")
+        result = tutorial_app.send_task("math.gated_add", args=[7, 8], countdown=0.5)
+        open_it = partial(tutorial_app.backend.client.rpush, gate_key(result.id), "open")
+        assert client.states(result, on_started=open_it) == ["PENDING", "STARTED", "SUCCESS"]
 
     def test_fails_with_its_exception(self, tutorial_app: Celery) -> None:
         result = tutorial_app.send_task("math.divide", args=[1, 0])
