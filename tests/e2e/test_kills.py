@@ -4,11 +4,14 @@ import random
 import threading
 from collections import Counter
 
+import pytest
 from commands import wait_for
 from kubernetes.client.exceptions import ApiException
 from release import Pod, Release, node_of, write_json
 
 from tools.cluster.command import CommandError, output
+
+pytestmark = pytest.mark.steady
 
 FLOOD = 6
 KILL_WORKER = (

@@ -4,6 +4,8 @@ import pytest
 from commands import wait_for
 from release import Release
 
+pytestmark = pytest.mark.steady
+
 STRANGER = {
     "metadata": {"name": "stranger"},
     "spec": {

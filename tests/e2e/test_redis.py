@@ -1,7 +1,10 @@
 """The Redis pod dies in a flood."""
 
+import pytest
 from commands import wait_for
 from release import Release, is_ready
+
+pytestmark = pytest.mark.steady
 
 
 def test_a_killed_redis_comes_back_with_its_data(release: Release, synthetic: list[bytes]) -> None:
