@@ -165,7 +165,28 @@ def test_a_pod_goes_where_its_role_says(render: Any, where: str, key: str) -> No
         concerned = (
             where == "podDefaults" or pod["metadata"]["labels"]["app.kubernetes.io/component"] == component
         )
-        assert (pod["spec"].get(key) == EXTRAS[key]) == concerned, name
+        found = pod["spec"].get(key)
+        if key == "tolerations":
+            found = [one for one in found or [] if not one["key"].startswith("node.kubernetes.io/")]
+        assert (found == EXTRAS[key]) == concerned, name
+
+
+@pytest.mark.parametrize(("seconds", "wanted"), [(30, 30), (0, 0), (None, None)])
+def test_workers_and_beat_leave_a_lost_node_soon(
+    render: Any, seconds: int | None, wanted: int | None
+) -> None:
+    values = (
+        {role: {"lostNodeSeconds": seconds} for role in ("workerDefaults", "beat")} if seconds != 30 else {}
+    )
+    for name, pod in render(values).pod_templates().items():
+        tolerated = {
+            one["key"].partition("/")[2]: (one["tolerationSeconds"], one["effect"], one["operator"])
+            for one in pod["spec"].get("tolerations", [])
+        }
+        concerned = pod["metadata"]["labels"]["app.kubernetes.io/component"] in {"worker", "beat"}
+        each = (wanted, "NoExecute", "Exists")
+        both = {"not-ready": each, "unreachable": each}
+        assert tolerated == (both if concerned and wanted is not None else {}), name
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,22 @@ imagePullSecrets:
 {{- with $pod.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
-{{- range $key := list "nodeSelector" "affinity" "tolerations" }}
+{{- range $key := list "nodeSelector" "affinity" }}
 {{- with get $pod $key }}
 {{ $key }}:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+{{- $tolerations := $pod.tolerations }}
+{{- if not (kindIs "invalid" $pod.lostNodeSeconds) }}
+{{- range $taint := list "not-ready" "unreachable" }}
+{{- $toleration := dict "key" (printf "node.kubernetes.io/%s" $taint) "operator" "Exists" "effect" "NoExecute" "tolerationSeconds" (int $pod.lostNodeSeconds) }}
+{{- $tolerations = append $tolerations $toleration }}
+{{- end }}
+{{- end }}
+{{- with $tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- if not (kindIs "invalid" $pod.topologySpreadConstraints) }}
 {{- with $pod.topologySpreadConstraints }}
