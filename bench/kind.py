@@ -34,7 +34,7 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True):
     """From the first document's publishing to the last one's settlement, scaling up included."""
     alone_documents: int
     alone_seconds: float
-    """One pod's, from its first settlement, with which its parser is warm, to its last."""
+    """One pod's, from its first start to its last settlement."""
     alone_work: float
     """Mean seconds of work a document in the pod that was alone."""
     work: float
@@ -43,7 +43,7 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def alone_rate(self) -> float:
         """Documents a second of one pod."""
-        return (self.alone_documents - 1) / self.alone_seconds
+        return self.alone_documents / self.alone_seconds
 
     @property
     def speedup(self) -> float:
