@@ -17,15 +17,8 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 UNCOUNTED = {
-    *(
-        "test_beat",
-        "test_bench",
-        "test_cli_demo",
-        "test_cli_remote",
-        "test_cli_submit",
-        "test_cli_surroundings",
-    ),
-    *("test_local_fleet", "test_status_follow", "test_tls", "test_tutorial", "test_watch"),
+    *("test_beat", "test_bench", "test_cli_submit", "test_cli_surroundings", "test_local_fleet"),
+    *("test_status_follow", "test_tls", "test_tutorial", "test_watch"),
     *("test_hostile", "test_sandbox"),
 }
 """Modules whose processes run without coverage, which costs each of them two thirds more: what they run of `app` is
@@ -37,8 +30,10 @@ def pytest_configure() -> None:
     # The settings of whoever runs the tests must not reach into them.
     for name in [name for name in os.environ if name.startswith("FLEET_")]:
         del os.environ[name]
-    # Under nohup a hang-up is ignored by every process down the line, and the tests send some.
+    # Under nohup a hang-up is ignored by every process down the line, in a script's background job Ctrl-C is, and the
+    # tests send some.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="module")
