@@ -31,7 +31,7 @@ demo: $(STAMP) ## Run 1,000 PDFs through a fleet that grows and shrinks (DOCUMEN
 	@exec $(WITHOUT_CELERY) $(BIN)/fleet demo --documents $(DOCUMENTS) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT)) $(ARGS)
 
 test: $(STAMP) ## Run every test that needs no cluster (ARGS='-k name' picks some)
-	@$(WITHOUT_FLEET) $(BIN)/python -m pytest -n auto --dist loadscope --cov --cov-report=term --ignore=tests/e2e $(ARGS)
+	@$(WITHOUT_FLEET) $(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder --cov --cov-report=term --ignore=tests/e2e $(ARGS)
 
 tutorial: $(STAMP) ## Celery for newcomers: a server, a worker and a client, step by step
 	@exec $(WITHOUT_CELERY) $(BIN)/python -m examples
