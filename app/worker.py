@@ -8,8 +8,10 @@ import argparse
 import gc
 import logging
 import os
+import signal
 import socket
 import sys
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from app.config import Settings, settings
@@ -49,6 +51,9 @@ def run(queue: Queue, name: str) -> int:
     gc.disable()
     config = settings()
     check_settings(config)
+    # As a container's PID 1 a process is deaf to a signal that it does not handle: ended in these seconds, the worker
+    # would go on, and be killed over a document at the end of its grace. Once it has started, Celery handles it.
+    signal.signal(signal.SIGTERM, _end_before_work)
     logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     sandbox = _early_sandbox(config, queue)
     from app.celery_app import app
@@ -69,6 +74,10 @@ def run(queue: Queue, name: str) -> int:
     )
     worker.start()
     return int(worker.exitcode or 0)
+
+
+def _end_before_work(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def _early_sandbox(config: Settings, queue: Queue) -> "Sandbox | None":

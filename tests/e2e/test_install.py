@@ -13,7 +13,8 @@ IDLE = {"pdf": 0, "ocr": 0, "default": 0}
 
 def test_an_installation_is_ready_rests_at_zero_and_works(release: Release) -> None:
     release.install()
-    assert release.all_replicas() == IDLE
+    # Each Deployment starts one worker, which KEDA ends once it has looked at the queue.
+    wait_for(lambda: release.all_replicas() == IDLE and not release.workers(), "0 workers", seconds=120)
     assert {pod.metadata.labels["app.kubernetes.io/component"] for pod in release.pods()} == {
         "redis",
         "store",

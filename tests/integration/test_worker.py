@@ -1,11 +1,12 @@
 """Real worker processes: how they end, how they die, and that another takes over."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -54,9 +55,16 @@ class Fleet:
         flood(self.ledger, submissions, batch_id=batch_id, chunk=100)
         return [submission.document_id for submission in submissions]
 
-    def worker(self, *command: str, config: Settings | None = None) -> "subprocess.Popen[bytes]":
+    def worker(
+        self, *command: str, config: Settings | None = None, within: Sequence[str] = ()
+    ) -> "subprocess.Popen[bytes]":
         self._count += 1
-        line = [sys.executable, "-m", *(command or ("app.worker", "pdf", "--name", f"w{self._count}"))]
+        line = [
+            *within,
+            sys.executable,
+            "-m",
+            *(command or ("app.worker", "pdf", "--name", f"w{self._count}")),
+        ]
         log = (self.folder / f"worker-{self._count}.log").open("wb")
         with log:
             process = subprocess.Popen(
@@ -116,6 +124,22 @@ def test_sigterm_lets_a_worker_finish_what_it_has_and_take_no_more(fleet: Fleet)
     assert fleet.state(waiting) is State.QUEUED
     assert fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 0
     assert fleet.ledger.client.llen("pdf") == 1
+
+
+def test_a_worker_that_is_ended_while_it_starts_takes_nothing(fleet: Fleet) -> None:
+    """As in a container, where it is PID 1: a signal that nobody handles is nothing to it."""
+    container = ["unshare", "--pid", "--fork"]
+    if not shutil.which(container[0]) or subprocess.run([*container, "true"], check=False).returncode:
+        pytest.skip("unshare cannot make a PID namespace here")
+    (quick,) = fleet.submit(QUICK)
+    outer = psutil.Process(fleet.worker(within=container).pid)
+    # Its parsing child is started first, a good second before it is ready.
+    wait_for(lambda: len(outer.children(recursive=True)) == 2, "the parsing child")
+    (worker,) = outer.children()
+    worker.terminate()
+    assert outer.wait(timeout=30) == 0, fleet.logs()
+    assert (fleet.state(quick), fleet.document(quick).attempts) == (State.QUEUED, 0)
+    assert fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 0
 
 
 def test_sigquit_cuts_the_work_short_and_gives_the_message_back_with_its_attempt(fleet: Fleet) -> None:
