@@ -20,14 +20,14 @@ from app.run.reload import run_reloading
 sys.exit(run_reloading(sys.argv[2:], Path(sys.argv[1])))
 """
 WORKER = """
-import signal, sys
+import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 sys.dont_write_bytecode = True
 def end(number, frame):
-    print("ended warm", flush=True)
+    os.write(1, b"ended warm\\n")  # print may be in the middle of something, and is not to be called within itself
     sys.exit(int(sys.argv[2]))
 signal.signal(signal.SIGTERM, end)
-signal.signal(signal.SIGQUIT, lambda number, frame: print("quit", flush=True))
+signal.signal(signal.SIGQUIT, lambda number, frame: os.write(1, b"quit\\n"))
 import edited
 print("works with", edited.VALUE, flush=True)
 while True:
