@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tools.marked import filled
+
 CHART = Path(__file__).resolve().parents[1] / "helm" / "pdf-fleet"
 VALUES = CHART / "values.yaml"
 PAGE = CHART / "README.md"
@@ -78,11 +80,7 @@ def page() -> str:
     Raises:
         ValueError: where a marker is missing.
     """
-    before, begin, rest = PAGE.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{PAGE} must hold the lines {BEGIN!r} and {END!r}.")
-    return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"
+    return filled(PAGE, BEGIN, f"\n{tables()}\n", END)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from bench.kind import RESULTS, Figures, table
+from tools.marked import filled
 
 PAGE = Path(__file__).resolve().parents[1] / "README.md"
 BEGIN = "<!-- figures: written by `make docs` from bench/results/kind.json; a test compares -->"
@@ -12,11 +13,13 @@ END = "<!-- end of figures -->"
 
 
 def page() -> str:
-    """Return the README with the table of the figures that are there."""
+    """Return the README with the table of the figures that are there.
+
+    Raises:
+        ValueError: where a marker is missing.
+    """
     figures = msgspec.json.decode((RESULTS / "kind.json").read_bytes(), type=Figures)
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table(figures)}{END}{after}"
+    return filled(PAGE, BEGIN, table(figures).rstrip(), END)
 
 
 if __name__ == "__main__":
