@@ -75,7 +75,7 @@ cluster-down: $(STAMP) ## Remove the cluster and everything in it
 	@$(ON_CLUSTER) down
 
 LOCK := $(BIN)/uv --no-config --quiet pip compile --universal --python-version 3.11 \
-  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header $(ARGS)
+  --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links --no-header $(ARGS)
 
 lock: $(STAMP) ## Write the lock files anew after a change of dependencies (ARGS=--upgrade takes newer versions)
 	$(LOCK) pyproject.toml requirements/build.in --extra local --extra dev -o requirements/dev.txt

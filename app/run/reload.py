@@ -3,7 +3,6 @@
 Files are looked at, not subscribed to: where they are brought into a container, no event may ever arrive.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -116,8 +115,8 @@ class _Reloader:
         self._forward(signal.SIGTERM, frame)
 
     def _forward(self, number: int, _frame: FrameType | None) -> None:
-        if self._worker is not None and self._worker.returncode is None:
-            os.kill(self._worker.pid, number)
+        if self._worker is not None:
+            self._worker.send_signal(number)
 
 
 def _say(sentence: str) -> None:

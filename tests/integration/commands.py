@@ -23,7 +23,7 @@ from app.config import settings
 from app.producer.synthesis import synthesise
 from app.run.signals import ENDING
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 SETTINGS_OF_OTHERS = ("FLEET_", "CELERY_", "AWS_", "PDF_PASSWORD", "COLUMNS")
 GOOD, SCAN, ENCRYPTED, MALFORMED, IMAGE = 0, 3, 13, 29, 33
 """Numbers of synthetic documents of seed 7, by their kind."""

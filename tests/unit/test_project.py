@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from functools import cache
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,22 @@ class TestLocks:
             assert all(requirement.specifier.contains(version) for version in versions), (
                 f"{text}: run `make lock`"
             )
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_names_the_extras_that_packages_ask_of_each_other(name: str) -> None:
+    """Older pips look for a package with an extra anew, beside the pin of the one without, and find a newer one."""
+    pinned = {canonicalize_name(pin.name): pin for pin in locked(name)}
+    for package, pin in pinned.items():
+        try:
+            wanted = map(Requirement, requires(package) or ())
+        except PackageNotFoundError:  # another system's
+            continue
+        for requirement in wanted:
+            marker = requirement.marker
+            if marker is None or any(marker.evaluate({"extra": extra}) for extra in pin.extras or {""}):
+                missing = requirement.extras - pinned[canonicalize_name(requirement.name)].extras
+                assert not missing, f"{package} asks for {requirement}: run `make lock`"
 
 
 def test_locks_agree_with_each_other() -> None:

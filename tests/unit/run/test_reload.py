@@ -20,18 +20,18 @@ from app.run.reload import run_reloading
 sys.exit(run_reloading(sys.argv[2:], Path(sys.argv[1])))
 """
 WORKER = """
-import os, signal, sys
+import signal, sys
 sys.path.insert(0, sys.argv[1])
 sys.dont_write_bytecode = True
-def end(number, frame):
-    os.write(1, b"ended warm\\n")  # print may be in the middle of something, and is not to be called within itself
-    sys.exit(int(sys.argv[2]))
-signal.signal(signal.SIGTERM, end)
-signal.signal(signal.SIGQUIT, lambda number, frame: os.write(1, b"quit\\n"))
+# Blocked and then taken one by one: a handler's signal may arrive just before the call that waits for one.
+signals = {signal.SIGTERM, signal.SIGQUIT}
+signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 import edited
 print("works with", edited.VALUE, flush=True)
-while True:
-    signal.pause()
+while signal.sigwait(signals) == signal.SIGQUIT:
+    print("quit", flush=True)
+print("ended warm", flush=True)
+sys.exit(int(sys.argv[2]))
 """
 
 
