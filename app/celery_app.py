@@ -23,6 +23,8 @@ from app.queues import ROUTES, Queue, TaskName, inflight_index_key, inflight_key
 TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "app.transport:Transport"))
 
 
+TASK_MODULES = ["app.tasks.lifecycle", "app.tasks.ocr", "app.tasks.pdf", "app.tasks.upkeep"]
+"""What a worker imports: the tasks, and what ties them to its life."""
 BEAT_INTERVAL_SECONDS = 2.0
 """How often beat looks at its schedule at least, and shows that it lives."""
 BEAT_LOCK_SECONDS = 20.0
@@ -74,7 +76,7 @@ def build_app(config: Settings) -> Celery:
     """Make the Celery application for `config`."""
     url = broker_url(config.redis_url)
     tls = tls_options(config)
-    app = Celery("pdf-fleet", broker=url, backend=url, include=["app.tasks"], set_as_current=False)
+    app = Celery("pdf-fleet", broker=url, backend=url, include=TASK_MODULES, set_as_current=False)
     app.conf.update(
         # What a message says is data, never code.
         task_serializer="json",

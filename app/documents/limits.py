@@ -1,7 +1,8 @@
-"""The limits of one document, from the settings."""
+"""The limits of one document, from the settings, and the one that is kept before anything is read."""
 
 from app.config import GRACE_RESERVE_SECONDS, Settings
 from app.documents.models import Limits
+from app.errors import EmptyError, TooLargeError
 
 
 def limits_of(config: Settings) -> Limits:
@@ -20,3 +21,19 @@ def limits_of(config: Settings) -> Limits:
         wall_seconds=min(config.sandbox_wall_seconds, config.soft_limit_seconds, after_soft),
         output_bytes=config.sandbox_output_bytes,
     )
+
+
+def check_bytes(data: bytes, *, limits: Limits) -> None:
+    """Refuse a document for its mere size.
+
+    Raises:
+        EmptyError: of no bytes.
+        TooLargeError: of more than `limits.document_bytes`.
+    """
+    if not data:
+        raise EmptyError
+    if len(data) > limits.document_bytes:
+        raise TooLargeError(
+            f"The document has {len(data)} bytes, and {limits.document_bytes} are allowed: split it, "
+            "or raise FLEET_MAX_DOCUMENT_BYTES."
+        )

@@ -6,16 +6,15 @@ import msgspec
 
 from app.documents import inspect
 from app.documents.inspect import PageError
+from app.documents.limits import check_bytes
 from app.documents.media import sniff
 from app.documents.models import Facts, Limits, MediaType, OcrMode, Page, Reading
 from app.documents.text import TextReader
 from app.documents.thumbnail import pdf_thumbnail
 from app.errors import (
-    EmptyError,
     MalformedError,
     PageUnreadableError,
     ResourceLimitError,
-    TooLargeError,
     TooManyPagesError,
 )
 
@@ -56,22 +55,6 @@ class _Gathered:
     @property
     def all_unreadable(self) -> bool:
         return len(self.errors) == len(self.pages)
-
-
-def check_bytes(data: bytes, *, limits: Limits) -> None:
-    """Refuse a document for its mere size.
-
-    Raises:
-        EmptyError: of no bytes.
-        TooLargeError: of more than `limits.document_bytes`.
-    """
-    if not data:
-        raise EmptyError
-    if len(data) > limits.document_bytes:
-        raise TooLargeError(
-            f"The document has {len(data)} bytes, and {limits.document_bytes} are allowed: split it, "
-            "or raise FLEET_MAX_DOCUMENT_BYTES."
-        )
 
 
 def read(data: bytes, *, limits: Limits, password: str | None = None, ocr: OcrMode = OcrMode.AUTO) -> Reading:

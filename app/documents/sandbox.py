@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Self, TypeVar
 
 from app.documents import sandbox_wire as wire
+from app.documents.limits import check_bytes
 from app.documents.models import Limits, MediaType, OcrMode, Reading, Recognition
-from app.documents.reading import check_bytes
 from app.documents.sandbox_process import ChildProcess, DiedError, Exit, OverrunError
 from app.documents.sandbox_verdict import CrashError, KilledError, error_of_failure, overran, verdict
 from app.errors import FleetError, MalformedError, PermanentError, ResourceLimitError, SandboxError

@@ -13,6 +13,7 @@ import msgspec
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from app.config import Settings
+from app.dispatch import reconcile_queues
 from app.errors import FleetError, ServerError, SettingsError, StorageFullError
 from app.ledger.connection import check, connect, masked
 from app.ledger.ledger import Ledger
@@ -24,7 +25,6 @@ from app.scaling.policy import Policy
 from app.scaling.processes import ProcessGroup
 from app.scaling.server import EmbeddedServer
 from app.storage import ObjectStore
-from app.tasks.upkeep import reconcile_queues
 
 T = TypeVar("T")
 

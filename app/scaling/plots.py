@@ -9,7 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from app.scaling.measures import QUANTILES, Run, quantile, rates, window_seconds
 from app.scaling.theme import LIGHT, Theme
@@ -200,17 +200,18 @@ def _histogram(axes: Axes, groups: dict[str, list[float]], theme: Theme) -> None
     for (queue, values), colour in zip(groups.items(), _cycle(theme, len(groups)), strict=True):
         if values:
             clipped = [max(value, _SHORTEST) for value in values]
-            axes.hist(clipped, bins=edges, color=colour, alpha=0.75, label=f"queue {queue}")
+            axes.hist(
+                clipped, bins=edges, histtype="stepfilled", color=colour, alpha=0.75, label=f"queue {queue}"
+            )
     if axes.get_ylim()[1] > _LOG_SPREAD:
         # Thirty scans beside nine hundred texts would be invisible on a plain scale.
         axes.set_yscale("log")
         axes.set_ylim(bottom=0.7)
-        axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()  # of no length and without words, but each is laid out
     for share, style in zip(QUANTILES, ("-", "--", ":"), strict=True):
         at = quantile(everything, share)
         axes.axvline(at, color=theme.ink, lw=1.2, ls=style, label=f"p{share * 100:.0f}  {_duration(at)}")

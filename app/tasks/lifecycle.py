@@ -13,7 +13,8 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker import state
 
 from app import transport
-from app.config import GRACE_RESERVE_SECONDS, Settings
+from app.celery_app import app as fleet
+from app.config import GRACE_RESERVE_SECONDS, Settings, settings
 from app.heartbeat import Heartbeat
 from app.tasks.services import services
 
@@ -68,3 +69,6 @@ def install(app: Celery, config: Settings) -> None:
     worker_shutting_down.connect(bound_the_grace, weak=False)
     worker_ready.connect(begin, weak=False)
     worker_shutdown.connect(end, weak=False)
+
+
+install(fleet, settings())
