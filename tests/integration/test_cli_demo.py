@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import pytest
 from commands import Commands, wait_for
 
 from app.scaling.timeline import Meta, Sample, Summary, read
@@ -19,6 +20,7 @@ def ready(samples: Sequence[Sample], queue: str) -> list[int]:
     return [sample.queues[queue].ready for sample in samples]
 
 
+@pytest.mark.counted
 def test_fifty_documents(commands: Commands, tmp_path: Path) -> None:
     report = tmp_path / "report"
     code, lines, errors = commands.run("demo", "--documents", DOCUMENTS, "--report", report, "--json")
