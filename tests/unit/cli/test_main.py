@@ -59,3 +59,12 @@ def test_help_needs_nothing_that_is_slow_to_import() -> None:
     script = "import app.cli.main, sys; print([name for name in sys.modules if name in {'celery', 'redis', 'obstore'}])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("module", ["app.run.remote", "app.run.session", "app.run.tail"])
+def test_what_sends_nothing_imports_no_celery(module: str) -> None:
+    import subprocess
+
+    script = f"import {module}, sys; print('celery' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -102,6 +102,12 @@ def test_an_answer_larger_than_the_buffer_arrives_whole(sandbox: Sandbox, build_
     assert sandbox.read(pdf).facts.characters > sandbox_process._BUFFER_BYTES
 
 
+def test_only_the_child_imports_what_parses() -> None:
+    script = "import app.documents.sandbox, sys; print('pypdfium2' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 def test_the_wall_limit(limits: Limits, good_pdf: bytes, slow_pdf: bytes) -> None:
     with Sandbox(msgspec.structs.replace(limits, cpu_seconds=60, wall_seconds=0.7), max_documents=100) as box:
         box.read(good_pdf)
