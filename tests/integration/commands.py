@@ -116,7 +116,12 @@ class Running:
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Return the exit code; whatever happened, nobody may have seen a traceback."""
-        code = self.process.wait(timeout=seconds)
+        try:
+            code = self.process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.send(signal.SIGABRT)  # it says where each of its threads stands: PYTHONFAULTHANDLER
+            self.process.wait()
+            raise AssertionError(f"It did not end in {seconds:g} s.\n{self.errors}") from None
         assert "Traceback" not in self.errors, self.errors
         return code
 
@@ -130,7 +135,7 @@ class Commands:
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith(SETTINGS_OF_OTHERS)
         }
-        self.environment |= {"TMPDIR": str(place), "XDG_CACHE_HOME": str(cache)}
+        self.environment |= {"TMPDIR": str(place), "XDG_CACHE_HOME": str(cache), "PYTHONFAULTHANDLER": "1"}
         self._count = 0
 
     def start(self, *arguments: object, **variables: str) -> Running:

@@ -1,9 +1,11 @@
+import signal
+import subprocess
 import sys
 
 import pytest
 from redis.exceptions import ResponseError
 
-from app.cli import main
+from app.cli import commands, main
 from app.errors import FleetError, UsageError
 from app.run.signals import Stopped
 
@@ -34,7 +36,7 @@ def test_what_goes_wrong_is_a_sentence_and_a_code(
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr(main, "app", fail)
+    monkeypatch.setattr(commands, "app", fail)
     monkeypatch.setattr(main, "stop_on_signals", lambda: None)
     with pytest.raises(SystemExit) as ended:
         main.main()
@@ -47,24 +49,44 @@ def test_a_mistake_of_ours_keeps_its_traceback(error: Exception, monkeypatch: py
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr(main, "app", fail)
+    monkeypatch.setattr(commands, "app", fail)
     monkeypatch.setattr(main, "stop_on_signals", lambda: None)
     with pytest.raises(type(error)):
         main.main()
 
 
+SIGNALLED = """
+import os, sys
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            os.kill(os.getpid(), {number})
+
+sys.meta_path.insert(0, Finder())
+from app.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_commands_are_imported_ends_in_a_sentence(number: signal.Signals) -> None:
+    script = SIGNALLED.format(number=int(number))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + number
+    assert done.stderr == "Stopped: everything that was started has been ended.\n"
+
+
 def test_help_needs_nothing_that_is_slow_to_import() -> None:
-    import subprocess
+    assert imported("app.cli.commands", {"celery", "redis", "obstore", "kubernetes", "matplotlib"}) == "[]\n"
 
-    script = "import app.cli.main, sys; print([name for name in sys.modules if name in {'celery', 'redis', 'obstore'}])"
+
+def test_what_sends_nothing_imports_no_celery() -> None:
+    assert imported("app.run.remote, app.run.session, app.run.tail", {"celery"}) == "[]\n"
+
+
+def imported(modules: str, wanted: set[str]) -> str:
+    """Return which of the wanted modules an interpreter has loaded that imported `modules`."""
+    script = f"import {modules}, sys; print(sorted({wanted} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
-
-
-@pytest.mark.parametrize("module", ["app.run.remote", "app.run.session", "app.run.tail"])
-def test_what_sends_nothing_imports_no_celery(module: str) -> None:
-    import subprocess
-
-    script = f"import {module}, sys; print('celery' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+    return done.stdout
