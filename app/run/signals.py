@@ -24,13 +24,18 @@ def stop_on_signals() -> None:
             signal.signal(number, _stop)
 
 
+def ignore_signals() -> None:
+    """Make `ENDING` do nothing from now on."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+
+
 _held: list[bool] = []
 _came: list[int] = []
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    for other in ENDING:
-        signal.signal(other, signal.SIG_IGN)
+    ignore_signals()
     if _held:
         _came.append(number)
         return

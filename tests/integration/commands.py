@@ -7,8 +7,8 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +36,17 @@ def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = PATIEN
         assert time.monotonic() < deadline, f"{what} did not come to pass in {seconds:g} s"
         time.sleep(0.02)
     return found
+
+
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Put this process's handlers of the signals that end a command back at the end of the body."""
+    before = {number: signal.getsignal(number) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def document(number: int) -> bytes:
@@ -154,8 +165,12 @@ class Commands:
         self._count += 1
         log = self.logs / f"command-{self._count}"
         out, err = log.with_suffix(".out"), log.with_suffix(".err")
-        handlers = {number: signal.getsignal(number) for number in ENDING}
-        with pytest.MonkeyPatch.context() as patch, out.open("w") as written, err.open("w") as said:
+        with (
+            handlers_kept(),
+            pytest.MonkeyPatch.context() as patch,
+            out.open("w") as written,
+            err.open("w") as said,
+        ):
             for name in set(os.environ) - set(self.environment):
                 patch.delenv(name)
             for name, value in {**self.environment, **variables}.items():
@@ -171,8 +186,6 @@ class Commands:
                 code = ended.code or 0
             finally:
                 settings.cache_clear()
-                for number, handler in handlers.items():
-                    signal.signal(number, handler)
         assert isinstance(code, int)
         return code, out.read_text().splitlines(), err.read_text()
 

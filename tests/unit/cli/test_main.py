@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+from commands import handlers_kept
 from redis.exceptions import ResponseError
 
 from app.cli import commands, main
@@ -37,8 +38,7 @@ def test_what_goes_wrong_is_a_sentence_and_a_code(
         raise error
 
     monkeypatch.setattr(commands, "app", fail)
-    monkeypatch.setattr(main, "stop_on_signals", lambda: None)
-    with pytest.raises(SystemExit) as ended:
+    with handlers_kept(), pytest.raises(SystemExit) as ended:
         main.main()
     assert ended.value.code == code
     assert capsys.readouterr().err == sentence
@@ -50,8 +50,7 @@ def test_a_mistake_of_ours_keeps_its_traceback(error: Exception, monkeypatch: py
         raise error
 
     monkeypatch.setattr(commands, "app", fail)
-    monkeypatch.setattr(main, "stop_on_signals", lambda: None)
-    with pytest.raises(type(error)):
+    with handlers_kept(), pytest.raises(type(error)):
         main.main()
 
 
@@ -75,6 +74,21 @@ def test_a_signal_while_the_commands_are_imported_ends_in_a_sentence(number: sig
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 128 + number
     assert done.stderr == "Stopped: everything that was started has been ended.\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_interpreter_ends_changes_nothing(number: signal.Signals) -> None:
+    script = f"""
+import atexit, os, sys
+from app.cli.main import main
+
+atexit.register(os.kill, os.getpid(), {int(number)})
+sys.argv[1:] = ["--version"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("pdf-fleet ")
 
 
 def test_help_needs_nothing_that_is_slow_to_import() -> None:

@@ -3,17 +3,16 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from commands import handlers_kept
 
 from app.run.signals import ENDING, Stopped, held_back, stop_on_signals
 
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in ENDING}
-    stop_on_signals()
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    with handlers_kept():
+        stop_on_signals()
+        yield
 
 
 @pytest.mark.parametrize(
