@@ -10,9 +10,7 @@ from typing import get_args
 from app.config import Pool
 from app.errors import FleetError
 from bench import flood, memory, sandbox, start, throughput
-from bench.results import Finding, measured, save, table
-
-RESULTS = Path(__file__).with_name("results")
+from bench.results import RESULTS, Finding, measured, save, table
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

@@ -1,11 +1,8 @@
 """The figures of a fleet on a kind cluster: what tests/e2e/test_figures.py measures, and its table."""
 
-from pathlib import Path
 from statistics import median
 
 import msgspec
-
-RESULTS = Path(__file__).parent / "results"
 
 
 class First(msgspec.Struct, frozen=True, kw_only=True):

