@@ -44,13 +44,13 @@ def write_report(directory: Path, timeline: Sequence[Record] | Path) -> Path:
     records = read(timeline) if isinstance(timeline, Path) else timeline
     run = take_apart(records)
     # matplotlib takes a second or two to import; only the end of a run needs it.
-    from app.scaling import plots  # noqa: PLC0415
+    from app.scaling import nodes, plots  # noqa: PLC0415
 
     pictures = {
         name + suffix: draw(run, theme)
         for name, draw in (
             ("scaling", plots.scaling),
-            *([("nodes", plots.nodes)] if run.nodes else []),
+            *([("nodes", nodes.nodes)] if run.nodes else []),
             ("throughput", plots.throughput),
             ("latency", plots.latency),
         )

@@ -322,25 +322,10 @@ def test_a_local_run_speaks_of_no_nodes(report: Path) -> None:
 @pytest.mark.no_cover  # drawn, and counted, elsewhere
 @pytest.mark.parametrize("nodes", [1, 5, 11, 25])  # in one column, in two, in three, and more than are drawn
 def test_any_number_of_nodes_fits_on_a_picture(nodes: int) -> None:
-    from app.scaling import plots
     from app.scaling.measures import take_apart
+    from app.scaling.nodes import nodes as draw
 
-    with Image.open(BytesIO(plots.nodes(take_apart(on_cluster(nodes))))) as picture:
+    with Image.open(BytesIO(draw(take_apart(on_cluster(nodes))))) as picture:
         picture.load()
         assert picture.width >= 1_400
         assert picture.height < 2_400
-
-
-@pytest.mark.parametrize(
-    ("names", "titles"),
-    [
-        (["a", "b"], ["a", "b"]),
-        (["ip-1.eu.internal", "ip-2.eu.internal"], ["ip-1", "ip-2"]),
-        (["a.x", "a.y"], ["a.x", "a.y"]),
-        (["a-very-long-name-of-a-node-1", "b"], ["a-very-l\N{HORIZONTAL ELLIPSIS}a-node-1", "b"]),
-    ],
-)
-def test_titles_tell_nodes_apart(names: list[str], titles: list[str]) -> None:
-    from app.scaling.plots import _titles
-
-    assert _titles(names, 18) == titles
