@@ -13,10 +13,7 @@ from app.errors import FleetError
 from app.scaling.news import Away, News
 from app.scaling.timeline import DocumentRecord, Event, What
 from app.watch.cluster import Cluster
-from app.watch.news import NewsListener
-from app.watch.objects import Deployment, Kind, Node, Pod
-from app.watch.state import FleetState, Replicas
-from app.watch.streams import (
+from app.watch.listener import (
     END_SECONDS,
     Broken,
     Changed,
@@ -25,9 +22,12 @@ from app.watch.streams import (
     Listener,
     Message,
     Messages,
-    ObjectListener,
     Removed,
 )
+from app.watch.news import NewsListener
+from app.watch.objects import Deployment, Kind, Node, Pod
+from app.watch.state import FleetState, Replicas
+from app.watch.streams import ObjectListener
 
 TICK_SECONDS = 0.5
 FIRST_WORD_SECONDS = 15.0

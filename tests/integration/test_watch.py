@@ -20,7 +20,7 @@ from app.queues import Queue
 from app.scaling.measures import take_apart
 from app.scaling.timeline import Event, Meta, Sample, Summary, What, read
 from app.tasks.services import ledger_of
-from app.watch.streams import Listener
+from app.watch.listener import Listener
 
 LABELS = {"app.kubernetes.io/name": "pdf-fleet", "app.kubernetes.io/instance": "fleet"}
 WORKER = {**LABELS, "app.kubernetes.io/component": "worker"}
