@@ -130,9 +130,11 @@ class Running:
         try:
             code = self.process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
+            tasks = sorted(Path(f"/proc/{self.process.pid}/task").glob("*"))
+            calls = "".join(f"{task.name}: {(task / 'syscall').read_text()}" for task in tasks)
             self.send(signal.SIGABRT)  # it says where each of its threads stands: PYTHONFAULTHANDLER
             self.process.wait()
-            raise AssertionError(f"It did not end in {seconds:g} s.\n{self.errors}") from None
+            raise AssertionError(f"It did not end in {seconds:g} s.\n{calls}{self.errors}") from None
         assert "Traceback" not in self.errors, self.errors
         return code
 
