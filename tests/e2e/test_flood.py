@@ -2,10 +2,13 @@
 
 from collections import Counter
 
+import pytest
 from commands import wait_for
 from release import Release, samples, write_json
 
 from app.scaling.timeline import Sample
+
+pytestmark = pytest.mark.steady
 
 DOCUMENTS = 1_000
 FAILED = {"password_required": 20, "malformed": 20}

@@ -2,8 +2,11 @@
 
 import json
 
+import pytest
 from commands import wait_for
 from release import Release, stays
+
+pytestmark = pytest.mark.steady
 
 IDLE = {"pdf": 0, "ocr": 0, "default": 0}
 
