@@ -1,4 +1,4 @@
-"""The pieces that the moving views are made of."""
+"""The pieces that the views are made of."""
 
 from collections.abc import Mapping
 
@@ -41,6 +41,11 @@ def heading(title: str, seconds: float, width: int) -> Table:
     return line
 
 
+def lined_table() -> Table:
+    """Return a table without columns yet, with a line below its headings only."""
+    return Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_edge=False, header_style="dim")
+
+
 def queue_table(columns: Mapping[str, int], bars: int) -> Table:
     """Return a table of the queues, still without rows.
 
@@ -48,7 +53,7 @@ def queue_table(columns: Mapping[str, int], bars: int) -> Table:
         columns: Each column's least width by its name; 0 for that of the bars.
         bars: Width of the line of bars.
     """
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_edge=False, header_style="dim")
+    table = lined_table()
     for name, minimum in columns.items():
         justify = "left" if name in {"queue", ""} else "right"
         table.add_column(name, justify=justify, min_width=minimum or bars, no_wrap=True)  # type: ignore[arg-type]  # a str here, a Literal there

@@ -1,6 +1,7 @@
 """How data is shown: tables for people, JSON for programs."""
 
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -11,15 +12,22 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.cli.pieces import lined_table
+
 if TYPE_CHECKING:
     from app.ledger.models import BatchCounts, Document, QueueDepth
     from app.queues import Queue
     from app.run.demo import Result
 
 
+PIPE_COLUMNS = 200
+
+
 def console() -> Console:
     """Return the console for tables: standard output, where a file's name is never markup."""
-    return Console(highlight=False, markup=False, emoji=False)
+    # What is no terminal has no width: rich would take 80 columns, and cut what does not fit.
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
+    return Console(width=wide, highlight=False, markup=False, emoji=False)
 
 
 def plain(text: str) -> str:
@@ -113,20 +121,32 @@ def overview(
         }
         typer.echo(as_line(value))
         return
-    queues = Table("queue", "waiting", "running", "done", "oldest wait")
+    queues = _numbers("queue", ["waiting", "running", "done", "oldest wait"])
     for queue, depth in depths.items():
         numbers = (f"{depth.waiting:,}", f"{depth.inflight:,}", f"{depth.done:,}")
         queues.add_row(queue.value, *numbers, f"{depth.oldest_wait_seconds:.1f} s")
     console().print(queues)
-    table = Table("batch", "total", "open", "succeeded", "failed", "quarantined", "duplicates")
-    table.columns[0].no_wrap = True  # an id is there to be copied
-    for counts in batches:
-        ended = (counts.succeeded, counts.failed, counts.quarantined, counts.duplicates)
-        every = (counts.total, counts.total - counts.settled, *ended)
-        table.add_row(counts.batch_id, *(f"{number:,}" for number in every))
-    console().print(table)
+    if batches:
+        # Columns of nothing but zeros are left out, and the rest fits on 80 columns.
+        rare = [name for name in ("quarantined", "duplicates") if any(getattr(one, name) for one in batches)]
+        table = _numbers("batch", ["total", "open", "succeeded", "failed", *rare])
+        for one in batches:
+            every = (one.total, one.total - one.settled, one.succeeded, one.failed)
+            table.add_row(
+                one.batch_id, *(f"{number:,}" for number in (*every, *(getattr(one, name) for name in rare)))
+            )
+        console().print("", table)
     if quarantined:
         console().print(f"{quarantined:,} in quarantine: fleet quarantine list")
+
+
+def _numbers(first: str, names: Sequence[str]) -> Table:
+    """Return a table of numbers, each of which is there whole: where it is too wide, what they are of is folded."""
+    table = lined_table()
+    table.add_column(first, overflow="fold")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
 
 
 def _document(shown: "Document") -> dict[str, object]:

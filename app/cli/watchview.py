@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.pieces import SPARKLINE, clock, failures, heading, number, queue_table
+from app.cli.pieces import SPARKLINE, clock, failures, heading, lined_table, number, queue_table
 from app.cli.show import plain
 from app.cli.trend import History, Rate
 from app.scaling.news import QueueNews
@@ -149,7 +148,7 @@ class WatchView:
 
     def _nodes(self, look: "Look") -> Table:
         queues = list(look.replicas)
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_edge=False, header_style="dim")
+        table = lined_table()
         table.add_column("node", min_width=7, no_wrap=True, overflow="ellipsis", max_width=40)
         for name in queues:
             table.add_column(plain(name), justify="right", min_width=5)

@@ -1,0 +1,60 @@
+import pytest
+
+from app.cli import show
+from app.ledger.models import BatchCounts, QueueDepth
+from app.queues import Queue
+
+BATCH = "73851e1a-c063-46eb-ab35-c7cae6bc1560"
+DEPTHS = {Queue.PDF: QueueDepth(waiting=1_234_567, inflight=4, done=1_000, oldest_wait_seconds=2.5)}
+
+
+def shown(
+    capsys: pytest.CaptureFixture[str], *, quarantined: int = 0, duplicates: int = 0
+) -> tuple[list[str], list[str]]:
+    """The lines of the table of batches: the words of its headings, and of its first row."""
+    counts = BatchCounts(
+        batch_id=BATCH,
+        total=1_000_000,
+        succeeded=959_000 - quarantined,
+        failed=40_000,
+        quarantined=quarantined,
+        duplicates=duplicates,
+    )
+    show.overview(DEPTHS, [counts], quarantined, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split() == ["pdf", "1,234,567", "4", "1,000", "2.5", "s"] for line in lines)
+    place = next(place for place, line in enumerate(lines) if line.lstrip().startswith("batch"))
+    assert all(len(line) <= 100 for line in lines)
+    return lines[place].split(), lines[place + 2].split()
+
+
+@pytest.mark.parametrize("columns", ["80", None])
+def test_an_overview_cuts_neither_numbers_nor_ids(
+    columns: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    else:
+        monkeypatch.delenv("COLUMNS", raising=False)
+    headings, row = shown(capsys)
+    assert headings == ["batch", "total", "open", "succeeded", "failed"]
+    assert row == [BATCH, "1,000,000", "1,000", "959,000", "40,000"]
+
+
+def test_what_is_rare_has_a_column_where_there_is_some(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    headings, row = shown(capsys, quarantined=2, duplicates=3)
+    assert headings[-2:] == ["quarantined", "duplicates"]
+    assert row == [BATCH, "1,000,000", "1,000", "958,998", "40,000", "2", "3"]
+
+
+def test_on_a_narrow_terminal_an_id_is_folded_and_no_number_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    headings, row = shown(capsys, quarantined=2, duplicates=3)
+    assert headings[-2:] == ["quarantined", "duplicates"]
+    assert BATCH.startswith(row[0])
+    assert row[1:] == ["1,000,000", "1,000", "958,998", "40,000", "2", "3"]
