@@ -172,6 +172,7 @@ def test_a_look_asks_the_server_three_times_at_most(ledger: Ledger, client: redi
     tail = Tail(ledger)
     tail.look()
     settled(ledger, ids)
+    client.config_resetstat()  # other tests of this server list keys
     sent: list[int] = []
     connection = ledger.client.connection_pool.get_connection()
     write = connection.send_packed_command
