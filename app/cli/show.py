@@ -100,7 +100,7 @@ def batch(counts: "BatchCounts", *, as_json: bool) -> None:
     typer.echo(
         f"Batch {counts.batch_id}"
     )  # on a line of its own, however narrow: an id is there to be copied
-    table = Table(show_header=False)
+    table = _pairs()
     for name, value in _counts(counts).items():
         if name in {"total", "open", "settled", "succeeded", "failed", "quarantined", "duplicates"}:
             table.add_row(name, f"{value:,}")
@@ -140,6 +140,14 @@ def overview(
         console().print(f"{quarantined:,} in quarantine: fleet quarantine list")
 
 
+def _pairs(title: str | None = None) -> Table:
+    """Return a table of names and values; a value that is too long goes on in the next line."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    return table
+
+
 def _numbers(first: str, names: Sequence[str]) -> Table:
     """Return a table of numbers, each of which is there whole: where it is too wide, what they are of is folded."""
     table = lined_table()
@@ -162,18 +170,14 @@ def documents(shown: "Sequence[Document]", *, as_json: bool) -> None:
         for one in shown:
             typer.echo(as_line(_document(one)))
         return
-    table = Table("document", "source", "queue", "starts", "error", "message")
-    table.columns[0].no_wrap = True  # an id is there to be copied
+    # No table: an id, a path and a sentence do not fit side by side on a terminal.
     for one in shown:
-        table.add_row(
-            one.document_id,
-            plain(one.source),
-            one.queue,
-            str(one.starts),
-            one.error or "",
-            plain(one.message or ""),
-        )
-    console().print(table if shown else "The quarantine is empty.")
+        starts = "1 start" if one.starts == 1 else f"{one.starts:,} starts"
+        typer.echo(f"{one.document_id}  {one.error or ''}  queue {one.queue}, {starts}")
+        typer.echo(f"  {plain(one.source)}")
+        typer.echo(f"  {plain(one.message or '')}")
+    if not shown:
+        typer.echo("The quarantine is empty.")
 
 
 def document(shown: "Document", *, as_json: bool) -> None:
@@ -181,7 +185,7 @@ def document(shown: "Document", *, as_json: bool) -> None:
     if as_json:
         typer.echo(as_line(_document(shown)))
         return
-    table = Table(show_header=False)
+    table = _pairs()
     for name, value in _document(shown).items():
         table.add_row(name, plain(str(value)))
     console().print(table)
@@ -195,7 +199,7 @@ def demo(result: "Result", *, as_json: bool) -> None:
         typer.echo(as_line({**msgspec.to_builtins(result.summary), "report": str(result.report)}))
         return
     summary = result.summary
-    table = Table(title="The run", title_justify="left", show_header=False)
+    table = _pairs(title="The run")
     table.add_row("documents", f"{summary.documents:,}")
     for state, count in summary.states.items():
         if count or state == "succeeded":

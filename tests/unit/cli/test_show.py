@@ -1,11 +1,21 @@
 import pytest
 
 from app.cli import show
-from app.ledger.models import BatchCounts, QueueDepth
+from app.ledger.models import BatchCounts, Document, QueueDepth, State
 from app.queues import Queue
 
 BATCH = "73851e1a-c063-46eb-ab35-c7cae6bc1560"
 DEPTHS = {Queue.PDF: QueueDepth(waiting=1_234_567, inflight=4, done=1_000, oldest_wait_seconds=2.5)}
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def piped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
 
 
 def shown(
@@ -28,33 +38,56 @@ def shown(
     return lines[place].split(), lines[place + 2].split()
 
 
-@pytest.mark.parametrize("columns", ["80", None])
+@pytest.mark.parametrize("width", ["narrow", "piped"])
 def test_an_overview_cuts_neither_numbers_nor_ids(
-    columns: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    width: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if columns:
-        monkeypatch.setenv("COLUMNS", columns)
-    else:
-        monkeypatch.delenv("COLUMNS", raising=False)
+    request.getfixturevalue(width)
     headings, row = shown(capsys)
     assert headings == ["batch", "total", "open", "succeeded", "failed"]
     assert row == [BATCH, "1,000,000", "1,000", "959,000", "40,000"]
 
 
-def test_what_is_rare_has_a_column_where_there_is_some(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
+@pytest.mark.usefixtures("piped")
+def test_what_is_rare_has_a_column_where_there_is_some(capsys: pytest.CaptureFixture[str]) -> None:
     headings, row = shown(capsys, quarantined=2, duplicates=3)
     assert headings[-2:] == ["quarantined", "duplicates"]
     assert row == [BATCH, "1,000,000", "1,000", "958,998", "40,000", "2", "3"]
 
 
-def test_on_a_narrow_terminal_an_id_is_folded_and_no_number_cut(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+@pytest.mark.usefixtures("narrow")
+def test_on_a_narrow_terminal_an_id_is_folded_and_no_number_cut(capsys: pytest.CaptureFixture[str]) -> None:
     headings, row = shown(capsys, quarantined=2, duplicates=3)
     assert headings[-2:] == ["quarantined", "duplicates"]
     assert BATCH.startswith(row[0])
     assert row[1:] == ["1,000,000", "1,000", "958,998", "40,000", "2", "3"]
+
+
+POISON = Document(
+    document_id="000000c3-3395-c79b-b68b-b92a34202481",
+    batch=BATCH,
+    source="incoming/" + "long-" * 20 + "name.pdf",
+    object="originals/a",
+    state=State.QUARANTINED,
+    queue="pdf",
+    opened=1.0,
+    attempts=3,
+    error="worker_lost",
+    message="Each worker that started it died: look at the document before you retry it.",
+)
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_list_of_documents_has_each_word_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    show.documents([POISON], as_json=False)
+    first, source, message = capsys.readouterr().out.splitlines()
+    assert first == f"{POISON.document_id}  worker_lost  queue pdf, 3 starts"
+    assert source.strip() == POISON.source
+    assert message.strip() == POISON.message
+
+
+@pytest.mark.usefixtures("narrow")
+def test_what_is_known_of_a_document_is_whole_too(capsys: pytest.CaptureFixture[str]) -> None:
+    show.document(POISON, as_json=False)
+    values = [line.split("\u2502")[2].strip() for line in capsys.readouterr().out.splitlines()[1:-1]]
+    assert POISON.source in "".join(values)
