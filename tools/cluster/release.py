@@ -33,6 +33,7 @@ def deploy(cluster: Cluster, arguments: Sequence[str] = ()) -> Kube:
     require_keda(kube)
     _require_volumes(kube)
     before = state(kube)
+    claims = _claims(kube)
     image = bring(cluster)
     _make_namespace(kube)
     with step(
@@ -46,6 +47,7 @@ def deploy(cluster: Cluster, arguments: Sequence[str] = ()) -> Kube:
             if not before:
                 say("Taking the installation back, as it has not come up.")
                 output(*kube.helm("uninstall", RELEASE, f"--namespace={NAMESPACE}", "--wait"))
+                _remove_claims(kube, _claims(kube) - claims)
             raise ClusterError(message) from None
     return kube
 
@@ -102,6 +104,19 @@ def _require_volumes(kube: Kube) -> None:
             "The cluster has no default storage class, so no volume can be bound: "
             "`make cluster-down cluster` makes it anew."
         )
+
+
+def _claims(kube: Kube) -> set[str]:
+    """Return the names of the release's volume claims: they outlive it, as they hold the documents."""
+    found = kube.items("persistentvolumeclaims", f"--namespace={NAMESPACE}", f"--selector={SELECTOR}")
+    return {claim["metadata"]["name"] for claim in found}
+
+
+def _remove_claims(kube: Kube, names: set[str]) -> None:
+    """Remove claims that an installation made which never came up: nothing is in them."""
+    if names:
+        where = (f"--namespace={NAMESPACE}", f"--timeout={READY_SECONDS}s")
+        kube.run("delete", "persistentvolumeclaims", *sorted(names), *where)
 
 
 def _make_namespace(kube: Kube) -> None:

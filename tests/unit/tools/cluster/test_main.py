@@ -88,6 +88,38 @@ def test_without_a_storage_class_nothing_is_built_or_installed(machine) -> None:
     assert not machine.calls("helm upgrade")
 
 
+def test_an_installation_that_fails_is_taken_back_with_the_claims_that_it_made(machine) -> None:
+    machine.put(*ALL)
+    machine.put(
+        "kubectl",
+        answer="""case "$*" in
+  *"version --client"*) echo '{"clientVersion": {"gitVersion": "v1.34.4"}}' ;;
+  *storageclasses*)
+     echo '{"items": [{"metadata": {"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}]}' ;;
+  *"get persistentvolumeclaims"*)
+     new=; [ -e "$HOME/tried" ] && new=', {"metadata": {"name": "new"}, "spec": {}, "status": {"phase": "Bound"}}'
+     echo '{"items": [{"metadata": {"name": "old"}, "spec": {}, "status": {"phase": "Bound"}}'"$new"']}' ;;
+  *"get pods"*) echo '{"items": [{"metadata": {"name": "redis-0"}, "status": {"containerStatuses": [
+     {"name": "redis", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}]}}]}' ;;
+  *--output=json*) echo '{"items": []}' ;;
+esac""",
+    )
+    machine.put(
+        "helm",
+        answer="""case "$1" in
+  version) echo v4.2.4 ;;
+  status) echo "Error: release: not found" >&2; exit 1 ;;
+  upgrade) : > "$HOME/tried"; echo "Error: context deadline exceeded"; exit 1 ;;
+esac""",
+    )
+    run = machine.run("deploy", EXISTS="1")
+    assert run.returncode == 1
+    assert run.stderr.endswith("Pod redis-0, container redis: ImagePullBackOff: no such image\n")
+    assert machine.calls("helm uninstall")
+    (deleted,) = [call for call in machine.calls("kubectl") if " delete " in call]
+    assert " delete persistentvolumeclaims new --namespace=pdf-fleet " in deleted
+
+
 def test_the_demo_wants_a_fleet(machine) -> None:
     machine.put(*ALL)
     run = machine.run("demo", EXISTS="1", KEDA="1")
