@@ -4,10 +4,12 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TextIO
 
 from app.errors import FleetError
 
@@ -53,35 +55,40 @@ def output(*arguments: str, stdin: str | None = None) -> str:
     return run.stdout
 
 
-def show(*arguments: str, extra: Mapping[str, str] | None = None) -> None:
+def show(
+    *arguments: str, extra: Mapping[str, str] | None = None, stop: Callable[[], bool] = lambda: False
+) -> None:
     """Say a program's command line and run it; on a terminal it shows its own progress.
+
+    It is ended by SIGTERM once `stop`, asked every few seconds, says so.
 
     Raises:
         CommandError: it failed.
     """
-    say(f"  $ {shlex.join(arguments)}")
-    seen = sys.stdout.isatty()
-    run = subprocess.run(
-        arguments,
-        stdout=None if seen else subprocess.PIPE,
-        stderr=None if seen else subprocess.STDOUT,
-        text=True,
-        env={**environment(), **(extra or {})},
-        check=False,
-    )
-    if run.returncode:
-        raise CommandError(arguments, run.returncode, run.stdout or "")
+    with tempfile.TemporaryFile("w+") as said:
+        code = _run(arguments, extra, stop, None if sys.stdout.isatty() else said)
+        said.seek(0)
+        if code:
+            raise CommandError(arguments, code, said.read())
 
 
 def follow(
     *arguments: str, extra: Mapping[str, str] | None = None, stop: Callable[[], bool] = lambda: False
 ) -> int:
-    """Say a program's command line, run it with its output where ours goes, and return its exit code.
+    """Do as `show`, with the program's output where ours goes, and return its exit code."""
+    return _run(arguments, extra, stop, None)
 
-    It is ended by SIGTERM once `stop`, asked every few seconds, says so.
-    """
+
+def _run(
+    arguments: tuple[str, ...],
+    extra: Mapping[str, str] | None,
+    stop: Callable[[], bool],
+    said: TextIO | None,
+) -> int:
     say(f"  $ {shlex.join(arguments)}")
-    with subprocess.Popen(arguments, env={**environment(), **(extra or {})}) as program:
+    errors = None if said is None else subprocess.STDOUT
+    variables = {**environment(), **(extra or {})}
+    with subprocess.Popen(arguments, stdout=said, stderr=errors, env=variables) as program:
         while True:
             try:
                 return program.wait(ASK_SECONDS)

@@ -9,6 +9,8 @@ from typing import Any
 from tools.cluster.command import ClusterError, CommandError, output
 
 Object = dict[str, Any]
+WITHOUT_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
+"""Why a container waits whose image cannot be had."""
 HARMLESS = frozenset({"ContainerCreating", "PodInitializing"})
 """Why a container waits that is simply not there yet."""
 
@@ -103,6 +105,16 @@ def pod_troubles(pod: Object) -> Iterator[str]:
             yield f"Pod {name}, container {container['name']}: {reason}{ended}: {waiting.get('message', '')}".rstrip(
                 ": "
             )
+
+
+def without_image(pod: Object) -> list[str]:
+    """Return the containers of a pod whose image cannot be had, by the pod's and their own names."""
+    status = pod["status"]
+    return [
+        f"{pod['metadata']['name']}/{container['name']}"
+        for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+        if container["state"].get("waiting", {}).get("reason") in WITHOUT_IMAGE
+    ]
 
 
 def claim_trouble(claim: Object, warnings: list[Object]) -> str:

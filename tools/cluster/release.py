@@ -1,19 +1,22 @@
 """The fleet as a release of helm's: installed or upgraded, and what stops it said in a sentence."""
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from tools.cluster.addons import require_keda
 from tools.cluster.command import ClusterError, CommandError, output, say, show, step
 from tools.cluster.image import REPOSITORY, bring
 from tools.cluster.kind import ROOT, Cluster, check_file
-from tools.cluster.kube import Kube
+from tools.cluster.kube import Kube, without_image
 
 RELEASE = "fleet"
 NAMESPACE = "pdf-fleet"
 CHART = ROOT / "helm" / "pdf-fleet"
 VALUES = ROOT / "k8s" / "values-kind.yaml"
 READY_SECONDS = 300
+IMAGE_SECONDS = 60.0
+"""How long a node may fail to get an image: a registry may be away for a moment."""
 SELECTOR = f"app.kubernetes.io/instance={RELEASE}"
 
 
@@ -40,7 +43,7 @@ def deploy(cluster: Cluster, arguments: Sequence[str] = ()) -> Kube:
         f"{'Upgrading' if before else 'Installing'} the release {RELEASE} in the namespace {NAMESPACE}"
     ):
         try:
-            show(*_upgrade(kube, image, arguments))
+            show(*_upgrade(kube, image, arguments), stop=Hopeless(kube))
             _wait_scaled(kube)
         except CommandError as error:
             message = kube.explained(error.message, NAMESPACE)
@@ -50,6 +53,31 @@ def deploy(cluster: Cluster, arguments: Sequence[str] = ()) -> Kube:
                 _remove_claims(kube, _claims(kube) - claims)
             raise ClusterError(message) from None
     return kube
+
+
+class Hopeless:
+    """Tells whether an image has been missing for so long that it will not come: then it may be said at once.
+
+    Args:
+        kube: The cluster whose pods are looked at, with each call.
+        clock: Seconds that never run backwards.
+    """
+
+    def __init__(self, kube: Kube, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._kube = kube
+        self._clock = clock
+        self._since: dict[str, float] = {}
+
+    def __call__(self) -> bool:
+        """Return whether it is so."""
+        now = self._clock()
+        try:
+            pods = self._kube.items("pods", f"--namespace={NAMESPACE}", f"--selector={SELECTOR}")
+        except CommandError:
+            return False  # whoever waits for the pods will say it
+        missing = [name for pod in pods for name in without_image(pod)]
+        self._since = {name: self._since.get(name, now) for name in missing}
+        return any(now - since > IMAGE_SECONDS for since in self._since.values())
 
 
 def _upgrade(kube: Kube, image: str, arguments: Sequence[str]) -> tuple[str, ...]:

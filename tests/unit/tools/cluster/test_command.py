@@ -27,6 +27,14 @@ def test_what_is_shown_is_said_first(capsys: pytest.CaptureFixture[str]) -> None
         show(sys.executable, "-c", "import sys; sys.exit('why it failed')")
 
 
+def test_what_is_shown_is_ended_when_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.cluster.command.ASK_SECONDS", 0.05)
+    waits = tmp_path / "waits"
+    code = f"import signal; print('it waits', flush=True); open({str(waits)!r}, 'w').close(); signal.pause()"
+    with pytest.raises(CommandError, match="it waits"):
+        show(sys.executable, "-c", code, stop=waits.exists)
+
+
 def test_nothing_in_the_environment_leads_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     leading = ["KUBECONFIG", "HELM_KUBECONTEXT", "HELM_KUBETOKEN", "HELM_NAMESPACE", "KIND_CLUSTER_NAME"]
     for name in leading:

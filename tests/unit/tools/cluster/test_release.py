@@ -1,0 +1,56 @@
+"""`tools.cluster.release`: when an installation is given up."""
+
+import json
+
+import pytest
+
+from tools.cluster.kind import Cluster
+from tools.cluster.release import IMAGE_SECONDS, Hopeless
+
+
+def pods(machine, *reasons: str) -> None:
+    """Let kubectl say that each container waits for its reason; none: that it is away."""
+    items = [
+        {
+            "metadata": {"name": f"fleet-{number}"},
+            "status": {"initContainerStatuses": [{"name": "main", "state": {"waiting": {"reason": reason}}}]},
+        }
+        for number, reason in enumerate(reasons)
+    ]
+    machine.put("kubectl", answer=f"echo '{json.dumps({'items': items})}'" if reasons else "exit 1")
+
+
+@pytest.fixture
+def now() -> list[float]:
+    return [100.0]
+
+
+@pytest.fixture
+def hopeless(here, now: list[float]) -> Hopeless:
+    return Hopeless(Cluster(here.name).kube, clock=lambda: now[0])
+
+
+def test_an_image_that_does_not_come_is_given_up_after_a_while(here, hopeless, now: list[float]) -> None:
+    pods(here, "ErrImagePull", "CrashLoopBackOff")
+    assert not hopeless()
+    now[0] += IMAGE_SECONDS - 1
+    pods(here, "ImagePullBackOff", "ContainerCreating")
+    assert not hopeless()
+    now[0] += 2
+    assert hopeless()
+
+
+def test_one_that_comes_after_all_is_not(here, hopeless, now: list[float]) -> None:
+    pods(here, "ImagePullBackOff")
+    assert not hopeless()
+    now[0] += IMAGE_SECONDS / 2
+    pods(here, "ContainerCreating")
+    assert not hopeless()
+    now[0] += IMAGE_SECONDS
+    pods(here, "ErrImagePull")
+    assert not hopeless(), "it counts from anew"
+
+
+def test_a_cluster_that_does_not_answer_for_a_moment_is_not(here, hopeless) -> None:
+    pods(here)
+    assert not hopeless()
