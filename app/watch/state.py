@@ -10,14 +10,12 @@ from app.watch.objects import HASH_LABEL, REVISION, Deployment, Kind, Node, Pod
 JUDGE_SECONDS = 2.0
 """How long a pod's end waits for its explanation: a lower number of replicas may arrive after it, as Deployments
 and pods come by watches of their own."""
-TROUBLES = {
+NO_IMAGE = {"ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "InvalidImageName"}
+"""Why a container waits whose image cannot be had."""
+TROUBLES = NO_IMAGE | {
     "CrashLoopBackOff",
     "CreateContainerConfigError",
     "CreateContainerError",
-    "ErrImageNeverPull",
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "InvalidImageName",
     "RunContainerError",
 }
 """Why a container does not start, where waiting longer will not help by itself."""

@@ -8,7 +8,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -130,8 +130,10 @@ class Running:
         try:
             code = self.process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
-            tasks = sorted(Path(f"/proc/{self.process.pid}/task").glob("*"))
-            calls = "".join(f"{task.name}: {(task / 'syscall').read_text()}" for task in tasks)
+            calls = ""
+            with suppress(OSError):  # it may not be ours to see, or a thread end meanwhile
+                for task in sorted(Path(f"/proc/{self.process.pid}/task").glob("*")):
+                    calls += f"{task.name}: {(task / 'syscall').read_text()}"
             self.send(signal.SIGABRT)  # it says where each of its threads stands: PYTHONFAULTHANDLER
             self.process.wait()
             raise AssertionError(f"It did not end in {seconds:g} s.\n{calls}{self.errors}") from None

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.watch.state import NO_IMAGE
 from tools.cluster.command import ClusterError, CommandError, output
 
 Object = dict[str, Any]
-WITHOUT_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
-"""Why a container waits whose image cannot be had."""
 HARMLESS = frozenset({"ContainerCreating", "PodInitializing"})
 """Why a container waits that is simply not there yet."""
 
@@ -96,10 +95,9 @@ def pod_troubles(pod: Object) -> Iterator[str]:
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             yield f"Pod {name} has no node: {condition.get('message', 'no reason is given')}"
-    for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
-        waiting = container["state"].get("waiting", {})
-        reason = waiting.get("reason", "")
-        if reason and reason not in HARMLESS:
+    for container, waiting in _waiting(pod):
+        reason = waiting["reason"]
+        if reason not in HARMLESS:
             last = container.get("lastState", {}).get("terminated", {})
             ended = f" (it ended with {last['exitCode']}, {last.get('reason', '')})" if last else ""
             yield f"Pod {name}, container {container['name']}: {reason}{ended}: {waiting.get('message', '')}".rstrip(
@@ -109,12 +107,19 @@ def pod_troubles(pod: Object) -> Iterator[str]:
 
 def without_image(pod: Object) -> list[str]:
     """Return the containers of a pod whose image cannot be had, by the pod's and their own names."""
-    status = pod["status"]
+    name = pod["metadata"]["name"]
     return [
-        f"{pod['metadata']['name']}/{container['name']}"
-        for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
-        if container["state"].get("waiting", {}).get("reason") in WITHOUT_IMAGE
+        f"{name}/{container['name']}" for container, waiting in _waiting(pod) if waiting["reason"] in NO_IMAGE
     ]
+
+
+def _waiting(pod: Object) -> Iterator[tuple[Object, Object]]:
+    """Yield the status of each container that waits for a reason, and what it says of its waiting."""
+    status = pod["status"]
+    for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
+        waiting = container["state"].get("waiting", {})
+        if waiting.get("reason"):
+            yield container, waiting
 
 
 def claim_trouble(claim: Object, warnings: list[Object]) -> str:

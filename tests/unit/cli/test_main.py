@@ -99,6 +99,11 @@ def test_what_sends_nothing_imports_no_celery() -> None:
     assert imported("app.run.remote, app.run.session, app.run.tail", {"celery"}) == "[]\n"
 
 
+def test_whoever_draws_or_tells_does_not_pay_for_the_kubernetes_client() -> None:
+    slow = {"kubernetes", "matplotlib", "celery", "obstore"}
+    assert imported("app.cli.watchview, app.run.tail", slow) == "[]\n"
+
+
 def imported(modules: str, wanted: set[str]) -> str:
     """Return which of the wanted modules an interpreter has loaded that imported `modules`."""
     script = f"import {modules}, sys; print(sorted({wanted} & set(sys.modules)))"

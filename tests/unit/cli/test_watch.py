@@ -15,10 +15,3 @@ def test_without_the_kubernetes_client_it_says_how_to_install_it(missing: str) -
     assert done.returncode == 1
     assert done.stderr.endswith("is not installed: pip install 'pdf-fleet[cluster]'.\n")
     assert done.stderr.count("\n") == 1
-
-
-def test_whoever_draws_or_tells_does_not_pay_for_the_kubernetes_client() -> None:
-    slow = {"kubernetes", "matplotlib", "celery", "obstore"}
-    code = f"import app.cli.watchview, app.run.tail, sys; print(sorted({slow} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
