@@ -127,6 +127,7 @@ class PodStatus(_Object, frozen=True, kw_only=True):
     phase: str = ""
     reason: str = ""
     conditions: list[Condition] = []
+    init_container_statuses: list[ContainerStatus] = []
     container_statuses: list[ContainerStatus] = []
 
 

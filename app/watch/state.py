@@ -244,7 +244,7 @@ def _troubles(pod: Pod) -> list[tuple[str, str]]:
             SAME.get(container.state.waiting.reason, container.state.waiting.reason),
             container.state.waiting.message,
         )
-        for container in pod.status.container_statuses
+        for container in [*pod.status.init_container_statuses, *pod.status.container_statuses]
         if container.state.waiting is not None and container.state.waiting.reason in TROUBLES
     ]
     scheduled = pod.condition("PodScheduled")

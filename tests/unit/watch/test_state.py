@@ -40,6 +40,9 @@ def pod(
     name: str, queue: str = "pdf", *, node: str | None = "node-1", ready: bool = True, **more: Any
 ) -> Pod:
     waiting = {"reason": more["waiting"], "message": "no such image"} if "waiting" in more else None
+    before = (
+        [{"name": "source", "state": {"waiting": {"reason": more["before"]}}}] if "before" in more else None
+    )
     ended = {"exitCode": 137, "reason": more["ended"]} if "ended" in more else None
     conditions = [{"type": "Ready", "status": "True" if ready else "False", "lastProbeTime": None}]
     if "disrupted" in more:
@@ -61,6 +64,7 @@ def pod(
             "status": {
                 "phase": more.get("phase", "Running"),
                 "conditions": conditions,
+                "initContainerStatuses": before,
                 "containerStatuses": [
                     {
                         "name": "worker",
@@ -228,6 +232,15 @@ def test_what_keeps_pods_from_starting_is_told_once() -> None:
         (What.FAULT, "pod d cannot start: Unschedulable: 0/4 nodes are available"),
         (What.FAULT, "pod d on node-1 cannot start: ImagePullBackOff: no such image"),
     ]
+
+
+def test_a_container_that_comes_before_the_others_keeps_a_pod_from_starting_too() -> None:
+    """As where `skaffold dev` copies the source, or a mesh brings its own."""
+    state = fleet(1)
+    state.put(pod("a", ready=False, before="PodInitializing", waiting="PodInitializing"), 1.0)
+    assert said(state) == []
+    state.put(pod("a", ready=False, before="CrashLoopBackOff", waiting="PodInitializing"), 2.0)
+    assert said(state) == [(What.FAULT, "pod a on node-1 cannot start: CrashLoopBackOff")]
 
 
 def test_nodes_that_go_and_come() -> None:
