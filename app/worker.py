@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING
 
 from app.config import Settings, settings
 from app.errors import FleetError, SettingsError
+from app.lifeline import when_it_ends
 from app.queues import DOCUMENT_TASKS, Queue
 
 if TYPE_CHECKING:
     from app.documents.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
+
+_STDIN = 0
 
 
 def check_settings(config: Settings) -> None:
@@ -93,11 +96,16 @@ def _early_sandbox(config: Settings, queue: Queue) -> "Sandbox | None":
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run `python -m app.worker QUEUE [--name NAME]`; return the exit code."""
+    """Run `python -m app.worker QUEUE [--name NAME] [--until-eof]`; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m app.worker", description="Run a worker for one queue.")
     parser.add_argument("queue", choices=[queue.value for queue in Queue])
     parser.add_argument("--name", help="node name; must differ from every other worker's")
+    parser.add_argument(
+        "--until-eof", action="store_true", help="end, as on SIGTERM, when standard input does"
+    )
     arguments = parser.parse_args(argv)
+    if arguments.until_eof:
+        when_it_ends(_STDIN, lambda: os.kill(os.getpid(), signal.SIGTERM))
     try:
         return run(Queue(arguments.queue), arguments.name or f"{arguments.queue}-{os.getpid()}")
     except FleetError as error:

@@ -12,6 +12,8 @@ from app.cli import show
 if TYPE_CHECKING:
     from app.scaling.news import Line
 
+_STDIN = 0
+
 
 def status(
     batch: Annotated[
@@ -63,12 +65,13 @@ def status(
 
 
 def _follow(batch: str | None, *, since: float | None, as_json: bool, until_eof: bool) -> None:
+    from app.lifeline import when_it_ends
     from app.run.tail import follow
     from app.scaling.news import encode
 
     ended = threading.Event()
     if until_eof:
-        threading.Thread(target=_wait_for_eof, args=(ended,), name="eof", daemon=True).start()
+        when_it_ends(_STDIN, ended.set)
     output = sys.stdout.buffer
     try:
         for line in follow(batch, since=since, until=ended):
@@ -77,15 +80,6 @@ def _follow(batch: str | None, *, since: float | None, as_json: bool, until_eof:
     except BrokenPipeError:
         # Whoever read it has gone, and Python flushes once more at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _wait_for_eof(ended: threading.Event) -> None:
-    try:
-        while os.read(0, 4096):
-            pass
-    except OSError:
-        pass  # closed from the first
-    ended.set()
 
 
 def _sentence(line: "Line") -> str:

@@ -13,6 +13,7 @@ import sys
 import threading
 
 from app.documents.models import Limits
+from app.lifeline import when_it_ends
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
@@ -65,12 +66,5 @@ def die_with_parent(lifeline: int, *, parent: int | None) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it ended before we asked
             os.kill(os.getpid(), signal.SIGKILL)
-    # The C functions let go of the GIL, so that this thread runs while they loop.
     threading.stack_size(_LIFELINE_STACK_BYTES)
-    threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
-
-
-def _watch(lifeline: int) -> None:
-    while os.read(lifeline, 1):
-        pass
-    os.kill(os.getpid(), signal.SIGKILL)
+    when_it_ends(lifeline, lambda: os.kill(os.getpid(), signal.SIGKILL))

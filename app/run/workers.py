@@ -51,9 +51,11 @@ class _Crew:
         for number in ENDING:
             signal.signal(number, self._end)
         signal.signal(signal.SIGQUIT, lambda number, _frame: self._send(number))
+        # Nothing is ever written: its end tells the workers that we were killed, and they end too.
+        lifeline, _ours = os.pipe()
         for queue in queues:
             # In a group of its own: a Ctrl-C would reach it twice, which Celery takes for "at once".
-            worker = subprocess.Popen(command(queue), process_group=0)
+            worker = subprocess.Popen([*command(queue), "--until-eof"], stdin=lifeline, process_group=0)
             self._workers.append(worker)
         if self._told:
             self._send(signal.SIGTERM)

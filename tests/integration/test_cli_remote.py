@@ -94,6 +94,23 @@ def test_where_one_worker_dies_the_other_ends_too(elsewhere: Elsewhere) -> None:
         assert not any(worker.is_running() for worker in workers)
 
 
+def test_workers_end_warm_when_what_started_them_is_killed(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    slow = tmp_path / "slow.pdf"
+    slow.write_bytes(slow_document())
+    batch = elsewhere.flood(slow)
+    with elsewhere.start("worker", "pdf", "ocr") as running:
+        wait_for(lambda: running_document(elsewhere.ledger, batch, 0), "the start of a document")
+        workers = workers_of(running)
+        running.process.kill()
+        running.wait()
+        psutil.wait_procs(workers, timeout=30)
+        assert not any(worker.is_running() for worker in workers)
+    (document_id,) = elsewhere.ledger.batch_documents(batch)
+    found = elsewhere.ledger.document(document_id)
+    assert found is not None
+    assert (found.state, found.attempts) == (State.SUCCEEDED, 1), "what was in hand was finished"
+
+
 def running_document(ledger: Ledger, batch: str, after: int) -> Document | None:
     (document_id,) = ledger.batch_documents(batch)
     found = ledger.document(document_id)

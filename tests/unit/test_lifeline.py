@@ -1,0 +1,23 @@
+import os
+import threading
+
+from app.lifeline import when_it_ends
+
+
+def test_it_is_told_once_the_other_end_is_gone_and_not_of_what_is_written() -> None:
+    ended = threading.Event()
+    ours, theirs = os.pipe()
+    try:
+        when_it_ends(ours, ended.set)
+        os.write(theirs, b"x" * 10_000)
+        assert not ended.is_set()
+        os.close(theirs)
+        assert ended.wait(30.0)
+    finally:
+        os.close(ours)
+
+
+def test_what_is_closed_from_the_first_has_ended() -> None:
+    ended = threading.Event()
+    when_it_ends(1_000_000, ended.set)  # beyond what a process may open
+    assert ended.wait(30.0)
