@@ -31,8 +31,9 @@ QUICK = (
 )
 """The shortest times that are in order, so that the fleet is soon at zero again."""
 ALONE_DOCUMENTS, DOCUMENTS = 60, 1_000
+DRAIN_SECONDS = 900
 CURVES = 9_000
-"""Of the drawing on the page: some 0.4 s of a whole core, so that the work is long against its beginning."""
+"""Of the drawing on the page: some 0.2 to 0.4 s of a whole core, so that the work is long against its beginning."""
 LIMITS = (*("--set=workers.pdf.secondsPerDocument=2", "--set=workers.pdf.targetDrainSeconds=60"),)
 
 
@@ -90,17 +91,28 @@ def seeing(release: Release) -> Iterator[Seen]:
             one.stop()
 
 
-def first_document(release: Release, data: bytes) -> First:
-    """Send one document to an empty fleet."""
+def first_documents(release: Release, data: bytes, count: int) -> list[First]:
+    """Send one document after the other to an empty fleet, at moments spread evenly between two of KEDA's looks.
+
+    It ends the last pod in one of its looks: whoever sends as soon as that is gone always meets the same moment.
+    """
+    between = release.values["workerDefaults"]["pollingSeconds"]
+    return [first_document(release, data, later=between * number / count) for number in range(count)]
+
+
+def first_document(release: Release, data: bytes, *, later: float) -> First:
+    """Send one document to an empty fleet, `later` seconds after it became empty."""
     wait_for(lambda: not release.replicas("pdf") and not release.workers("pdf"), "0 workers", seconds=300)
     wait_for(
         lambda: not [pod for pod in release.every_pod() if "-pdf-" in pod.metadata.name],
         "no pod",
         seconds=120,
     )
+    empty = time.monotonic()
     batch_id, document_id = new_id(), new_id()
     key = original_key(batch_id, document_id)
     release.store.put(key, data)
+    time.sleep(max(0.0, empty + later - time.monotonic()))
     with seeing(release) as seen:
         opened = time.time()
         submission = Submission(document_id=document_id, source="first.pdf", object_key=key)
@@ -125,7 +137,9 @@ def drain(release: Release, count: int) -> tuple[float, float, float, int]:
     seconds of work a document, and the most pods at work."""
     batch_id = release.submit(*[slow_document(CURVES)] * count)
     most = 0
+    deadline = time.monotonic() + DRAIN_SECONDS
     while not release.ledger.batch(batch_id).done:
+        assert time.monotonic() < deadline, f"{release.ledger.batch(batch_id)} after {DRAIN_SECONDS} s"
         most = max(most, len(release.ready("pdf")))
         time.sleep(1.0)
     documents = release.documents(batch_id)
@@ -141,9 +155,9 @@ def drain(release: Release, count: int) -> tuple[float, float, float, int]:
 @pytest.mark.timeout(2_400)
 def test_the_figures_of_a_fleet_on_kind(release: Release, synthetic: list[bytes]) -> None:
     release.install(*QUICK, WHOLE_CORE)
-    firsts = [first_document(release, synthetic[0]) for _ in range(REPEATS)]
+    firsts = first_documents(release, synthetic[0], REPEATS)
     release.upgrade(*QUICK)
-    limited = [first_document(release, synthetic[0]) for _ in range(LIMITED_REPEATS)]
+    limited = first_documents(release, synthetic[0], LIMITED_REPEATS)
 
     release.upgrade(*LIMITS, "--set=workers.pdf.maxReplicas=1")
     _, alone_seconds, alone_work, most = drain(release, ALONE_DOCUMENTS)
