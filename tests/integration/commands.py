@@ -101,7 +101,7 @@ class Running:
 
     def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
         self.out, self.err = log.with_suffix(".out"), log.with_suffix(".err")
-        self._environment = environment
+        self._command, self._environment = command, environment
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(command, env=environment, stdout=out, stderr=err)
 
@@ -112,7 +112,7 @@ class Running:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.process.poll() is None:
-            hangs = would_hang(self.process.args, self._environment, signal.SIGTERM)
+            hangs = would_hang(self._command, self._environment, signal.SIGTERM)
             self.process.send_signal(signal.SIGKILL if hangs else signal.SIGTERM)
         self.wait()
 
@@ -126,7 +126,7 @@ class Running:
         return self.err.read_text(errors="replace")
 
     def send(self, number: signal.Signals) -> None:
-        hangs = would_hang(self.process.args, self._environment, number)
+        hangs = would_hang(self._command, self._environment, number)
         assert not hangs, (
             f"A command that measures its coverage is sent {number.name}: it must not be `counted`."
         )

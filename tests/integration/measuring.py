@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -22,11 +22,11 @@ def measure_where_marked(item: pytest.Item) -> None:
         os.environ[VARIABLE] = item.config.stash[_FOUND]
 
 
-def would_hang(command: object, environment: Mapping[str, str], number: signal.Signals) -> bool:
+def would_hang(command: Sequence[object], environment: Mapping[str, str], number: signal.Signals) -> bool:
     """Whether a command of `fleet` may never end when it is sent `number`.
 
     Coverage takes a lock at each call of a function. Where a signal's handler raises in the middle of that, the lock is
     held for ever, and the next call waits for it: of processes that are busy, one in three. Those of `fleet worker` do
     not raise.
     """
-    return VARIABLE in environment and number in ENDING and "worker" not in str(command)
+    return VARIABLE in environment and number in ENDING and "worker" not in command
