@@ -2,6 +2,7 @@
 
 import io
 import multiprocessing
+import queue
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -15,7 +16,7 @@ from PIL import Image
 from app.documents import reading
 from app.documents.models import Limits, OcrMode
 from app.documents.thumbnail import JPEG_QUALITY
-from app.errors import PermanentError
+from app.errors import FleetError, PermanentError
 
 THUMBNAIL_PIXELS = 320
 _LIMITS = Limits()
@@ -93,7 +94,11 @@ _LOOPS: dict[Loop, Callable[[bytes], None]] = {Loop.PYPDFIUM2: plain_loop, Loop.
 
 
 def run(loop: Loop, paths: Sequence[Path], *, processes: int) -> Plain:
-    """Read every one of `paths` in plain processes, each taking the next when it is done with one."""
+    """Read every one of `paths` in plain processes, each taking the next when it is done with one.
+
+    Raises:
+        FleetError: where a process dies.
+    """
     context = multiprocessing.get_context("spawn")
     barrier, counter, answers = context.Barrier(processes + 1), context.Value("q", 0), context.Queue()
     workers = [
@@ -102,9 +107,15 @@ def run(loop: Loop, paths: Sequence[Path], *, processes: int) -> Plain:
     for worker in workers:
         worker.start()
     try:
+        while barrier.n_waiting < processes:
+            _require_alive(workers)
+            time.sleep(0.01)
         barrier.wait(_TIMEOUT_SECONDS)
         began = time.time()
-        parts = [answers.get(timeout=_TIMEOUT_SECONDS) for _ in workers]
+        parts = [_answer(answers, workers) for _ in workers]
+    except BaseException:
+        barrier.abort()
+        raise
     finally:
         for worker in workers:
             if worker.exitcode is None and not barrier.broken:
@@ -116,6 +127,27 @@ def run(loop: Loop, paths: Sequence[Path], *, processes: int) -> Plain:
         finished=[moment for finished, _ in parts for moment in finished],
         cpu_seconds=sum(cpu for _, cpu in parts),
     )
+
+
+def _answer(answers: Any, workers: Sequence[Any]) -> Any:
+    while True:
+        try:
+            return answers.get(timeout=1.0)
+        except queue.Empty:
+            _require_alive(workers)
+
+
+def _require_alive(workers: Sequence[Any]) -> None:
+    """Make sure that no process is waited for in vain.
+
+    Raises:
+        FleetError: one ended without an answer.
+    """
+    for worker in workers:
+        if worker.exitcode:
+            raise FleetError(
+                f"A plain process ended with exit code {worker.exitcode}: see what it said above."
+            )
 
 
 def _work(loop: Loop, paths: Sequence[Path], barrier: Any, counter: Any, answers: Any) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import FleetError
+from bench import bare
 from bench.results import RESULTS, TABLE, Result, load, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,3 +64,8 @@ def test_a_figure_that_there_is_not_is_named(tmp_path: Path) -> None:
     assert ran.returncode == 2
     assert "there is no figure weight" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_plain_process_that_dies_is_not_waited_for(tmp_path: Path) -> None:
+    with pytest.raises(FleetError, match="ended with exit code 1"):
+        bare.run(bare.Loop.READING, [tmp_path / "nowhere.pdf"], processes=2)
