@@ -4,6 +4,9 @@ import os
 import threading
 from collections.abc import Callable
 
+STDIN = 0
+"""Its descriptor; `sys.stdin` is None where that was closed from the first."""
+
 
 def when_it_ends(descriptor: int, then: Callable[[], object]) -> None:
     """Call `then` when nobody holds the other end of `descriptor` any more; what is written to it is passed over.

@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING
 
 from app.config import Settings, settings
 from app.errors import FleetError, SettingsError
-from app.lifeline import when_it_ends
+from app.lifeline import STDIN, when_it_ends
 from app.queues import DOCUMENT_TASKS, Queue
 
 if TYPE_CHECKING:
     from app.documents.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
-
-_STDIN = 0
 
 
 def check_settings(config: Settings) -> None:
@@ -105,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     if arguments.until_eof:
-        when_it_ends(_STDIN, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        when_it_ends(STDIN, lambda: os.kill(os.getpid(), signal.SIGTERM))
     try:
         return run(Queue(arguments.queue), arguments.name or f"{arguments.queue}-{os.getpid()}")
     except FleetError as error:

@@ -12,8 +12,6 @@ from app.cli import show
 if TYPE_CHECKING:
     from app.scaling.news import Line
 
-_STDIN = 0
-
 
 def status(
     batch: Annotated[
@@ -65,13 +63,13 @@ def status(
 
 
 def _follow(batch: str | None, *, since: float | None, as_json: bool, until_eof: bool) -> None:
-    from app.lifeline import when_it_ends
+    from app.lifeline import STDIN, when_it_ends
     from app.run.tail import follow
     from app.scaling.news import encode
 
     ended = threading.Event()
     if until_eof:
-        when_it_ends(_STDIN, ended.set)
+        when_it_ends(STDIN, ended.set)
     output = sys.stdout.buffer
     try:
         for line in follow(batch, since=since, until=ended):
