@@ -14,9 +14,9 @@ from redbeat import RedBeatScheduler
 from app.celery_app import app
 from app.config import settings
 from app.errors import SettingsError
-from app.heartbeat import Heartbeat
 from app.ledger.reconcile import anything_open
 from app.queues import DOCUMENT_TASKS, TaskName
+from app.runtime.heartbeat import Heartbeat
 from app.tasks.services import ledger_of
 
 

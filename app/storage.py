@@ -18,8 +18,8 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
-from app import atomic
 from app.errors import SettingsError, StorageError, StorageFullError
+from app.runtime import atomic
 
 SCHEMES = {"file", "s3", "memory"}
 NO_SPACE = ("No space left on device", "Disk quota exceeded", "File too large")

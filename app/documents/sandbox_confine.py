@@ -13,7 +13,7 @@ import sys
 import threading
 
 from app.documents.models import Limits
-from app.lifeline import when_it_ends
+from app.runtime.lifeline import when_it_ends
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38

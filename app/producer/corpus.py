@@ -12,11 +12,11 @@ from pathlib import Path
 
 import msgspec
 
-from app import atomic
 from app.documents.models import MediaType
 from app.errors import FleetError
 from app.producer.models import GENERATOR, Kind, Synthetic
 from app.producer.workers import pool
+from app.runtime import atomic
 
 INDEX = "index.jsonl"
 _CHUNK = 10

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import msgspec
 
-from app import atomic
 from app.errors import FleetError, StorageError
 from app.ledger.models import Document, State
 from app.run.intake import Intake, Unreadable
+from app.runtime import atomic
 from app.storage import ObjectStore
 from app.tasks.results import Summary
 

@@ -19,7 +19,7 @@ from app.ledger.connection import check, connect, masked
 from app.ledger.ledger import Ledger
 from app.queues import Queue
 from app.run.claim import ServerClaim
-from app.run.signals import held_back
+from app.runtime.signals import held_back
 from app.scaling.local import LocalFleet, QueueStatus
 from app.scaling.policy import Policy
 from app.scaling.processes import ProcessGroup

@@ -9,7 +9,7 @@ from types import FrameType
 
 from app.config import settings
 from app.queues import Queue
-from app.run.signals import ENDING
+from app.runtime.signals import ENDING
 from app.worker import check_settings
 
 

@@ -7,8 +7,8 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from app import atomic
 from app.errors import FleetError
+from app.runtime import atomic
 from app.scaling import tables
 from app.scaling.measures import Run, take_apart
 from app.scaling.theme import DARK, LIGHT

@@ -15,7 +15,7 @@ from celery.worker import state
 from app import transport
 from app.celery_app import app as fleet
 from app.config import GRACE_RESERVE_SECONDS, Settings, settings
-from app.heartbeat import Heartbeat
+from app.runtime.heartbeat import Heartbeat
 from app.tasks.services import services
 
 

@@ -22,7 +22,7 @@ from measuring import would_hang
 from app.cli.main import main
 from app.config import settings
 from app.producer.synthesis import synthesise
-from app.run.signals import ENDING
+from app.runtime.signals import ENDING
 
 PATIENCE_SECONDS = 180.0
 SETTINGS_OF_OTHERS = ("FLEET_", "CELERY_", "AWS_", "PDF_PASSWORD", "COLUMNS")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from app.run.signals import ENDING
+from app.runtime.signals import ENDING
 
 VARIABLE = "COVERAGE_PROCESS_CONFIG"
 _FOUND = pytest.StashKey[str]()

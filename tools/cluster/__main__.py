@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.errors import FleetError
-from app.run.signals import Stopped, stop_on_signals
+from app.runtime.signals import Stopped, stop_on_signals
 from tools.cluster import demo, e2e, release, required
 from tools.cluster.addons import addons
 from tools.cluster.command import say

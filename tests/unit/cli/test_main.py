@@ -8,7 +8,7 @@ from redis.exceptions import ResponseError
 
 from app.cli import commands, main
 from app.errors import FleetError, UsageError
-from app.run.signals import Stopped
+from app.runtime.signals import Stopped
 
 
 @pytest.mark.parametrize(

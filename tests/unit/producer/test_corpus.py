@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from app import atomic
 from app.errors import FleetError
 from app.producer import corpus
 from app.producer.corpus import INDEX, default_directory, make_set
 from app.producer.models import GENERATOR, Synthetic
 from app.producer.synthesis import kind_of, synthesise
+from app.runtime import atomic
 
 
 def contents(documents: list[Synthetic]) -> list[bytes]:

@@ -7,8 +7,8 @@ import pytest
 from msgspec import structs
 from PIL import Image
 
-from app import atomic
 from app.errors import FleetError
+from app.runtime import atomic
 from app.scaling.report import write_report
 from app.scaling.timeline import (
     Cluster,

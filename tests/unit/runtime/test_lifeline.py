@@ -6,7 +6,7 @@ import threading
 
 from commands import wait_for
 
-from app.lifeline import when_it_ends
+from app.runtime.lifeline import when_it_ends
 
 
 def unread(descriptor: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from commands import handlers_kept
 
-from app.run.signals import ENDING, Stopped, held_back, stop_on_signals
+from app.runtime.signals import ENDING, Stopped, held_back, stop_on_signals
 
 
 @pytest.fixture(autouse=True)

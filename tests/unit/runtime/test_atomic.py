@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app import atomic
+from app.runtime import atomic
 
 
 def test_the_file_holds_the_new_content_and_can_be_read_by_others(tmp_path: Path) -> None:
