@@ -11,6 +11,7 @@ from app.config import Settings
 from app.dispatch import flood, new_id
 from app.errors import FleetError, StorageError, StorageFullError
 from app.ledger.models import BatchCounts, Document, Submission
+from app.policy.policy import Policy
 from app.producer.corpus import default_directory, make_set
 from app.producer.models import Synthetic
 from app.queues import Queue
@@ -18,7 +19,6 @@ from app.run.claim import claimed
 from app.run.follow import Follower, Progress
 from app.run.record import Recorder, meta
 from app.run.session import Session
-from app.scaling.policy import Policy
 from app.scaling.report import write_report
 from app.scaling.timeline import Summary, Timeline
 from app.tasks.results import original_key

@@ -10,12 +10,12 @@ from app.config import Settings
 from app.dispatch import flood, new_id
 from app.errors import StorageFullError
 from app.ledger.models import BatchCounts, Options
+from app.policy.policy import Policy
 from app.queues import Queue
 from app.run.delivery import UNREADABLE_FILE, Delivery, IndexLine
 from app.run.follow import Follower, Progress
 from app.run.intake import Intake, Unreadable, submissions
 from app.run.session import Session
-from app.scaling.policy import Policy
 
 SUBMIT_CHUNK = 64
 """Files taken in between two looks at the fleet, so that it grows while the rest is still being read."""

@@ -8,10 +8,10 @@ from importlib.metadata import version
 import msgspec
 
 from app.ledger.models import BatchCounts
+from app.policy.policy import Policy
 from app.queues import Queue
 from app.run.follow import Progress
 from app.scaling.documents import document_record
-from app.scaling.policy import Policy
 from app.scaling.timeline import (
     Event,
     Machine,

@@ -17,11 +17,11 @@ from app.dispatch import reconcile_queues
 from app.errors import FleetError, ServerError, SettingsError, StorageFullError
 from app.ledger.connection import check, connect, masked
 from app.ledger.ledger import Ledger
+from app.policy.policy import Policy
 from app.queues import Queue
 from app.run.claim import ServerClaim
 from app.runtime.signals import held_back
 from app.scaling.local import LocalFleet, QueueStatus
-from app.scaling.policy import Policy
 from app.scaling.processes import ProcessGroup
 from app.scaling.server import EmbeddedServer
 from app.storage import ObjectStore

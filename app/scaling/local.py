@@ -14,9 +14,9 @@ from app.config import PREFIX, Settings
 from app.errors import FleetError
 from app.ledger.ledger import Ledger
 from app.ledger.models import QueueDepth
+from app.policy.autoscaler import Autoscaler, Decision, Sample
+from app.policy.policy import Policy
 from app.queues import Queue
-from app.scaling.autoscaler import Autoscaler, Decision, Sample
-from app.scaling.policy import Policy
 from app.scaling.processes import ProcessGroup
 
 MAX_FAILED_STARTS = 3

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from app.config import Settings
+from app.policy.policy import MAX_BACKLOG_PER_REPLICA, Fallback, Policy, backlog_per_replica
 from app.queues import Queue, inflight_key
-from app.scaling.policy import MAX_BACKLOG_PER_REPLICA, Fallback, Policy, backlog_per_replica
 
 
 def scaled(rendered: Any, worker: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ the earlier; 0 and false count as said. Added: queue, and backlogPerReplica wher
 
 {{/*
 Documents that one replica may face: what it does in targetDrainSeconds, rounded down, from 1 to 1,000. The same
-arithmetic as backlog_per_replica() in app/scaling/policy.py.
+arithmetic as backlog_per_replica() in app/policy/policy.py.
 */}}
 {{- define "fleet.backlogPerReplica" -}}
 {{- $documents := divf (mulf .targetDrainSeconds .concurrency) .secondsPerDocument -}}

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import SettingsError
-from app.scaling.behavior import (
+from app.policy.behavior import (
     Behavior,
     ScaleEvent,
     ScalingPolicy,

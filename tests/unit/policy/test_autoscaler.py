@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.scaling.autoscaler import Autoscaler, Decision, Sample
-from app.scaling.hpa import Reason
-from app.scaling.policy import Fallback, FallbackBehavior, Policy
+from app.policy.autoscaler import Autoscaler, Decision, Sample
+from app.policy.hpa import Reason
+from app.policy.policy import Fallback, FallbackBehavior, Policy
 
 CLUSTER = Policy.cluster(10, backlog_per_replica=20)
 

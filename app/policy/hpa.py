@@ -8,8 +8,8 @@ from enum import StrEnum
 
 import msgspec
 
-from app.scaling.behavior import ScaleEvent, nanoseconds
-from app.scaling.policy import MILLI, Policy
+from app.policy.behavior import ScaleEvent, nanoseconds
+from app.policy.policy import MILLI, Policy
 
 
 class Reason(StrEnum):

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.scaling.behavior import Behavior, ScalingRules, SelectPolicy, nanoseconds, percent, pods
-from app.scaling.hpa import HorizontalPodAutoscaler, Proposal, Reason
-from app.scaling.policy import MILLI, Policy
+from app.policy.behavior import Behavior, ScalingRules, SelectPolicy, nanoseconds, percent, pods
+from app.policy.hpa import HorizontalPodAutoscaler, Proposal, Reason
+from app.policy.policy import MILLI, Policy
 
 UNLIMITED = ScalingRules(policies=(pods(1_000_000, period_seconds=1),))
 

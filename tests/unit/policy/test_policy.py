@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from app.config import Settings
 from app.errors import SettingsError
-from app.scaling.behavior import ScalingPolicyType, ScalingRules
-from app.scaling.policy import MILLI, Fallback, FallbackBehavior, Policy, backlog_per_replica
+from app.policy.behavior import ScalingPolicyType, ScalingRules
+from app.policy.policy import MILLI, Fallback, FallbackBehavior, Policy, backlog_per_replica
 
 POLICIES = st.builds(
     Policy,

@@ -2,14 +2,14 @@
 
 KEDA 2.20 looks every `polling_seconds` and moves a fleet between nothing and something (its
 scale_scaledobjects.go and fallback.go); the HPA looks every `sync_seconds` and moves it between 1 and
-`max_replicas` (app/scaling/hpa.py). Pure: no clock, no thread, no server; time is what the caller says.
+`max_replicas` (app/policy/hpa.py). Pure: no clock, no thread, no server; time is what the caller says.
 """
 
 import msgspec
 
-from app.scaling.behavior import nanoseconds
-from app.scaling.hpa import HorizontalPodAutoscaler, Reason
-from app.scaling.policy import MILLI, Policy
+from app.policy.behavior import nanoseconds
+from app.policy.hpa import HorizontalPodAutoscaler, Reason
+from app.policy.policy import MILLI, Policy
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import Self
 import msgspec
 
 from app.errors import SettingsError
-from app.scaling.behavior import Behavior, ScalingRules, percent, pods
+from app.policy.behavior import Behavior, ScalingRules, percent, pods
 
 MILLI = 1_000
 """Metrics travel as whole thousandths, in KEDA's answers as in the HPA's arithmetic."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.scaling.autoscaler import Autoscaler, Sample
-from app.scaling.policy import Policy, backlog_per_replica
+from app.policy.autoscaler import Autoscaler, Sample
+from app.policy.policy import Policy, backlog_per_replica
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "scaling.md"
 
