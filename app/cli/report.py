@@ -17,6 +17,6 @@ def report(
     Example: fleet report run/timeline.jsonl --output report
     """
     from app.cli import show
-    from app.scaling.report import write_report
+    from app.report.page import write_report
 
     typer.echo(show.plain(str(write_report(output, timeline))))

@@ -43,7 +43,7 @@ def watch(
     from contextlib import ExitStack
 
     from app.cli.watchview import WatchView
-    from app.scaling.timeline import Timeline
+    from app.report.timeline import Timeline
 
     try:
         from app.watch.cluster import Cluster

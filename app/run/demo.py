@@ -15,12 +15,12 @@ from app.policy.policy import Policy
 from app.producer.corpus import default_directory, make_set
 from app.producer.models import Synthetic
 from app.queues import Queue
+from app.report.page import write_report
+from app.report.timeline import Summary, Timeline
 from app.run.claim import claimed
 from app.run.follow import Follower, Progress
 from app.run.record import Recorder, meta
 from app.run.session import Session
-from app.scaling.report import write_report
-from app.scaling.timeline import Summary, Timeline
 from app.tasks.results import original_key
 
 

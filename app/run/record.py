@@ -10,9 +10,7 @@ import msgspec
 from app.ledger.models import BatchCounts
 from app.policy.policy import Policy
 from app.queues import Queue
-from app.run.follow import Progress
-from app.scaling.documents import document_record
-from app.scaling.timeline import (
+from app.report.timeline import (
     Event,
     Machine,
     Meta,
@@ -22,6 +20,8 @@ from app.scaling.timeline import (
     Timeline,
     What,
 )
+from app.run.follow import Progress
+from app.scaling.documents import document_record
 
 
 def meta(*, command: str, documents: int, seed: int, policies: dict[Queue, Policy]) -> Meta:

@@ -2,7 +2,7 @@
 
 from app.ledger.models import Document
 from app.queues import Queue
-from app.scaling.timeline import DocumentRecord, Stage
+from app.report.timeline import DocumentRecord, Stage
 
 
 def document_record(document: Document, *, zero: float = 0.0) -> DocumentRecord:

@@ -7,7 +7,7 @@ the epoch: `time` by the clock of whoever prints, those of documents by the cloc
 import msgspec
 
 from app.errors import FleetError
-from app.scaling.timeline import DocumentRecord
+from app.report.timeline import DocumentRecord
 
 
 class QueueNews(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """The recording of a watch: a timeline that the report reads like that of a local run."""
 
-from app.scaling.measures import summarize
-from app.scaling.timeline import (
+from app.report.measures import summarize
+from app.report.timeline import (
     Cluster,
     DocumentRecord,
     Event,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from app.scaling.timeline import Event, What
+from app.report.timeline import Event, What
 from app.watch.objects import HASH_LABEL, REVISION, Deployment, Kind, Node, Pod
 
 JUDGE_SECONDS = 2.0

@@ -24,7 +24,7 @@ from app.errors import FleetError
 from app.ledger.ledger import Ledger
 from app.ledger.models import BatchCounts, Document, Submission
 from app.queues import Queue
-from app.scaling import timeline
+from app.report import timeline
 from app.storage import ObjectStore
 from app.tasks.results import original_key
 from app.tasks.services import ledger_of

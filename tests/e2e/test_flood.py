@@ -6,7 +6,7 @@ import pytest
 from commands import wait_for
 from release import Release, samples, write_json
 
-from app.scaling.timeline import Sample
+from app.report.timeline import Sample
 
 pytestmark = pytest.mark.steady
 

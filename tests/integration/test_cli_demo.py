@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from commands import Commands, wait_for
 
-from app.scaling.timeline import Meta, Sample, Summary, read
+from app.report.timeline import Meta, Sample, Summary, read
 
 DOCUMENTS = 50
 REPORT = {"index.html", "timeline.jsonl"} | {

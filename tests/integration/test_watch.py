@@ -17,8 +17,8 @@ from app.dispatch import flood, new_id
 from app.ledger.ledger import Ledger
 from app.ledger.models import Outcome, State, Submission
 from app.queues import Queue
-from app.scaling.measures import take_apart
-from app.scaling.timeline import Event, Meta, Sample, Summary, What, read
+from app.report.measures import take_apart
+from app.report.timeline import Event, Meta, Sample, Summary, What, read
 from app.tasks.services import ledger_of
 from app.watch.listener import Listener
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.scaling.timeline import What
+from app.report.timeline import What
 from app.watch.objects import Deployment, Kind, Node, Pod, read
 from app.watch.state import JUDGE_SECONDS, FleetState
 

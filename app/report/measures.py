@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import msgspec
 
-from app.scaling.timeline import (
+from app.report.timeline import (
     DocumentRecord,
     Event,
     Meta,

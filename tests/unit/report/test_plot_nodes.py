@@ -11,6 +11,6 @@ import pytest
     ],
 )
 def test_titles_tell_nodes_apart(names: list[str], titles: list[str]) -> None:
-    from app.scaling.nodes import _titles
+    from app.report.plot_nodes import _titles
 
     assert _titles(names, 18) == titles

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.scaling.measures import quantile, rates, summarize, take_apart, window_seconds
-from app.scaling.timeline import DocumentRecord, Event, QueueSample, Record, Sample, Stage, Summary, What
+from app.report.measures import quantile, rates, summarize, take_apart, window_seconds
+from app.report.timeline import DocumentRecord, Event, QueueSample, Record, Sample, Stage, Summary, What
 
 times = st.lists(st.floats(min_value=0, max_value=100), max_size=60)
 

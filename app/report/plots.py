@@ -7,10 +7,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from app.scaling.figure import colours, dress, figure_of, legend_above, png, time_axis, unit_of
-from app.scaling.measures import QUANTILES, Run, quantile, rates, window_seconds
-from app.scaling.theme import LIGHT, Theme
-from app.scaling.timeline import What
+from app.report.figure import colours, dress, figure_of, legend_above, png, time_axis, unit_of
+from app.report.measures import QUANTILES, Run, quantile, rates, window_seconds
+from app.report.theme import LIGHT, Theme
+from app.report.timeline import What
 
 _PANEL_INCHES = 2.3
 _GRID_POINTS = 600

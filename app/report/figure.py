@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from app.scaling.measures import Run
-from app.scaling.theme import Theme
+from app.report.measures import Run
+from app.report.theme import Theme
 
 WIDTH_INCHES, DPI = 9.0, 170
 _MINUTES_FROM = 600.0

@@ -9,8 +9,8 @@ from PIL import Image
 
 from app.errors import FleetError
 from app.runtime import atomic
-from app.scaling.report import write_report
-from app.scaling.timeline import (
+from app.report.page import write_report
+from app.report.timeline import (
     Cluster,
     DocumentRecord,
     Event,
@@ -95,7 +95,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """For what depends on no picture but those of the nodes: the others are blank."""
-    from app.scaling import plots
+    from app.report import plots
 
     for name in ("scaling", "throughput", "latency"):
         monkeypatch.setattr(plots, name, lambda _run, _theme: b"\x89PNG")
@@ -230,8 +230,8 @@ def test_small_runs_have_a_report_too(tmp_path: Path, name: str) -> None:
 @pytest.mark.no_cover  # drawn, and counted, elsewhere
 @pytest.mark.parametrize("name", SMALL)
 def test_small_runs_have_pictures_too(name: str) -> None:
-    from app.scaling import plots
-    from app.scaling.measures import take_apart
+    from app.report import plots
+    from app.report.measures import take_apart
 
     for draw in (plots.scaling, plots.throughput, plots.latency):
         with Image.open(BytesIO(draw(take_apart(SMALL[name][0])))) as picture:
@@ -322,8 +322,8 @@ def test_a_local_run_speaks_of_no_nodes(report: Path) -> None:
 @pytest.mark.no_cover  # drawn, and counted, elsewhere
 @pytest.mark.parametrize("nodes", [1, 5, 11, 25])  # in one column, in two, in three, and more than are drawn
 def test_any_number_of_nodes_fits_on_a_picture(nodes: int) -> None:
-    from app.scaling.measures import take_apart
-    from app.scaling.nodes import nodes as draw
+    from app.report.measures import take_apart
+    from app.report.plot_nodes import nodes as draw
 
     with Image.open(BytesIO(draw(take_apart(on_cluster(nodes))))) as picture:
         picture.load()

@@ -9,10 +9,10 @@ from string import Template
 
 from app.errors import FleetError
 from app.runtime import atomic
-from app.scaling import tables
-from app.scaling.measures import Run, take_apart
-from app.scaling.theme import DARK, LIGHT
-from app.scaling.timeline import Record, encode, read
+from app.report import tables
+from app.report.measures import Run, take_apart
+from app.report.theme import DARK, LIGHT
+from app.report.timeline import Record, encode, read
 
 INDEX, TIMELINE = "index.html", "timeline.jsonl"
 _CAPTIONS = {
@@ -44,13 +44,14 @@ def write_report(directory: Path, timeline: Sequence[Record] | Path) -> Path:
     records = read(timeline) if isinstance(timeline, Path) else timeline
     run = take_apart(records)
     # matplotlib takes a second or two to import; only the end of a run needs it.
-    from app.scaling import nodes, plots  # noqa: PLC0415
+    from app.report import plot_nodes  # noqa: PLC0415
+    from app.report import plots  # noqa: PLC0415
 
     pictures = {
         name + suffix: draw(run, theme)
         for name, draw in (
             ("scaling", plots.scaling),
-            *([("nodes", nodes.nodes)] if run.nodes else []),
+            *([("nodes", plot_nodes.nodes)] if run.nodes else []),
             ("throughput", plots.throughput),
             ("latency", plots.latency),
         )
@@ -71,7 +72,7 @@ def write_report(directory: Path, timeline: Sequence[Record] | Path) -> Path:
 
 
 def _page(run: Run, pictures: dict[str, bytes]) -> str:
-    template = resources.files("app.scaling").joinpath("templates/report.html").read_text(encoding="utf-8")
+    template = resources.files("app.report").joinpath("templates/report.html").read_text(encoding="utf-8")
     return Template(template).substitute(
         title=tables.title(run),
         subtitle=tables.subtitle(run),

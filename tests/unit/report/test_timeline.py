@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import FleetError
-from app.scaling.timeline import (
+from app.report.timeline import (
     DocumentRecord,
     Event,
     Machine,

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from app.errors import PERMANENT_ERRORS
-from app.scaling.measures import QUANTILES, Run, quantile, window_seconds
-from app.scaling.timeline import Meta, What
+from app.report.measures import QUANTILES, Run, quantile, window_seconds
+from app.report.timeline import Meta, What
 
 NOTHING = "\N{EN DASH}"
 

@@ -7,9 +7,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from app.scaling.figure import colours, dress, figure_of, legend_above, png, time_axis, unit_of
-from app.scaling.measures import Run
-from app.scaling.theme import LIGHT, Theme
+from app.report.figure import colours, dress, figure_of, legend_above, png, time_axis, unit_of
+from app.report.measures import Run
+from app.report.theme import LIGHT, Theme
 
 _NODE_INCHES = 1.25
 _ONE_COLUMN, _TWO_COLUMNS, _MOST_NODES = 4, 10, 24
