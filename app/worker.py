@@ -20,7 +20,7 @@ from app.queues import DOCUMENT_TASKS, Queue
 from app.runtime.lifeline import STDIN, when_it_ends
 
 if TYPE_CHECKING:
-    from app.documents.sandbox import Sandbox
+    from app.sandbox.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
 
@@ -85,8 +85,8 @@ def _early_sandbox(config: Settings, queue: Queue) -> "Sandbox | None":
     """Start the parsing child first: its imports run on another core while Celery's run here."""
     if config.worker_pool != "solo" or queue not in DOCUMENT_TASKS:
         return None
-    from app.documents.limits import limits_of
-    from app.documents.sandbox import Sandbox
+    from app.sandbox.limits import limits_of
+    from app.sandbox.sandbox import Sandbox
 
     sandbox = Sandbox(limits_of(config), max_documents=config.sandbox_max_documents)
     sandbox.start()

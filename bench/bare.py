@@ -14,7 +14,8 @@ import pypdfium2
 from PIL import Image
 
 from app.documents import reading
-from app.documents.models import Limits, OcrMode
+from app.documents.limits import Limits
+from app.documents.models import OcrMode
 from app.documents.thumbnail import JPEG_QUALITY
 from app.errors import FleetError, PermanentError
 

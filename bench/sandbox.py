@@ -8,11 +8,11 @@ from pathlib import Path
 from statistics import fmean, median
 
 from app.config import Settings
-from app.documents.limits import limits_of
 from app.documents.models import OcrMode, Reading
 from app.documents.reading import read
-from app.documents.sandbox import Sandbox
 from app.errors import PermanentError
+from app.sandbox.limits import limits_of
+from app.sandbox.sandbox import Sandbox
 from bench import documents
 from bench.results import Bound, Finding, Series, Target
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from app.documents.inspect import PageError
-from app.documents.models import Limits, MediaType, Page
+from app.documents.limits import Limits
+from app.documents.models import MediaType, Page
+from app.documents.pdf import PageError
 from app.documents.raster import POINTS_PER_INCH, fit
 from app.documents.thumbnail import jpeg
 from app.errors import MalformedError, ResourceLimitError, TooManyPagesError

@@ -1,26 +1,28 @@
-"""The limits of one document, from the settings, and the one that is kept before anything is read."""
+"""The limits of one document, and the one that is kept before anything is read."""
 
-from app.config import GRACE_RESERVE_SECONDS, Settings
-from app.documents.models import Limits
+import msgspec
+
 from app.errors import EmptyError, TooLargeError
 
 
-def limits_of(config: Settings) -> Limits:
-    """Return what one document may cost under `config`."""
-    after_soft = config.grace_seconds - GRACE_RESERVE_SECONDS - config.soft_limit_seconds
-    return Limits(
-        document_bytes=config.max_document_bytes,
-        pages=config.max_pages,
-        text_characters=config.max_text_characters,
-        thumbnail_pixels=config.thumbnail_pixels,
-        image_pixels=config.max_image_pixels,
-        ocr_dpi=config.ocr_dpi,
-        ocr_pixels=config.ocr_max_pixels,
-        memory_bytes=config.sandbox_memory_bytes,
-        cpu_seconds=config.sandbox_cpu_seconds,
-        wall_seconds=min(config.sandbox_wall_seconds, config.soft_limit_seconds, after_soft),
-        output_bytes=config.sandbox_output_bytes,
-    )
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one document may cost; whatever goes beyond ends in a typed error."""
+
+    document_bytes: int = 100 * 1024 * 1024
+    pages: int = 2_000
+    text_characters: int = 20_000_000
+    page_points: int = 14_400 * 4
+    """Longest side of a page box that is rendered, in points (PDF's own limit is 14,400 by the UserUnit)."""
+    thumbnail_pixels: int = 320
+    image_pixels: int = 100_000_000
+    """Width x height of an image document that is decoded."""
+    ocr_dpi: int = 200
+    ocr_pixels: int = 40_000_000
+    """Width x height of the bitmap that one page is recognised from; larger pages are rendered coarser."""
+    memory_bytes: int = 1024 * 1024 * 1024
+    cpu_seconds: int = 30
+    wall_seconds: float = 60.0
+    output_bytes: int = 64 * 1024 * 1024
 
 
 def check_bytes(data: bytes, *, limits: Limits) -> None:

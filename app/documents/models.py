@@ -23,26 +23,6 @@ class OcrMode(StrEnum):
     ALWAYS = "always"
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one document may cost; whatever goes beyond ends in a typed error."""
-
-    document_bytes: int = 100 * 1024 * 1024
-    pages: int = 2_000
-    text_characters: int = 20_000_000
-    page_points: int = 14_400 * 4
-    """Longest side of a page box that is rendered, in points (PDF's own limit is 14,400 by the UserUnit)."""
-    thumbnail_pixels: int = 320
-    image_pixels: int = 100_000_000
-    """Width x height of an image document that is decoded."""
-    ocr_dpi: int = 200
-    ocr_pixels: int = 40_000_000
-    """Width x height of the bitmap that one page is recognised from; larger pages are rendered coarser."""
-    memory_bytes: int = 1024 * 1024 * 1024
-    cpu_seconds: int = 30
-    wall_seconds: float = 60.0
-    output_bytes: int = 64 * 1024 * 1024
-
-
 class Page(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One page: its number (from 1), its size in points, and what was found on it."""
 

@@ -6,9 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-from app.documents import images, inspect
-from app.documents.inspect import PageError
-from app.documents.models import Limits, MediaType, Recognition
+from app.documents import images, pdf
+from app.documents.limits import Limits
+from app.documents.models import MediaType, Recognition
+from app.documents.pdf import PageError
 from app.documents.raster import POINTS_PER_INCH, Bitmap, check_box, draw, resolution
 from app.errors import FleetError
 
@@ -57,7 +58,7 @@ class Recognizer:
             PermanentError: of the kind that tells why it cannot be opened.
         """
         if self._media_type is MediaType.PDF:
-            opened: Any = inspect.open_pdf(self._data, self._password)
+            opened: Any = pdf.open_pdf(self._data, self._password)
         else:
             opened = images.open_image(self._data, self._media_type, limits=self._limits)
         self._document = self._open.enter_context(opened)
@@ -87,8 +88,8 @@ class Recognizer:
         )
 
     def _pdf_pixels(self, number: int) -> tuple[Bitmap, int]:
-        with inspect.open_page(self._document, number - 1) as page:
-            width, height = inspect.page_size(page)
+        with pdf.open_page(self._document, number - 1) as page:
+            width, height = pdf.page_size(page)
             check_box(width, height, longest=self._limits.page_points)
             dpi = resolution(width, height, dpi=self._limits.ocr_dpi, pixels=self._limits.ocr_pixels)
             scale = dpi / POINTS_PER_INCH

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pypdfium2.raw as pdfium
 
-from app.documents.inspect import PageError
+from app.documents.pdf import PageError
 
 POINTS_PER_INCH = 72.0
 _WHITE = 0xFFFFFFFF

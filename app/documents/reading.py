@@ -4,11 +4,11 @@ from typing import Any
 
 import msgspec
 
-from app.documents import inspect
-from app.documents.inspect import PageError
-from app.documents.limits import check_bytes
+from app.documents import pdf
+from app.documents.limits import Limits, check_bytes
 from app.documents.media import sniff
-from app.documents.models import Facts, Limits, MediaType, OcrMode, Page, Reading
+from app.documents.models import Facts, MediaType, OcrMode, Page, Reading
+from app.documents.pdf import PageError
 from app.documents.text import TextReader
 from app.documents.thumbnail import pdf_thumbnail
 from app.errors import (
@@ -79,8 +79,8 @@ def read(data: bytes, *, limits: Limits, password: str | None = None, ocr: OcrMo
 
 
 def _read_pdf(data: bytes, *, limits: Limits, password: str | None, ocr: OcrMode) -> Reading:
-    with inspect.open_pdf(data, password) as document:
-        count = inspect.page_count(document)
+    with pdf.open_pdf(data, password) as document:
+        count = pdf.page_count(document)
         if count > limits.pages:
             raise TooManyPagesError(
                 f"The document has {count} pages, and {limits.pages} are allowed: split it, "
@@ -90,7 +90,7 @@ def _read_pdf(data: bytes, *, limits: Limits, password: str | None, ocr: OcrMode
         reader = TextReader(limits.text_characters)
         for index in range(count):
             try:
-                with inspect.open_page(document, index) as page:
+                with pdf.open_page(document, index) as page:
                     _read_page(page, index + 1, gathered, reader, limits=limits, ocr=ocr)
             except PageError as error:
                 gathered.fail(index + 1, error)
@@ -99,19 +99,19 @@ def _read_pdf(data: bytes, *, limits: Limits, password: str | None, ocr: OcrMode
         return gathered.reading(
             MediaType.PDF,
             data,
-            encrypted=inspect.is_encrypted(document),
-            pdf_version=inspect.pdf_version(document),
-            metadata=inspect.metadata(document),
+            encrypted=pdf.is_encrypted(document),
+            pdf_version=pdf.pdf_version(document),
+            metadata=pdf.metadata(document),
         )
 
 
 def _read_page(
     page: Any, number: int, gathered: _Gathered, reader: TextReader, *, limits: Limits, ocr: OcrMode
 ) -> None:
-    width, height = inspect.page_size(page)
+    width, height = pdf.page_size(page)
     found = reader.read(page)
     # Looking for an image costs: only a page without text is asked.
-    image = not found.text.strip() and inspect.has_image(page)
+    image = not found.text.strip() and pdf.has_image(page)
     gathered.pages.append(
         Page(
             number=number,

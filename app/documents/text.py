@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pypdfium2.raw as pdfium
 
-from app.documents.inspect import PageError
+from app.documents.pdf import PageError
 from app.errors import ResourceLimitError
 
 _FIRST_BUFFER_UNITS = 16 * 1_024

@@ -3,7 +3,7 @@
 import io
 from typing import TYPE_CHECKING, Any
 
-from app.documents.models import Limits
+from app.documents.limits import Limits
 from app.documents.raster import check_box, draw, fit
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from pathlib import Path
 from string import Template
 
 from app.errors import FleetError
-from app.runtime import atomic
 from app.report import tables
 from app.report.measures import Run, take_apart
 from app.report.theme import DARK, LIGHT
 from app.report.timeline import Record, encode, read
+from app.runtime import atomic
 
 INDEX, TIMELINE = "index.html", "timeline.jsonl"
 _CAPTIONS = {
@@ -44,8 +44,7 @@ def write_report(directory: Path, timeline: Sequence[Record] | Path) -> Path:
     records = read(timeline) if isinstance(timeline, Path) else timeline
     run = take_apart(records)
     # matplotlib takes a second or two to import; only the end of a run needs it.
-    from app.report import plot_nodes  # noqa: PLC0415
-    from app.report import plots  # noqa: PLC0415
+    from app.report import plot_nodes, plots  # noqa: PLC0415
 
     pictures = {
         name + suffix: draw(run, theme)

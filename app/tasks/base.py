@@ -11,10 +11,10 @@ from redis.exceptions import RedisError
 
 from app import transport
 from app.config import Settings
-from app.documents.sandbox import Interrupted
 from app.errors import DocumentMissingError, PermanentError, TransientError
 from app.ledger.models import Document, Outcome, State
 from app.queues import Queue
+from app.sandbox.sandbox import Interrupted
 from app.tasks.services import Services, services
 
 logger = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from functools import lru_cache
 from redis.exceptions import RedisError
 
 from app.config import Settings, settings
-from app.documents.limits import limits_of
-from app.documents.sandbox import Sandbox
 from app.ledger.connection import connect
 from app.ledger.ledger import Ledger
+from app.sandbox.limits import limits_of
+from app.sandbox.sandbox import Sandbox
 from app.storage import ObjectStore
 
 logger = logging.getLogger(__name__)

@@ -10,12 +10,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from app.celery_app import app as celery_app
 from app.config import Settings
 from app.dispatch import flood, new_id
-from app.documents.sandbox import Interrupted
 from app.errors import MalformedError, StorageError
 from app.ledger.models import Document, Options, Outcome, State, Submission
 from app.producer.models import Kind
 from app.producer.synthesis import kind_of, synthesise
 from app.queues import DOCUMENT_TASKS, ROUTES, Queue, TaskName
+from app.sandbox.sandbox import Interrupted
 from app.tasks.base import DocumentTask, TryAgainError, attend, backoff_seconds
 from app.tasks.ocr import recognize_document
 from app.tasks.pdf import process_document

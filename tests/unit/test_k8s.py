@@ -3,9 +3,9 @@
 import yaml
 
 from app.config import Settings, check_order, load
-from app.documents.limits import limits_of
 from app.policy.policy import backlog_per_replica
 from app.queues import Queue
+from app.sandbox.limits import limits_of
 from tools.cluster.kind import DEFAULT, NODES, ROOT
 
 VALUES = yaml.safe_load((ROOT / "k8s" / "values-kind.yaml").read_text())

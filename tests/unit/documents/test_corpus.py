@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from app.documents import inspect
-from app.documents.models import Limits, Reading
+from app.documents import pdf
+from app.documents.limits import Limits
+from app.documents.models import Reading
 from app.documents.reading import read
-from app.documents.sandbox import Sandbox
 from app.errors import PermanentError
+from app.sandbox.sandbox import Sandbox
 
 LIMITS = Limits()
 ENDS = {
@@ -42,8 +43,8 @@ def opens_unencrypted_without_pages(data: bytes) -> bool:
     document before it left behind; so two files without any encryption are listed as `password` there.
     """
     try:
-        with inspect.open_pdf(data) as document:
-            return not inspect.is_encrypted(document) and inspect.pdfium.FPDF_GetPageCount(document) == 0
+        with pdf.open_pdf(data) as document:
+            return not pdf.is_encrypted(document) and pdf.pdfium.FPDF_GetPageCount(document) == 0
     except PermanentError:
         return False
 

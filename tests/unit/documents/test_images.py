@@ -5,7 +5,8 @@ import zlib
 import pytest
 from PIL import Image
 
-from app.documents.models import Limits, OcrMode
+from app.documents.limits import Limits
+from app.documents.models import OcrMode
 from app.documents.reading import read
 from app.errors import MalformedError, ResourceLimitError, TooManyPagesError
 

@@ -4,7 +4,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from app.documents import ocr
-from app.documents.models import Limits, MediaType
+from app.documents.limits import Limits
+from app.documents.models import MediaType
 from app.errors import MalformedError
 
 LIMITS = Limits()

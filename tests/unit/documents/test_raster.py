@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.documents.inspect import PageError
+from app.documents.pdf import PageError
 from app.documents.raster import POINTS_PER_INCH, check_box, fit, resolution
 
 sides = st.floats(min_value=0.01, max_value=57_600, allow_nan=False)

@@ -1,6 +1,6 @@
 import pytest
 
-from app.documents import inspect
+from app.documents import pdf
 from app.documents.text import TextReader
 from app.errors import ResourceLimitError
 
@@ -8,9 +8,9 @@ from app.errors import ResourceLimitError
 def texts(data: bytes, limit: int = 10_000) -> list[tuple[str, int]]:
     reader = TextReader(limit)
     found = []
-    with inspect.open_pdf(data) as document:
-        for index in range(inspect.page_count(document)):
-            with inspect.open_page(document, index) as page:
+    with pdf.open_pdf(data) as document:
+        for index in range(pdf.page_count(document)):
+            with pdf.open_page(document, index) as page:
                 read = reader.read(page)
                 found.append((read.text, read.characters))
     return found

@@ -8,7 +8,6 @@ from msgspec import structs
 from PIL import Image
 
 from app.errors import FleetError
-from app.runtime import atomic
 from app.report.page import write_report
 from app.report.timeline import (
     Cluster,
@@ -24,6 +23,7 @@ from app.report.timeline import (
     encode,
     read,
 )
+from app.runtime import atomic
 
 PICTURES = {
     f"{name}{suffix}.png" for name in ("scaling", "throughput", "latency") for suffix in ("", "-dark")

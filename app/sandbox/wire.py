@@ -9,7 +9,8 @@ import struct
 
 import msgspec
 
-from app.documents.models import Limits, MediaType, OcrMode, Reading, Recognition
+from app.documents.limits import Limits
+from app.documents.models import MediaType, OcrMode, Reading, Recognition
 
 REQUEST_PREFIX = struct.Struct(">QQ")
 """Lengths in bytes of the header and of the document that follows it."""

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 
-from app.documents.models import Limits
+from app.documents.limits import Limits
 from app.runtime.lifeline import when_it_ends
 
 _PR_SET_PDEATHSIG = 1

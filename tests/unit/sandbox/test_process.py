@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.documents import sandbox_wire as wire
-from app.documents.models import Limits, OcrMode
-from app.documents.sandbox_process import ChildProcess, DiedError, OverrunError
+from app.documents.limits import Limits
+from app.documents.models import OcrMode
+from app.sandbox import wire
+from app.sandbox.process import ChildProcess, DiedError, OverrunError
 
 READ = wire.Read(password=None, ocr=OcrMode.AUTO)
 PREFIX = wire.REPLY_PREFIX.pack

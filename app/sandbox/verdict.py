@@ -2,10 +2,10 @@
 
 import signal
 
-from app.documents.models import Limits
-from app.documents.sandbox_process import Exit
-from app.documents.sandbox_wire import Failure
+from app.documents.limits import Limits
 from app.errors import PERMANENT_ERRORS, FleetError, MalformedError, ResourceLimitError, SandboxError
+from app.sandbox.process import Exit
+from app.sandbox.wire import Failure
 
 AT_ONCE_SECONDS = 2.0
 """A crash sooner than this is the parser's answer to damage, not to size."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
-from app.documents import sandbox_child
-from app.documents import sandbox_wire as wire
-from app.documents.models import Limits, MediaType, OcrMode
+from app.documents.limits import Limits
+from app.documents.models import MediaType, OcrMode
+from app.sandbox import child, wire
 
 Ask = Callable[..., wire.Reply]
 
@@ -34,7 +34,7 @@ def ask(granted: list[int]) -> Iterator[Ask]:
     ours, theirs = socket.socketpair()
     prepared: list[wire.Begin] = []
     thread = threading.Thread(
-        target=sandbox_child.serve,
+        target=child.serve,
         args=(theirs,),
         kwargs={"prepare": prepared.append, "grant": granted.append},
     )
@@ -101,7 +101,7 @@ def test_whatever_is_raised_is_an_answer(ask: Ask, monkeypatch, raised: Exceptio
     def read(*_: object, **__: object) -> None:
         raise raised
 
-    monkeypatch.setattr(sandbox_child, "read", read)
+    monkeypatch.setattr(child, "read", read)
     reply = ask(READ, b"x")
     assert isinstance(reply, wire.Failure)
     assert reply.code == code
@@ -109,7 +109,7 @@ def test_whatever_is_raised_is_an_answer(ask: Ask, monkeypatch, raised: Exceptio
 
 def test_missing_ocr_data_is_not_the_documents_fault(ask: Ask, monkeypatch, build_pdf, scan_objects) -> None:
     def engine() -> None:
-        raise sandbox_child.OcrUnavailableError
+        raise child.OcrUnavailableError
 
     monkeypatch.setattr("app.documents.ocr.engine", engine)
     ask(wire.Open(media_type=MediaType.PDF, password=None), build_pdf(scan_objects))
@@ -123,7 +123,7 @@ def test_a_request_cut_off_is_the_end() -> None:
     with theirs:
         with ours:
             ours.sendall(wire.REQUEST_PREFIX.pack(5, 5) + b"abc")
-        assert sandbox_child.receive(theirs) is None
+        assert child.receive(theirs) is None
 
 
 def test_a_request_that_is_none_is_refused() -> None:
@@ -131,4 +131,4 @@ def test_a_request_that_is_none_is_refused() -> None:
     with ours, theirs:
         ours.sendall(wire.REQUEST_PREFIX.pack(3, 0) + b"\x93\x01\x02")
         with pytest.raises(msgspec.DecodeError):
-            sandbox_child.receive(theirs)
+            child.receive(theirs)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from app.documents.models import Limits
-from app.documents.sandbox import Sandbox
+from app.documents.limits import Limits
+from app.sandbox.sandbox import Sandbox
 
-CORPUS = Path(__file__).resolve().parents[3].parent / "shared" / "corpus"
+CORPUS = Path(__file__).resolve().parents[2].parent / "shared" / "corpus"
 
 Objects = dict[int, bytes]
 BuildPdf = Callable[[Objects], bytes]

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Self, TypeVar
 
-from app.documents import sandbox_wire as wire
-from app.documents.limits import check_bytes
-from app.documents.models import Limits, MediaType, OcrMode, Reading, Recognition
-from app.documents.sandbox_process import ChildProcess, DiedError, Exit, OverrunError
-from app.documents.sandbox_verdict import CrashError, KilledError, error_of_failure, overran, verdict
+from app.documents.limits import Limits, check_bytes
+from app.documents.models import MediaType, OcrMode, Reading, Recognition
 from app.errors import FleetError, MalformedError, PermanentError, ResourceLimitError, SandboxError
+from app.sandbox import wire
+from app.sandbox.process import ChildProcess, DiedError, Exit, OverrunError
+from app.sandbox.verdict import CrashError, KilledError, error_of_failure, overran, verdict
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")

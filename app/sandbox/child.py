@@ -1,4 +1,4 @@
-"""The sandbox's child: `python -I -m app.documents.sandbox_child SOCKET PARENT`, started by `app.documents.sandbox`."""
+"""The sandbox's child: `python -I -m app.sandbox.child SOCKET PARENT`, started by `app.sandbox.sandbox`."""
 
 import gc
 import os
@@ -10,12 +10,12 @@ from contextlib import ExitStack
 import msgspec
 from PIL import Image
 
-from app.documents import sandbox_wire as wire
-from app.documents.models import Limits
+from app.documents.limits import Limits
 from app.documents.ocr import OcrUnavailableError, Recognizer
 from app.documents.reading import read
-from app.documents.sandbox_confine import confine, die_with_parent, grant_cpu
 from app.errors import PermanentError, ResourceLimitError, SandboxError
+from app.sandbox import wire
+from app.sandbox.confine import confine, die_with_parent, grant_cpu
 
 _SMALL_BYTES = 1024 * 1024
 

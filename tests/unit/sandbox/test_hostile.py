@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from app.documents.models import Limits
-from app.documents.sandbox import Sandbox
+from app.documents.limits import Limits
 from app.errors import PermanentError
+from app.sandbox.sandbox import Sandbox
 
 LIMITS = Limits(memory_bytes=512 * 2**20, cpu_seconds=1, wall_seconds=5.0)
 SPARE_SECONDS = 5.0

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import msgspec
 
-from app.documents.models import Limits
-from app.documents.sandbox_wire import (
+from app.documents.limits import Limits
+from app.errors import SandboxError
+from app.sandbox.wire import (
     REPLY_PREFIX,
     REQUEST_PREFIX,
     Begin,
@@ -30,9 +31,8 @@ from app.documents.sandbox_wire import (
     decode_reply,
     encode,
 )
-from app.errors import SandboxError
 
-CHILD_MODULE = "app.documents.sandbox_child"
+CHILD_MODULE = "app.sandbox.child"
 START_SECONDS = 60.0
 """How long a child may take to be ready: a busy machine with a cold disk takes ten."""
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")

@@ -2,11 +2,11 @@ import signal
 
 import pytest
 
-from app.documents.models import Limits
-from app.documents.sandbox_process import Exit
-from app.documents.sandbox_verdict import CrashError, KilledError, error_of_failure, overran, verdict
-from app.documents.sandbox_wire import Failure
+from app.documents.limits import Limits
 from app.errors import PERMANENT_ERRORS, FleetError, MalformedError, ResourceLimitError, SandboxError
+from app.sandbox.process import Exit
+from app.sandbox.verdict import CrashError, KilledError, error_of_failure, overran, verdict
+from app.sandbox.wire import Failure
 
 LIMITS = Limits(memory_bytes=512 * 2**20, cpu_seconds=7, wall_seconds=9.5)
 

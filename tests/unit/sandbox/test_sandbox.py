@@ -13,11 +13,12 @@ import msgspec
 import psutil
 import pytest
 
-from app.documents import sandbox as sandbox_module
-from app.documents import sandbox_process, sandbox_verdict
-from app.documents.models import Limits, MediaType, Recognition
-from app.documents.sandbox import Interrupted, Sandbox
+from app.documents.limits import Limits
+from app.documents.models import MediaType, Recognition
 from app.errors import MalformedError, PasswordRequiredError, ResourceLimitError, SandboxError, TooLargeError
+from app.sandbox import process, verdict
+from app.sandbox import sandbox as sandbox_module
+from app.sandbox.sandbox import Interrupted, Sandbox
 
 
 @pytest.fixture(scope="module")
@@ -99,11 +100,11 @@ def test_a_large_document_passes_the_pipe(sandbox: Sandbox, good_pdf: bytes) -> 
 def test_an_answer_larger_than_the_buffer_arrives_whole(sandbox: Sandbox, build_pdf, one_page) -> None:
     lines = b" ".join(b"(%s) Tj 0 -.1 Td" % (b"x" * 1_000) for _ in range(1_300))
     pdf = build_pdf(one_page(b"BT /F1 .05 Tf 1 800 Td " + lines + b" ET"))
-    assert sandbox.read(pdf).facts.characters > sandbox_process._BUFFER_BYTES
+    assert sandbox.read(pdf).facts.characters > process._BUFFER_BYTES
 
 
 def test_only_the_child_imports_what_parses() -> None:
-    script = "import app.documents.sandbox, sys; print('pypdfium2' in sys.modules)"
+    script = "import app.sandbox.sandbox, sys; print('pypdfium2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
@@ -131,7 +132,7 @@ def test_a_crash_is_tried_once_more_and_then_malformed(
     limits: Limits, slow_pdf: bytes, good_pdf: bytes, monkeypatch
 ) -> None:
     # A signal from here stands for a crash; on a busy machine it may come later than "at once".
-    monkeypatch.setattr(sandbox_verdict, "AT_ONCE_SECONDS", 60.0)
+    monkeypatch.setattr(verdict, "AT_ONCE_SECONDS", 60.0)
     with Sandbox(limits, max_documents=100) as box:
         box.read(good_pdf)
         thread, results = in_thread(lambda: box.read(slow_pdf))
@@ -269,7 +270,7 @@ def test_nothing_is_left_behind(limits: Limits, good_pdf: bytes) -> None:
 def test_a_child_that_does_not_start_is_not_the_documents_fault(
     limits: Limits, good_pdf: bytes, monkeypatch
 ) -> None:
-    monkeypatch.setattr(sandbox_process, "CHILD_MODULE", "app.documents.there_is_no_such_module")
+    monkeypatch.setattr(process, "CHILD_MODULE", "app.sandbox.there_is_no_such_module")
     with (
         Sandbox(limits, max_documents=1) as box,
         pytest.raises(SandboxError, match="there_is_no_such_module"),
@@ -349,8 +350,8 @@ def test_a_wrong_password_is_said_before_any_page(sandbox: Sandbox, corpus: Path
 
 PARENT = """
 import sys, threading
-from app.documents.models import Limits
-from app.documents.sandbox import Sandbox
+from app.documents.limits import Limits
+from app.sandbox.sandbox import Sandbox
 box = Sandbox(Limits(cpu_seconds=60), max_documents=9)
 def work():
     box.start()

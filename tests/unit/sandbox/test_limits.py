@@ -2,8 +2,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.config import GRACE_RESERVE_SECONDS, Settings
-from app.documents.limits import limits_of
-from app.documents.models import Limits
+from app.documents.limits import Limits
+from app.sandbox.limits import limits_of
 
 
 def test_the_defaults_are_said_once() -> None:

@@ -2,31 +2,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.documents import inspect
+from app.documents import pdf
 from app.errors import MalformedError, NotADocumentError, UnsupportedSecurityError
 
 
 @given(st.text(max_size=60), st.integers(1, 100))
 def test_metadata_is_bounded_and_has_no_control_characters(words: str, times: int) -> None:
-    cleaned = inspect.clean(words * times)
-    assert len(cleaned) <= inspect.METADATA_CHARACTERS
+    cleaned = pdf.clean(words * times)
+    assert len(cleaned) <= pdf.METADATA_CHARACTERS
     assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in cleaned)
-    assert inspect.clean(cleaned) == cleaned
+    assert pdf.clean(cleaned) == cleaned
 
 
 def test_metadata_version_and_encryption(build_pdf, one_page) -> None:
     information = b"<</Title(A\\000b\\tc)/Author(%s)/Subject()>>" % (b"x" * 5_000)
     data = build_pdf(one_page(b"") | {5: information}).replace(b"/Root 1 0 R", b"/Root 1 0 R/Info 5 0 R")
-    with inspect.open_pdf(data) as document:
-        assert inspect.metadata(document) == {"title": "A b c", "author": "x" * inspect.METADATA_CHARACTERS}
-        assert inspect.pdf_version(document) == "1.7"
-        assert not inspect.is_encrypted(document)
+    with pdf.open_pdf(data) as document:
+        assert pdf.metadata(document) == {"title": "A b c", "author": "x" * pdf.METADATA_CHARACTERS}
+        assert pdf.pdf_version(document) == "1.7"
+        assert not pdf.is_encrypted(document)
 
 
 def test_an_image_is_found_inside_a_form(build_pdf, scan_objects, good_pdf) -> None:
     for data, expected in ((build_pdf(scan_objects), True), (good_pdf, False)):
-        with inspect.open_pdf(data) as document, inspect.open_page(document, 0) as page:
-            assert inspect.has_image(page) is expected
+        with pdf.open_pdf(data) as document, pdf.open_page(document, 0) as page:
+            assert pdf.has_image(page) is expected
 
 
 def test_the_search_for_an_image_is_bounded(build_pdf, one_page, monkeypatch, pdf_stream) -> None:
@@ -35,25 +35,25 @@ def test_the_search_for_an_image_is_bounded(build_pdf, one_page, monkeypatch, pd
     objects[6] = pdf_stream(
         b"\0", b"/Subtype/Image/Width 1/Height 1/ColorSpace/DeviceGray/BitsPerComponent 8"
     )
-    with inspect.open_pdf(build_pdf(objects)) as document, inspect.open_page(document, 0) as page:
-        assert inspect.has_image(page)
-        monkeypatch.setattr(inspect, "OBJECTS_LOOKED_AT", 20)
-        assert not inspect.has_image(page)
+    with pdf.open_pdf(build_pdf(objects)) as document, pdf.open_page(document, 0) as page:
+        assert pdf.has_image(page)
+        monkeypatch.setattr(pdf, "OBJECTS_LOOKED_AT", 20)
+        assert not pdf.has_image(page)
 
 
 def test_what_cannot_be_opened_says_why(build_pdf, one_page) -> None:
-    with pytest.raises(MalformedError), inspect.open_pdf(b"%PDF-1.4 and no more"):
+    with pytest.raises(MalformedError), pdf.open_pdf(b"%PDF-1.4 and no more"):
         pass
-    with pytest.raises(NotADocumentError), inspect.open_pdf(b"<html></html>"):
+    with pytest.raises(NotADocumentError), pdf.open_pdf(b"<html></html>"):
         pass
     locked = build_pdf(one_page(b"")).replace(
         b"/Root 1 0 R", b"/Root 1 0 R/ID[<00><00>]/Encrypt<</Filter/Strange/V 9/R 9>>"
     )
-    with pytest.raises(UnsupportedSecurityError), inspect.open_pdf(locked):
+    with pytest.raises(UnsupportedSecurityError), pdf.open_pdf(locked):
         pass
 
 
 def test_a_document_without_pages_is_malformed(build_pdf) -> None:
     empty = build_pdf({1: b"<</Type/Catalog/Pages 2 0 R>>", 2: b"<</Type/Pages/Kids[]/Count 0>>"})
-    with inspect.open_pdf(empty) as document, pytest.raises(MalformedError, match="no pages"):
-        inspect.page_count(document)
+    with pdf.open_pdf(empty) as document, pytest.raises(MalformedError, match="no pages"):
+        pdf.page_count(document)
