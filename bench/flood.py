@@ -8,7 +8,7 @@ from redis import Redis
 from app.celery_app import broker_url
 from app.dispatch import flood, new_id
 from app.ledger.models import Submission
-from app.tasks.results import original_key
+from app.storage.layout import original_key
 from bench.results import Bound, Finding, Series, Target
 from bench.rig import Rig
 

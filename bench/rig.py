@@ -22,8 +22,8 @@ from app.run.session import local_settings
 from app.scaling.local import environment_of
 from app.scaling.processes import ProcessGroup
 from app.scaling.server import EmbeddedServer
-from app.storage import ObjectStore
-from app.tasks.results import original_key
+from app.storage.layout import original_key
+from app.storage.store import ObjectStore
 from app.tasks.services import ledger_of
 
 START_SECONDS = 60.0

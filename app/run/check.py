@@ -12,8 +12,8 @@ from app.errors import FleetError
 from app.ledger.ledger import Ledger
 from app.ledger.models import Document, State, Submission
 from app.run.submit import POLL_SECONDS, wait_for_fleet
-from app.storage import ObjectStore
-from app.tasks.results import get_text, original_key, result_keys
+from app.storage.layout import get_text, original_key, result_keys
+from app.storage.store import ObjectStore
 
 
 class Passage(msgspec.Struct, frozen=True, kw_only=True):

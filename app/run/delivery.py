@@ -9,8 +9,8 @@ from app.errors import FleetError, StorageError
 from app.ledger.models import Document, State
 from app.run.intake import Intake, Unreadable
 from app.runtime import atomic
-from app.storage import ObjectStore
-from app.tasks.results import Summary
+from app.storage.layout import Summary
+from app.storage.store import ObjectStore
 
 FILES = {"text": "text.txt", "thumbnail": "thumbnail.jpg", "document": "document.json"}
 INDEX = "index.jsonl"

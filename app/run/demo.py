@@ -21,7 +21,7 @@ from app.run.claim import claimed
 from app.run.follow import Follower, Progress
 from app.run.record import Recorder, meta
 from app.run.session import Session
-from app.tasks.results import original_key
+from app.storage.layout import original_key
 
 
 def store_originals(session: Session, documents: Sequence[Synthetic], batch_id: str) -> list[Submission]:

@@ -10,8 +10,8 @@ import msgspec
 from app.dispatch import derived_id, new_id
 from app.errors import FleetError, StorageError, UsageError
 from app.ledger.models import Options, Submission
-from app.storage import ObjectStore
-from app.tasks.results import original_key
+from app.storage.layout import original_key
+from app.storage.store import ObjectStore
 
 MAX_NAME_BYTES = 200
 """File systems allow 255; the rest is left for what tells two apart."""

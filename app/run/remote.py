@@ -9,7 +9,7 @@ from app.ledger.connection import check
 from app.ledger.ledger import Ledger
 from app.ledger.models import BatchCounts, Document, State
 from app.queues import Queue
-from app.storage import ObjectStore
+from app.storage.store import ObjectStore
 from app.tasks.services import ledger_of
 
 

@@ -24,7 +24,7 @@ from app.runtime.signals import held_back
 from app.scaling.local import LocalFleet, QueueStatus
 from app.scaling.processes import ProcessGroup
 from app.scaling.server import EmbeddedServer
-from app.storage import ObjectStore
+from app.storage.store import ObjectStore
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from app.ledger.models import BatchCounts, Options
 from app.producer.corpus import default_directory, make_set
 from app.run.intake import Intake, Unreadable, expand, named, submissions
 from app.run.remote import connect_remote
-from app.storage import ObjectStore
+from app.storage.store import ObjectStore
 
 POLL_SECONDS = 0.5
 BATCH_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")

@@ -10,8 +10,8 @@ from app.documents.models import Facts, Page, Recognition
 from app.errors import MalformedError, PermanentError
 from app.ledger.models import Document, Outcome, State
 from app.queues import Queue, TaskName
+from app.storage.layout import get_facts, get_text, put_facts, put_text, result_keys, summary_json
 from app.tasks.base import DocumentTask, original
-from app.tasks.results import get_facts, get_text, put_facts, put_text, result_keys, summary_json
 from app.tasks.services import Services
 
 

@@ -5,8 +5,8 @@ from app.config import settings
 from app.dispatch import message
 from app.ledger.models import Document, Outcome, State
 from app.queues import Queue, TaskName
+from app.storage.layout import put_facts, put_text, result_keys, summary_json
 from app.tasks.base import DocumentTask, original
-from app.tasks.results import put_facts, put_text, result_keys, summary_json
 from app.tasks.services import Services
 
 

@@ -14,7 +14,7 @@ from app.ledger.connection import connect
 from app.ledger.ledger import Ledger
 from app.sandbox.limits import limits_of
 from app.sandbox.sandbox import Sandbox
-from app.storage import ObjectStore
+from app.storage.store import ObjectStore
 
 logger = logging.getLogger(__name__)
 

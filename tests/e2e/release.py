@@ -25,8 +25,8 @@ from app.ledger.ledger import Ledger
 from app.ledger.models import BatchCounts, Document, Submission
 from app.queues import Queue
 from app.report import timeline
-from app.storage import ObjectStore
-from app.tasks.results import original_key
+from app.storage.layout import original_key
+from app.storage.store import ObjectStore
 from app.tasks.services import ledger_of
 from tools.cluster.command import environment, output
 from tools.cluster.kind import ROOT, Cluster

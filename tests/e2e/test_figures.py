@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError
 
 from app.dispatch import flood, new_id
 from app.ledger.models import Submission
-from app.tasks.results import original_key
+from app.storage.layout import original_key
 from bench.kind import Drain, Figures, First
 from bench.results import ON_CLUSTER
 

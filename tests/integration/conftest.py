@@ -12,7 +12,7 @@ from app.config import Settings
 from app.ledger.ledger import Ledger
 from app.scaling.processes import ProcessGroup
 from app.scaling.server import EmbeddedServer
-from app.storage import ObjectStore
+from app.storage.store import ObjectStore
 from app.tasks.services import Services, ledger_of
 
 

@@ -16,7 +16,7 @@ from app.queues import Queue
 from app.run.files import policies
 from app.run.follow import Follower, Progress
 from app.run.session import Session
-from app.tasks.results import original_key
+from app.storage.layout import original_key
 
 SLOW = 40_000
 

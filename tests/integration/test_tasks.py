@@ -16,10 +16,10 @@ from app.producer.models import Kind
 from app.producer.synthesis import kind_of, synthesise
 from app.queues import DOCUMENT_TASKS, ROUTES, Queue, TaskName
 from app.sandbox.sandbox import Interrupted
+from app.storage.layout import Summary, get_facts, original_key
 from app.tasks.base import DocumentTask, TryAgainError, attend, backoff_seconds
 from app.tasks.ocr import recognize_document
 from app.tasks.pdf import process_document
-from app.tasks.results import Summary, get_facts, original_key
 from app.tasks.services import Services
 
 

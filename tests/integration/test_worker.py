@@ -25,8 +25,8 @@ from app.ledger.models import Document, State, Submission
 from app.ledger.reconcile import reconcile
 from app.queues import Queue
 from app.scaling.local import environment_of
-from app.storage import ObjectStore
-from app.tasks.results import original_key
+from app.storage.layout import original_key
+from app.storage.store import ObjectStore
 from app.tasks.services import ledger_of
 
 SLOW = slow_document()

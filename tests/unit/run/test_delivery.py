@@ -7,7 +7,7 @@ from app.errors import FleetError
 from app.ledger.models import Document, State
 from app.run.delivery import Delivery
 from app.run.intake import Intake, Unreadable
-from app.storage import ObjectStore
+from app.storage.store import ObjectStore
 
 
 @pytest.fixture

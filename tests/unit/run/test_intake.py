@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app.errors import UsageError
 from app.ledger.models import Options
 from app.run.intake import Unreadable, expand, named, submissions
-from app.storage import ObjectStore
+from app.storage.store import ObjectStore
 
 
 def make(folder: Path, *names: str) -> list[Path]:

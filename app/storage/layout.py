@@ -3,7 +3,7 @@
 import msgspec
 
 from app.documents.models import Facts
-from app.storage import ObjectStore
+from app.storage.store import ObjectStore
 
 PAGE_BREAK = "\f"
 """Between the pages of text.txt, as in pdftotext."""

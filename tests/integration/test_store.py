@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from obstore.store import LocalStore
 
 from app.errors import SettingsError, StorageError, StorageFullError
-from app.storage import ObjectStore
+from app.storage.store import ObjectStore
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_a_full_disk_is_told_apart(tmp_path: Path) -> None:
     script = (
         "import resource, signal, sys\n"
         "from app.errors import StorageFullError\n"
-        "from app.storage import ObjectStore\n"
+        "from app.storage.store import ObjectStore\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n"

@@ -1,0 +1,1 @@
+"""Originals and results in an object store: the only room that imports obstore."""
