@@ -6,7 +6,7 @@ from celery import Celery
 from redis import Redis
 
 from app.celery_app import broker_url
-from app.dispatch import flood, new_id
+from app.ledger.message import flood, new_id
 from app.ledger.models import Submission
 from app.storage.layout import original_key
 from bench.results import Bound, Finding, Series, Target

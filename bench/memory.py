@@ -8,7 +8,7 @@ from statistics import linear_regression
 import msgspec
 import psutil  # type: ignore[import-untyped,unused-ignore]  # carries no types
 
-from app.dispatch import new_id
+from app.ledger.message import new_id
 from bench import documents
 from bench.results import Bound, Finding, Series, Target
 from bench.rig import Rig, Worker

@@ -12,10 +12,10 @@ from subprocess import Popen, TimeoutExpired
 from typing import Self
 
 from app.config import Pool, Settings
-from app.dispatch import flood, new_id
 from app.documents.models import OcrMode
 from app.errors import FleetError
 from app.ledger.ledger import Ledger
+from app.ledger.message import flood, new_id
 from app.ledger.models import BatchCounts, Document, Options, Submission
 from app.queues import Queue
 from app.run.session import local_settings

@@ -6,7 +6,7 @@ from statistics import median
 import msgspec
 
 from app.config import Pool
-from app.dispatch import new_id
+from app.ledger.message import new_id
 from bench import bare, documents
 from bench.cpu import CpuSeconds, cpu_seconds
 from bench.rates import steady_rate, whole_rate

@@ -7,9 +7,9 @@ from io import BytesIO
 import msgspec
 from reportlab.pdfgen.canvas import Canvas
 
-from app.dispatch import flood, new_id
 from app.errors import FleetError
 from app.ledger.ledger import Ledger
+from app.ledger.message import flood, new_id
 from app.ledger.models import Document, State, Submission
 from app.run.submit import POLL_SECONDS, wait_for_fleet
 from app.storage.layout import get_text, original_key, result_keys

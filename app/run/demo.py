@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from app.config import Settings
-from app.dispatch import flood, new_id
 from app.errors import FleetError, StorageError, StorageFullError
+from app.ledger.message import flood, new_id
 from app.ledger.models import BatchCounts, Document, Submission
 from app.policy.policy import Policy
 from app.producer.corpus import default_directory, make_set

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 
 from app.config import Settings
-from app.dispatch import flood, new_id
 from app.errors import StorageFullError
+from app.ledger.message import flood, new_id
 from app.ledger.models import BatchCounts, Options
 from app.policy.policy import Policy
 from app.queues import Queue

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from app.dispatch import derived_id, new_id
 from app.errors import FleetError, StorageError, UsageError
+from app.ledger.message import derived_id, new_id
 from app.ledger.models import Options, Submission
 from app.storage.layout import original_key
 from app.storage.store import ObjectStore

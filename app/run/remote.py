@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from app.config import Settings, settings
-from app.dispatch import message
 from app.errors import FleetError, SettingsError, StorageError, UsageError
 from app.ledger.connection import check
 from app.ledger.ledger import Ledger
+from app.ledger.message import message
 from app.ledger.models import BatchCounts, Document, State
 from app.queues import Queue
 from app.storage.store import ObjectStore

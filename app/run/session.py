@@ -13,10 +13,10 @@ import msgspec
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from app.config import Settings
-from app.dispatch import reconcile_queues
 from app.errors import FleetError, ServerError, SettingsError, StorageFullError
 from app.ledger.connection import check, connect, masked
 from app.ledger.ledger import Ledger
+from app.ledger.message import reconcile_queues
 from app.policy.policy import Policy
 from app.queues import Queue
 from app.run.claim import ServerClaim

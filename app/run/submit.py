@@ -9,10 +9,10 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from app.config import Settings, settings
-from app.dispatch import flood, new_id
 from app.errors import FleetError, ServerError, SettingsError, StorageError, UsageError
 from app.ledger.connection import check
 from app.ledger.ledger import Ledger, chunks
+from app.ledger.message import flood, new_id
 from app.ledger.models import BatchCounts, Options
 from app.producer.corpus import default_directory, make_set
 from app.run.intake import Intake, Unreadable, expand, named, submissions

@@ -2,7 +2,7 @@
 
 from app.celery_app import app
 from app.config import settings
-from app.dispatch import message
+from app.ledger.message import message
 from app.ledger.models import Document, Outcome, State
 from app.queues import Queue, TaskName
 from app.storage.layout import put_facts, put_text, result_keys, summary_json

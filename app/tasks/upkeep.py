@@ -1,7 +1,7 @@
 """`ledger.reconcile`: mends what the broker lost; beat sends it."""
 
 from app.celery_app import app
-from app.dispatch import reconcile_queues
+from app.ledger.message import reconcile_queues
 from app.queues import TaskName
 from app.tasks.services import services
 

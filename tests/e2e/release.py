@@ -19,9 +19,9 @@ from commands import wait_for
 from kubernetes import client, config
 
 from app.config import Settings
-from app.dispatch import flood, new_id
 from app.errors import FleetError
 from app.ledger.ledger import Ledger
+from app.ledger.message import flood, new_id
 from app.ledger.models import BatchCounts, Document, Submission
 from app.queues import Queue
 from app.report import timeline

@@ -15,7 +15,7 @@ from kubernetes import client, watch
 from release import Release, is_ready, write_json
 from urllib3.exceptions import HTTPError
 
-from app.dispatch import flood, new_id
+from app.ledger.message import flood, new_id
 from app.ledger.models import Submission
 from app.storage.layout import original_key
 from bench.kind import Drain, Figures, First

@@ -14,8 +14,8 @@ import redis
 from commands import wait_for
 
 from app.config import Settings
-from app.dispatch import flood, new_id
 from app.ledger.ledger import Ledger
+from app.ledger.message import flood, new_id
 from app.ledger.models import Submission
 from app.scaling.local import environment_of
 

@@ -9,8 +9,8 @@ import pytest
 from commands import GOOD, SCAN, document, slow_document
 
 from app.config import Settings
-from app.dispatch import flood, new_id
 from app.errors import FleetError
+from app.ledger.message import flood, new_id
 from app.ledger.models import Document, State, Submission
 from app.queues import Queue
 from app.run.files import policies

@@ -12,9 +12,9 @@ import redis
 from commands import Commands, Running, wait_for
 
 from app.config import Settings
-from app.dispatch import flood, message, new_id
 from app.errors import UsageError
 from app.ledger.ledger import Ledger
+from app.ledger.message import flood, message, new_id
 from app.ledger.models import Outcome, State, Submission
 from app.queues import Queue
 from app.run import tail as tails

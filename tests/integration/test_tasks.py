@@ -9,8 +9,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.celery_app import app as celery_app
 from app.config import Settings
-from app.dispatch import flood, new_id
 from app.errors import MalformedError, StorageError
+from app.ledger.message import flood, new_id
 from app.ledger.models import Document, Options, Outcome, State, Submission
 from app.producer.models import Kind
 from app.producer.synthesis import kind_of, synthesise

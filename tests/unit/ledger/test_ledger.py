@@ -1,8 +1,8 @@
 import msgspec
 import pytest
 
-from app.dispatch import flood, message, new_id
 from app.ledger.ledger import Ledger
+from app.ledger.message import flood, message, new_id
 from app.ledger.models import Document, Outcome, State, Submission
 from app.queues import Queue
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from app.dispatch import message
+from app.ledger.message import message
 from app.ledger.models import Document, Outcome, State
 from app.ledger.reconcile import Findings, reconcile
 from app.queues import Queue

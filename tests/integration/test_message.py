@@ -12,8 +12,8 @@ import redis
 from celery import Celery
 
 from app.celery_app import broker_url
-from app.dispatch import flood, message, new_id
 from app.ledger.ledger import Ledger
+from app.ledger.message import flood, message, new_id
 from app.ledger.models import Submission
 from app.queues import Queue
 
