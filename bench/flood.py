@@ -5,10 +5,10 @@ import time
 from celery import Celery
 from redis import Redis
 
-from app.celery_app import broker_url
 from app.ledger.message import flood, new_id
 from app.ledger.models import Submission
 from app.storage.layout import original_key
+from app.worker.celery_app import broker_url
 from bench.results import Bound, Finding, Series, Target
 from bench.rig import Rig
 

@@ -14,7 +14,7 @@ from typing import Self
 from app.config import Pool, Settings
 from app.documents.models import OcrMode
 from app.errors import FleetError
-from app.ledger.ledger import Ledger
+from app.ledger.ledger import Ledger, ledger_of
 from app.ledger.message import flood, new_id
 from app.ledger.models import BatchCounts, Document, Options, Submission
 from app.queues import Queue
@@ -24,7 +24,6 @@ from app.scaling.processes import ProcessGroup
 from app.scaling.server import EmbeddedServer
 from app.storage.layout import original_key
 from app.storage.store import ObjectStore
-from app.tasks.services import ledger_of
 
 START_SECONDS = 60.0
 END_SECONDS = 30.0

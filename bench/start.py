@@ -7,9 +7,9 @@ from subprocess import TimeoutExpired
 
 from celery import Celery
 
-from app.celery_app import broker_url
 from app.config import Pool
 from app.ledger.message import new_id
+from app.worker.celery_app import broker_url
 from bench import documents
 from bench.results import Bound, Finding, Series, Target
 from bench.rig import END_SECONDS, START_SECONDS, Rig

@@ -6,6 +6,6 @@ def beat() -> None:
 
     Example: FLEET_REDIS_URL=redis://:secret@redis:6379 fleet beat
     """
-    from app.beat import run
+    from app.worker.beat import run
 
     run()

@@ -25,6 +25,6 @@ def worker(
         from app.run.reload import run_reloading
 
         raise typer.Exit(run_reloading([sys.executable, "-m", "app.cli.main", "worker", *wanted]))
-    from app.run.workers import run_workers
+    from app.worker.crew import run_workers
 
     raise typer.Exit(run_workers(wanted))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from app.config import Settings
+from app.ledger.connection import connect
 from app.ledger.keys import Keys
 from app.ledger.models import Document, Options, Outcome, Submission
 from app.ledger.reader import Reader, decode_document
@@ -266,3 +268,14 @@ class Ledger(Reader):
     def forget_presence(self, worker: str) -> None:
         """Say that `worker` is gone: what it had in hand goes back at the next reconciliation."""
         self.client.delete(self.keys.worker(worker))
+
+
+def ledger_of(config: Settings) -> Ledger:
+    """Return the ledger at `config.redis_url`; nothing is sent until it is used."""
+    return Ledger(
+        connect(config),
+        prefix=config.key_prefix,
+        max_attempts=config.max_attempts,
+        retention_seconds=config.retention_seconds,
+        presence_seconds=config.presence_seconds,
+    )

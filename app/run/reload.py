@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from app.run.workers import exit_code
 from app.runtime.signals import ENDING
+from app.worker.crew import exit_code
 
 SOURCE = Path(__file__).resolve().parents[1]
 """The package `app`."""

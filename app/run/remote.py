@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from app.config import Settings, settings
 from app.errors import FleetError, SettingsError, StorageError, UsageError
 from app.ledger.connection import check
-from app.ledger.ledger import Ledger
+from app.ledger.ledger import Ledger, ledger_of
 from app.ledger.message import message
 from app.ledger.models import BatchCounts, Document, State
 from app.queues import Queue
 from app.storage.store import ObjectStore
-from app.tasks.services import ledger_of
 
 
 def connect_remote() -> tuple[Settings, Ledger]:

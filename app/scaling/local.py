@@ -54,7 +54,7 @@ class Replica:
 
     @property
     def worker(self) -> str:
-        """What the ledger calls it; see `app.tasks.base.DocumentTask`."""
+        """What the ledger calls it; see `app.worker.attempt.DocumentTask`."""
         return f"{self.name}@{socket.gethostname()}/{self.process.pid}"
 
 

@@ -20,14 +20,13 @@ from kubernetes import client, config
 
 from app.config import Settings
 from app.errors import FleetError
-from app.ledger.ledger import Ledger
+from app.ledger.ledger import Ledger, ledger_of
 from app.ledger.message import flood, new_id
 from app.ledger.models import BatchCounts, Document, Submission
 from app.queues import Queue
 from app.report import timeline
 from app.storage.layout import original_key
 from app.storage.store import ObjectStore
-from app.tasks.services import ledger_of
 from tools.cluster.command import environment, output
 from tools.cluster.kind import ROOT, Cluster
 

@@ -9,11 +9,11 @@ import pytest
 from commands import Commands, kill_all, wait_for
 
 from app.config import Settings
-from app.ledger.ledger import Ledger
+from app.ledger.ledger import Ledger, ledger_of
 from app.scaling.processes import ProcessGroup
 from app.scaling.server import EmbeddedServer
 from app.storage.store import ObjectStore
-from app.tasks.services import Services, ledger_of
+from app.worker.services import Services
 
 
 @pytest.fixture

@@ -133,12 +133,12 @@ def test_a_beat_without_a_server_says_so(beats: Beats) -> None:
 def test_an_entry_that_is_no_reconciliation_is_always_sent(
     monkeypatch: pytest.MonkeyPatch, redis_url: str, client: redis.Redis
 ) -> None:
-    from app.celery_app import build_app
+    from app.worker.celery_app import build_app
 
     monkeypatch.setenv("FLEET_REDIS_URL", redis_url)
     monkeypatch.setenv("FLEET_STORE_URL", "file:///nowhere")
-    from app import beat
     from app.config import settings
+    from app.worker import beat
 
     settings.cache_clear()
     try:

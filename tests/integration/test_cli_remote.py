@@ -11,10 +11,9 @@ import redis
 from commands import ENCRYPTED, GOOD, SCAN, Commands, Running, folder_of, slow_document, wait_for
 
 from app.config import Settings, load
-from app.ledger.ledger import Ledger
+from app.ledger.ledger import Ledger, ledger_of
 from app.ledger.message import reconcile_queues
 from app.ledger.models import Document, State
-from app.tasks.services import ledger_of
 
 COMMANDS = [
     *(["demo"], ["process"], ["worker"], ["beat"], ["flood"], ["check"], ["status"]),

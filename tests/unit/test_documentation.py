@@ -22,7 +22,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 README = (ROOT / "README.md").read_text()
 COMMANDS = typer.main.get_command(cli)
 OWN_CODES = {"worker_lost", "internal_error", "unreadable_file"}
-"""Codes that stand for no exception type; `app/tasks/base.py` and `app/run/delivery.py` give them."""
+"""Codes that stand for no exception type; `app/worker/attempt.py` and `app/run/delivery.py` give them."""
 
 
 def named(page: Path) -> str:

@@ -1,13 +1,13 @@
 """`pdf.process`: the first pass over every document: facts, text, thumbnail."""
 
-from app.celery_app import app
 from app.config import settings
 from app.ledger.message import message
 from app.ledger.models import Document, Outcome, State
 from app.queues import Queue, TaskName
 from app.storage.layout import put_facts, put_text, result_keys, summary_json
-from app.tasks.base import DocumentTask, original
-from app.tasks.services import Services
+from app.worker.attempt import DocumentTask, original
+from app.worker.celery_app import app
+from app.worker.services import Services
 
 
 def process_document(on: Services, document: Document) -> Outcome | None:

@@ -12,11 +12,11 @@ from celery.concurrency.solo import TaskPool as SoloPool
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker import state
 
-from app import transport
-from app.celery_app import app as fleet
 from app.config import GRACE_RESERVE_SECONDS, Settings, settings
 from app.runtime.heartbeat import Heartbeat
-from app.tasks.services import services
+from app.worker import transport
+from app.worker.celery_app import app as fleet
+from app.worker.services import services
 
 
 def beating(heartbeat: Heartbeat) -> type:

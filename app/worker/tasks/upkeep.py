@@ -1,9 +1,9 @@
 """`ledger.reconcile`: mends what the broker lost; beat sends it."""
 
-from app.celery_app import app
 from app.ledger.message import reconcile_queues
 from app.queues import TaskName
-from app.tasks.services import services
+from app.worker.celery_app import app
+from app.worker.services import services
 
 
 @app.task(

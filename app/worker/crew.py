@@ -10,7 +10,7 @@ from types import FrameType
 from app.config import settings
 from app.queues import Queue
 from app.runtime.signals import ENDING
-from app.worker import check_settings
+from app.worker.main import check_settings
 
 
 def command(queue: Queue) -> list[str]:

@@ -9,13 +9,13 @@ from celery import Task
 from celery.exceptions import Reject
 from redis.exceptions import RedisError
 
-from app import transport
 from app.config import Settings
 from app.errors import DocumentMissingError, PermanentError, TransientError
 from app.ledger.models import Document, Outcome, State
 from app.queues import Queue
 from app.sandbox.sandbox import Interrupted
-from app.tasks.services import Services, services
+from app.worker import transport
+from app.worker.services import Services, services
 
 logger = logging.getLogger(__name__)
 

@@ -4,15 +4,15 @@ import time
 
 import msgspec
 
-from app.celery_app import app
 from app.config import settings
 from app.documents.models import Facts, Page, Recognition
 from app.errors import MalformedError, PermanentError
 from app.ledger.models import Document, Outcome, State
 from app.queues import Queue, TaskName
 from app.storage.layout import get_facts, get_text, put_facts, put_text, result_keys, summary_json
-from app.tasks.base import DocumentTask, original
-from app.tasks.services import Services
+from app.worker.attempt import DocumentTask, original
+from app.worker.celery_app import app
+from app.worker.services import Services
 
 
 class _OutOfTimeError(Exception):

@@ -48,7 +48,7 @@ def run(queue: Queue, name: str) -> int:
         FleetError: where the settings cannot work.
     """
     # Imports make much that lives for good and no rubbish: looking through it again and again is a tenth of a start.
-    # `app.tasks.lifecycle` turns it on again when the worker is ready.
+    # `app.worker.lifecycle` turns it on again when the worker is ready.
     gc.disable()
     config = settings()
     check_settings(config)
@@ -57,8 +57,8 @@ def run(queue: Queue, name: str) -> int:
     signal.signal(signal.SIGTERM, _end_before_work)
     logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     sandbox = _early_sandbox(config, queue)
-    from app.celery_app import app
-    from app.tasks.services import services
+    from app.worker.celery_app import app
+    from app.worker.services import services
 
     if sandbox is not None:
         services().adopt(sandbox)
@@ -109,7 +109,3 @@ def main(argv: list[str] | None = None) -> int:
     except FleetError as error:
         sys.stderr.write(f"{error.message}\n")
         return error.exit_code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,13 +11,13 @@ from typing import Any
 from celery.apps.beat import Beat
 from redbeat import RedBeatScheduler
 
-from app.celery_app import app
 from app.config import settings
 from app.errors import SettingsError
+from app.ledger.ledger import ledger_of
 from app.ledger.reconcile import anything_open
 from app.queues import DOCUMENT_TASKS, TaskName
 from app.runtime.heartbeat import Heartbeat
-from app.tasks.services import ledger_of
+from app.worker.celery_app import app
 
 
 class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat carries no types

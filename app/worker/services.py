@@ -10,24 +10,12 @@ from functools import lru_cache
 from redis.exceptions import RedisError
 
 from app.config import Settings, settings
-from app.ledger.connection import connect
-from app.ledger.ledger import Ledger
+from app.ledger.ledger import Ledger, ledger_of
 from app.sandbox.limits import limits_of
 from app.sandbox.sandbox import Sandbox
 from app.storage.store import ObjectStore
 
 logger = logging.getLogger(__name__)
-
-
-def ledger_of(config: Settings) -> Ledger:
-    """Return the ledger at `config.redis_url`; nothing is sent until it is used."""
-    return Ledger(
-        connect(config),
-        prefix=config.key_prefix,
-        max_attempts=config.max_attempts,
-        retention_seconds=config.retention_seconds,
-        presence_seconds=config.presence_seconds,
-    )
 
 
 @dataclass
