@@ -17,7 +17,7 @@ def check(
 
     Example: fleet check --timeout 60
     """
-    from app.run.check import check_fleet
+    from app.client.check import check_fleet
 
     passage = check_fleet(timeout)
     if as_json:

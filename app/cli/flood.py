@@ -33,7 +33,7 @@ def flood(
 
     Example: fleet flood --documents 1000 --wait
     """
-    from app.run.submit import flood_remote, follow_remote
+    from app.client.submit import flood_remote, follow_remote
 
     progress = show.Progress()
     counts = flood_remote(

@@ -39,13 +39,13 @@ def process(
 
     from app.cli import show
     from app.cli.live import LiveView
+    from app.client.intake import expand, named
     from app.config import settings
     from app.errors import UsageError
     from app.ledger.models import Options, State
     from app.run.claim import claimed
     from app.run.delivery import INDEX, IndexLine
     from app.run.files import policies, process_files
-    from app.run.intake import expand, named
     from app.run.session import Session
 
     intakes = named(expand(paths, skip=output))

@@ -22,7 +22,7 @@ def list_(as_json: Json = False) -> None:
 
     Example: fleet quarantine list --json
     """
-    from app.run.remote import connect_remote, quarantined
+    from app.client.quarantine import connect_remote, quarantined
 
     _, ledger = connect_remote()
     show.documents(quarantined(ledger, []), as_json=as_json)
@@ -34,7 +34,7 @@ def show_(document: Annotated[str, typer.Argument(help="A document's id.")], as_
 
     Example: fleet quarantine show 0d884bd2-dabf-4876-a014-99d5dde0342b
     """
-    from app.run.remote import connect_remote, quarantined
+    from app.client.quarantine import connect_remote, quarantined
 
     _, ledger = connect_remote()
     show.document(quarantined(ledger, [document])[0], as_json=as_json)
@@ -46,7 +46,7 @@ def retry(documents: Documents = None, everything: All = False) -> None:
 
     Example: fleet quarantine retry --all
     """
-    from app.run.remote import connect_remote, quarantined, retry_quarantined
+    from app.client.quarantine import connect_remote, quarantined, retry_quarantined
 
     _require(documents, everything)
     _, ledger = connect_remote()
@@ -59,7 +59,7 @@ def drop(documents: Documents = None, everything: All = False) -> None:
 
     Example: fleet quarantine drop 0d884bd2-dabf-4876-a014-99d5dde0342b
     """
-    from app.run.remote import connect_remote, drop_quarantined, quarantined
+    from app.client.quarantine import connect_remote, drop_quarantined, quarantined
 
     _require(documents, everything)
     config, ledger = connect_remote()

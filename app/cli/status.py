@@ -10,7 +10,7 @@ import typer
 from app.cli import show
 
 if TYPE_CHECKING:
-    from app.scaling.news import Line
+    from app.client.news import Line
 
 
 def status(
@@ -51,8 +51,8 @@ def status(
     if following:
         _follow(chosen, since=since, as_json=as_json, until_eof=until_eof)
         return
+    from app.client.quarantine import connect_remote, known_batch
     from app.queues import Queue
-    from app.run.remote import connect_remote, known_batch
 
     _, ledger = connect_remote()
     if chosen is not None:
@@ -63,9 +63,9 @@ def status(
 
 
 def _follow(batch: str | None, *, since: float | None, as_json: bool, until_eof: bool) -> None:
-    from app.run.tail import follow
+    from app.client.follow import follow
+    from app.client.news import encode
     from app.runtime.lifeline import STDIN, when_it_ends
-    from app.scaling.news import encode
 
     ended = threading.Event()
     if until_eof:
@@ -83,7 +83,7 @@ def _follow(batch: str | None, *, since: float | None, as_json: bool, until_eof:
 def _sentence(line: "Line") -> str:
     from datetime import datetime
 
-    from app.scaling.news import Away
+    from app.client.news import Away
 
     clock = datetime.fromtimestamp(line.time).astimezone().strftime("%H:%M:%S")
     if isinstance(line, Away):

@@ -14,8 +14,8 @@ from rich.text import Text
 from app.cli.pieces import SPARKLINE, clock, failures, heading, lined_table, number, queue_table
 from app.cli.show import plain
 from app.cli.trend import History, Rate
+from app.client.news import QueueNews
 from app.report.timeline import Event, What
-from app.scaling.news import QueueNews
 
 if TYPE_CHECKING:
     from app.watch.watcher import Look

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 
+from app.client.intake import Intake, Unreadable
 from app.errors import FleetError, StorageError
 from app.ledger.models import Document, State
-from app.run.intake import Intake, Unreadable
 from app.runtime import atomic
 from app.storage.layout import Summary
 from app.storage.store import ObjectStore

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from app.client.intake import Intake, Unreadable, submissions
 from app.config import Settings
 from app.errors import StorageFullError
 from app.ledger.message import flood, new_id
@@ -14,7 +15,6 @@ from app.policy.policy import Policy
 from app.queues import Queue
 from app.run.delivery import UNREADABLE_FILE, Delivery, IndexLine
 from app.run.follow import Follower, Progress
-from app.run.intake import Intake, Unreadable, submissions
 from app.run.session import Session
 
 SUBMIT_CHUNK = 64

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 import msgspec
 
+from app.client.records import document_record
 from app.ledger.models import BatchCounts
 from app.policy.policy import Policy
 from app.queues import Queue
@@ -21,7 +22,6 @@ from app.report.timeline import (
     What,
 )
 from app.run.follow import Progress
-from app.scaling.documents import document_record
 
 
 def meta(*, command: str, documents: int, seed: int, policies: dict[Queue, Policy]) -> Meta:

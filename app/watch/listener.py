@@ -8,8 +8,8 @@ import threading
 
 import msgspec
 
+from app.client.news import Line
 from app.errors import FleetError
-from app.scaling.news import Line
 from app.watch.objects import Deployment, Kind, Node, Pod
 
 PAUSES = (0.2, 1.0, 2.0, 5.0)

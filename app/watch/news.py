@@ -5,8 +5,8 @@ from collections.abc import Callable
 import msgspec
 from kubernetes.stream.ws_client import ERROR_CHANNEL
 
+from app.client.news import Line, News, decode
 from app.errors import FleetError
-from app.scaling.news import Line, News, decode
 from app.watch.cluster import CONNECTION_ERRORS, Cluster, handshake_refused
 from app.watch.listener import Failed, Listener, Messages
 

@@ -9,9 +9,9 @@ from typing import Self
 
 import msgspec
 
+from app.client.news import Away, News
 from app.errors import FleetError
 from app.report.timeline import DocumentRecord, Event, What
-from app.scaling.news import Away, News
 from app.watch.cluster import Cluster
 from app.watch.listener import (
     END_SECONDS,

@@ -11,15 +11,15 @@ import pytest
 import redis
 from commands import Commands, Running, wait_for
 
+from app.client import follow as tails
+from app.client.follow import Tail
+from app.client.news import Away, News, decode
 from app.config import Settings
 from app.errors import UsageError
 from app.ledger.ledger import Ledger, ledger_of
 from app.ledger.message import flood, message, new_id
 from app.ledger.models import Outcome, State, Submission
 from app.queues import Queue
-from app.run import tail as tails
-from app.run.tail import Tail
-from app.scaling.news import Away, News, decode
 from app.scaling.server import EmbeddedServer
 
 

@@ -5,8 +5,8 @@ import pytest
 from rich.console import Console
 
 from app.cli.watchview import MOST_EVENTS, WatchView
+from app.client.news import News, QueueNews
 from app.report.timeline import Event, What
-from app.scaling.news import News, QueueNews
 from app.watch.state import Replicas
 from app.watch.watcher import Look
 

@@ -3,10 +3,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from app.client.intake import Intake, Unreadable
 from app.errors import FleetError
 from app.ledger.models import Document, State
 from app.run.delivery import Delivery
-from app.run.intake import Intake, Unreadable
 from app.storage.store import ObjectStore
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.scaling.news import Away, News, QueueNews, encode
+from app.client.news import Away, News, QueueNews, encode
 from app.watch.news import Lines, exit_code
 
 NEWS = News(time=1.5, queues={"pdf": QueueNews(waiting=3, running=1, done=7)}, open=4)

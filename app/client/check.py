@@ -7,11 +7,11 @@ from io import BytesIO
 import msgspec
 from reportlab.pdfgen.canvas import Canvas
 
+from app.client.submit import POLL_SECONDS, wait_for_fleet
 from app.errors import FleetError
 from app.ledger.ledger import Ledger
 from app.ledger.message import flood, new_id
 from app.ledger.models import Document, State, Submission
-from app.run.submit import POLL_SECONDS, wait_for_fleet
 from app.storage.layout import get_text, original_key, result_keys
 from app.storage.store import ObjectStore
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.client.intake import Unreadable, expand, named, submissions
 from app.errors import UsageError
 from app.ledger.models import Options
-from app.run.intake import Unreadable, expand, named, submissions
 from app.storage.store import ObjectStore
 
 

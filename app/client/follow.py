@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from redis.exceptions import RedisError, ResponseError
 
+from app.client.news import Away, BatchNews, Line, News, QueueNews
+from app.client.records import document_record
 from app.config import Settings, settings
 from app.errors import ServerError, SettingsError, UsageError
 from app.ledger.connection import check, connect, masked
@@ -15,8 +17,6 @@ from app.ledger.keys import Keys
 from app.ledger.models import BatchCounts
 from app.ledger.reader import Reader, decode_batch
 from app.queues import Queue
-from app.scaling.documents import document_record
-from app.scaling.news import Away, BatchNews, Line, News, QueueNews
 
 LINE_SECONDS = 1.0
 MOST_BATCHES = 1_000

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
+from app.client.intake import Intake, Unreadable, expand, named, submissions
+from app.client.quarantine import connect_remote
 from app.config import Settings, settings
 from app.errors import FleetError, ServerError, SettingsError, StorageError, UsageError
 from app.ledger.connection import check
@@ -15,8 +17,6 @@ from app.ledger.ledger import Ledger, chunks
 from app.ledger.message import flood, new_id
 from app.ledger.models import BatchCounts, Options
 from app.producer.corpus import default_directory, make_set
-from app.run.intake import Intake, Unreadable, expand, named, submissions
-from app.run.remote import connect_remote
 from app.storage.store import ObjectStore
 
 POLL_SECONDS = 0.5
