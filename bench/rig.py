@@ -17,11 +17,11 @@ from app.errors import FleetError
 from app.ledger.ledger import Ledger, ledger_of
 from app.ledger.message import flood, new_id
 from app.ledger.models import BatchCounts, Document, Options, Submission
+from app.local.fleet import environment_of
+from app.local.processes import ProcessGroup
+from app.local.server import EmbeddedServer
+from app.local.session import local_settings
 from app.queues import Queue
-from app.run.session import local_settings
-from app.scaling.local import environment_of
-from app.scaling.processes import ProcessGroup
-from app.scaling.server import EmbeddedServer
 from app.storage.layout import original_key
 from app.storage.store import ObjectStore
 

@@ -45,7 +45,7 @@ that is not in this page, with a value that cannot be used, or with time limits 
     FLEET_SANDBOX_WALL_SECONDS < FLEET_SOFT_LIMIT_SECONDS < FLEET_HARD_LIMIT_SECONDS
       < FLEET_GRACE_SECONDS - 15 < FLEET_GRACE_SECONDS < FLEET_VISIBILITY_TIMEOUT_SECONDS
 
-`fleet demo` and `fleet process` shorten some times for one machine: `local_settings()` in `app/run/session.py`.
+`fleet demo` and `fleet process` shorten some times for one machine: `local_settings()` in `app/local/session.py`.
 """
 
 FOOT = """\

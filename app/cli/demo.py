@@ -24,8 +24,8 @@ def demo(
     from app.cli.live import LiveView
     from app.cli.making import making
     from app.config import settings
-    from app.run import demo as job
-    from app.run.files import policies
+    from app.local import demo as job
+    from app.local.process import policies
 
     config = settings()
     replicas = max_replicas or 2 * max(2, os.cpu_count() or 1)

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from app.cli.pieces import SPARKLINE, clock, failures, heading, number, queue_table
 from app.cli.trend import History, Rate
+from app.local.fleet import QueueStatus
+from app.local.progress import Progress
 from app.queues import Queue
-from app.run.follow import Progress
-from app.scaling.local import QueueStatus
 
 PLAIN_SECONDS = 2.0
 COLUMNS = {"queue": 5, "waiting": 7, "running": 7, "replicas": 8, "": 0, "docs/s": 7, "done": 7, "oldest": 8}

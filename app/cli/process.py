@@ -43,10 +43,10 @@ def process(
     from app.config import settings
     from app.errors import UsageError
     from app.ledger.models import Options, State
-    from app.run.claim import claimed
-    from app.run.delivery import INDEX, IndexLine
-    from app.run.files import policies, process_files
-    from app.run.session import Session
+    from app.local.claim import claimed
+    from app.local.delivery import INDEX, IndexLine
+    from app.local.process import policies, process_files
+    from app.local.session import Session
 
     intakes = named(expand(paths, skip=output))
     if not intakes:

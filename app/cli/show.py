@@ -16,8 +16,8 @@ from app.cli.pieces import lined_table
 
 if TYPE_CHECKING:
     from app.ledger.models import BatchCounts, Document, QueueDepth
+    from app.local.demo import Result
     from app.queues import Queue
-    from app.run.demo import Result
 
 
 PIPE_COLUMNS = 200

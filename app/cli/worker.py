@@ -22,7 +22,7 @@ def worker(
     """
     wanted = list(dict.fromkeys(queues))
     if reload:
-        from app.run.reload import run_reloading
+        from app.worker.reload import run_reloading
 
         raise typer.Exit(run_reloading([sys.executable, "-m", "app.cli.main", "worker", *wanted]))
     from app.worker.crew import run_workers

@@ -10,8 +10,8 @@ from commands import Commands, kill_all, wait_for
 
 from app.config import Settings
 from app.ledger.ledger import Ledger, ledger_of
-from app.scaling.processes import ProcessGroup
-from app.scaling.server import EmbeddedServer
+from app.local.processes import ProcessGroup
+from app.local.server import EmbeddedServer
 from app.storage.store import ObjectStore
 from app.worker.services import Services
 

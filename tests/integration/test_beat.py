@@ -17,7 +17,7 @@ from app.config import Settings
 from app.ledger.ledger import Ledger
 from app.ledger.message import flood, new_id
 from app.ledger.models import Submission
-from app.scaling.local import environment_of
+from app.local.fleet import environment_of
 
 LOCK = "fleet:beat::lock"
 

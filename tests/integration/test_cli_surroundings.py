@@ -12,7 +12,7 @@ import pytest
 from commands import GOOD, Commands, Running, document, folder_of, index_of, slow_document, wait_for
 from moto.server import ThreadedMotoServer
 
-from app.scaling.server import EmbeddedServer
+from app.local.server import EmbeddedServer
 
 
 @pytest.mark.parametrize(

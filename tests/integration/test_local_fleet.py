@@ -12,10 +12,10 @@ from app.config import Settings
 from app.errors import FleetError
 from app.ledger.message import flood, new_id
 from app.ledger.models import Document, State, Submission
+from app.local.process import policies
+from app.local.progress import Follower, Progress
+from app.local.session import Session
 from app.queues import Queue
-from app.run.files import policies
-from app.run.follow import Follower, Progress
-from app.run.session import Session
 from app.storage.layout import original_key
 
 SLOW = 40_000

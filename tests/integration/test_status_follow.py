@@ -19,8 +19,8 @@ from app.errors import UsageError
 from app.ledger.ledger import Ledger, ledger_of
 from app.ledger.message import flood, message, new_id
 from app.ledger.models import Outcome, State, Submission
+from app.local.server import EmbeddedServer
 from app.queues import Queue
-from app.scaling.server import EmbeddedServer
 
 
 def opened(ledger: Ledger, count: int, batch_id: str | None = None) -> tuple[str, list[str]]:

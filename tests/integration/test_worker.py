@@ -23,8 +23,8 @@ from app.ledger.ledger import Ledger, ledger_of
 from app.ledger.message import flood, message, new_id
 from app.ledger.models import Document, State, Submission
 from app.ledger.reconcile import reconcile
+from app.local.fleet import environment_of
 from app.queues import Queue
-from app.scaling.local import environment_of
 from app.storage.layout import original_key
 from app.storage.store import ObjectStore
 

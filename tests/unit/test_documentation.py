@@ -14,7 +14,7 @@ from app.cli.commands import app as cli
 from app.config import PREFIX, Settings
 from app.errors import PERMANENT_ERRORS, FleetError, TransientError
 from app.ledger.reconcile import Findings
-from app.run.delivery import FILES, Delivered, IndexLine
+from app.local.delivery import FILES, Delivered, IndexLine
 from tools import figures_table, settings_table
 
 ROOT = Path(app.__file__).resolve().parents[1]
@@ -22,7 +22,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 README = (ROOT / "README.md").read_text()
 COMMANDS = typer.main.get_command(cli)
 OWN_CODES = {"worker_lost", "internal_error", "unreadable_file"}
-"""Codes that stand for no exception type; `app/worker/attempt.py` and `app/run/delivery.py` give them."""
+"""Codes that stand for no exception type; `app/worker/attempt.py` and `app/local/delivery.py` give them."""
 
 
 def named(page: Path) -> str:

@@ -9,11 +9,11 @@ from rich.console import Console
 from app.cli.live import LiveView
 from app.cli.pieces import clock
 from app.ledger.models import BatchCounts, QueueDepth
+from app.local.fleet import QueueStatus
+from app.local.progress import Progress
 from app.policy.autoscaler import Autoscaler, Sample
 from app.policy.policy import Policy
 from app.queues import Queue
-from app.run.follow import Progress
-from app.scaling.local import QueueStatus
 
 DECISION = Autoscaler(Policy.local(4)).step(0.0, Sample(waiting=0, inflight=0, replicas=0))
 

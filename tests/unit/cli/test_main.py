@@ -96,7 +96,7 @@ def test_help_needs_nothing_that_is_slow_to_import() -> None:
 
 
 def test_what_sends_nothing_imports_no_celery() -> None:
-    assert imported("app.client.quarantine, app.run.session, app.client.follow", {"celery"}) == "[]\n"
+    assert imported("app.client.quarantine, app.local.session, app.client.follow", {"celery"}) == "[]\n"
 
 
 def test_whoever_draws_or_tells_does_not_pay_for_the_kubernetes_client() -> None:

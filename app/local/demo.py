@@ -11,16 +11,16 @@ from app.config import Settings
 from app.errors import FleetError, StorageError, StorageFullError
 from app.ledger.message import flood, new_id
 from app.ledger.models import BatchCounts, Document, Submission
+from app.local.claim import claimed
+from app.local.progress import Follower, Progress
+from app.local.record import Recorder, meta
+from app.local.session import Session
 from app.policy.policy import Policy
 from app.producer.corpus import default_directory, make_set
 from app.producer.models import Synthetic
 from app.queues import Queue
 from app.report.page import write_report
 from app.report.timeline import Summary, Timeline
-from app.run.claim import claimed
-from app.run.follow import Follower, Progress
-from app.run.record import Recorder, meta
-from app.run.session import Session
 from app.storage.layout import original_key
 
 

@@ -9,7 +9,7 @@ import redis
 
 from app.config import Settings
 from app.errors import FleetError
-from app.run.claim import ServerClaim, claimed
+from app.local.claim import ServerClaim, claimed
 
 KEY = "fleet:local-fleet"
 

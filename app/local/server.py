@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from app.errors import ServerError
-from app.scaling.processes import ProcessGroup
+from app.local.processes import ProcessGroup
 
 MAX_RESTARTS = 5
 SOCKET_PATH_LIMIT = 100

@@ -1,4 +1,4 @@
-"""`app.run.reload`: a real process that is started anew when its source changes."""
+"""`app.worker.reload`: a real process that is started anew when its source changes."""
 
 import signal
 import subprocess
@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from commands import wait_for
 
-from app.run.reload import state_of
+from app.worker.reload import state_of
 
 PATIENCE = 60.0
 RELOADER = """
 import sys
 from pathlib import Path
-from app.run.reload import run_reloading
+from app.worker.reload import run_reloading
 sys.exit(run_reloading(sys.argv[2:], Path(sys.argv[1])))
 """
 WORKER = """

@@ -17,13 +17,13 @@ from app.errors import FleetError, ServerError, SettingsError, StorageFullError
 from app.ledger.connection import check, connect, masked
 from app.ledger.ledger import Ledger
 from app.ledger.message import reconcile_queues
+from app.local.claim import ServerClaim
+from app.local.fleet import LocalFleet, QueueStatus
+from app.local.processes import ProcessGroup
+from app.local.server import EmbeddedServer
 from app.policy.policy import Policy
 from app.queues import Queue
-from app.run.claim import ServerClaim
 from app.runtime.signals import held_back
-from app.scaling.local import LocalFleet, QueueStatus
-from app.scaling.processes import ProcessGroup
-from app.scaling.server import EmbeddedServer
 from app.storage.store import ObjectStore
 
 T = TypeVar("T")

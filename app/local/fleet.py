@@ -14,10 +14,10 @@ from app.config import PREFIX, Settings
 from app.errors import FleetError
 from app.ledger.ledger import Ledger
 from app.ledger.models import QueueDepth
+from app.local.processes import ProcessGroup
 from app.policy.autoscaler import Autoscaler, Decision, Sample
 from app.policy.policy import Policy
 from app.queues import Queue
-from app.scaling.processes import ProcessGroup
 
 MAX_FAILED_STARTS = 3
 CLOSE_SECONDS = 10.0

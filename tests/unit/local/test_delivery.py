@@ -6,7 +6,7 @@ import pytest
 from app.client.intake import Intake, Unreadable
 from app.errors import FleetError
 from app.ledger.models import Document, State
-from app.run.delivery import Delivery
+from app.local.delivery import Delivery
 from app.storage.store import ObjectStore
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from app.client.records import document_record
 from app.ledger.models import BatchCounts
+from app.local.progress import Progress
 from app.policy.policy import Policy
 from app.queues import Queue
 from app.report.timeline import (
@@ -21,7 +22,6 @@ from app.report.timeline import (
     Timeline,
     What,
 )
-from app.run.follow import Progress
 
 
 def meta(*, command: str, documents: int, seed: int, policies: dict[Queue, Policy]) -> Meta:

@@ -11,11 +11,11 @@ from app.config import Settings
 from app.errors import StorageFullError
 from app.ledger.message import flood, new_id
 from app.ledger.models import BatchCounts, Options
+from app.local.delivery import UNREADABLE_FILE, Delivery, IndexLine
+from app.local.progress import Follower, Progress
+from app.local.session import Session
 from app.policy.policy import Policy
 from app.queues import Queue
-from app.run.delivery import UNREADABLE_FILE, Delivery, IndexLine
-from app.run.follow import Follower, Progress
-from app.run.session import Session
 
 SUBMIT_CHUNK = 64
 """Files taken in between two looks at the fleet, so that it grows while the rest is still being read."""

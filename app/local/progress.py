@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from app.ledger.models import BatchCounts, Document
+from app.local.fleet import QueueStatus
+from app.local.session import Session
 from app.queues import Queue
-from app.run.session import Session
-from app.scaling.local import QueueStatus
 
 TICK_SECONDS = 0.2
 

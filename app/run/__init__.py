@@ -1,1 +1,0 @@
-"""One run of the local fleet: from files to results, with everything it needs started and ended."""
