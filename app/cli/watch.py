@@ -12,8 +12,8 @@ from app.errors import FleetError
 
 if TYPE_CHECKING:
     from app.cli.watchview import WatchView
-    from app.watch.record import Recorder
-    from app.watch.watcher import Watcher
+    from app.cluster.record import Recorder
+    from app.cluster.watcher import Watcher
 
 CLUSTER_EXTRA = {"kubernetes", "urllib3", "websocket"}
 """What a fleet that is watched from elsewhere does not carry itself."""
@@ -46,13 +46,13 @@ def watch(
     from app.report.timeline import Timeline
 
     try:
-        from app.watch.cluster import Cluster
+        from app.cluster.cluster import Cluster
     except ModuleNotFoundError as error:
         if error.name not in CLUSTER_EXTRA:
             raise
         raise FleetError(f"{error.name} is not installed: pip install 'pdf-fleet[cluster]'.") from None
-    from app.watch.record import Recorder, meta
-    from app.watch.watcher import Watcher
+    from app.cluster.record import Recorder, meta
+    from app.cluster.watcher import Watcher
 
     cluster = Cluster(namespace, context=context, release=release)
     title = f"release {cluster.release}, namespace {cluster.namespace}, context {cluster.context}"

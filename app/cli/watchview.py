@@ -18,7 +18,7 @@ from app.client.news import QueueNews
 from app.report.timeline import Event, What
 
 if TYPE_CHECKING:
-    from app.watch.watcher import Look
+    from app.cluster.watcher import Look
 
 PLAIN_SECONDS = 5.0
 MOST_EVENTS = 8

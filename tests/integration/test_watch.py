@@ -12,6 +12,7 @@ from cluster_api import ClusterApi
 from commands import Commands, Running, wait_for
 from kubernetes.config import kube_config
 
+from app.cluster.listener import Listener
 from app.config import Settings
 from app.ledger.ledger import Ledger, ledger_of
 from app.ledger.message import flood, new_id
@@ -19,7 +20,6 @@ from app.ledger.models import Outcome, State, Submission
 from app.queues import Queue
 from app.report.measures import take_apart
 from app.report.timeline import Event, Meta, Sample, Summary, What, read
-from app.watch.listener import Listener
 
 LABELS = {"app.kubernetes.io/name": "pdf-fleet", "app.kubernetes.io/instance": "fleet"}
 WORKER = {**LABELS, "app.kubernetes.io/component": "worker"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.watch.state import NO_IMAGE
+from app.cluster.state import NO_IMAGE
 from tools.cluster.command import ClusterError, CommandError, output
 
 Object = dict[str, Any]

@@ -6,9 +6,9 @@ from rich.console import Console
 
 from app.cli.watchview import MOST_EVENTS, WatchView
 from app.client.news import News, QueueNews
+from app.cluster.state import Replicas
+from app.cluster.watcher import Look
 from app.report.timeline import Event, What
-from app.watch.state import Replicas
-from app.watch.watcher import Look
 
 
 def look(

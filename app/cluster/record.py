@@ -1,5 +1,7 @@
 """The recording of a watch: a timeline that the report reads like that of a local run."""
 
+from app.cluster.objects import Node
+from app.cluster.watcher import Look, Watcher
 from app.report.measures import summarize
 from app.report.timeline import (
     Cluster,
@@ -12,8 +14,6 @@ from app.report.timeline import (
     Timeline,
     read,
 )
-from app.watch.objects import Node
-from app.watch.watcher import Look, Watcher
 
 
 def meta(watcher: Watcher, command: str) -> Meta:

@@ -6,10 +6,10 @@ from kubernetes import watch
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import ReadTimeoutError
 
-from app.watch.api import CONNECT_SECONDS
-from app.watch.cluster import CONNECTION_ERRORS, GONE, Cluster
-from app.watch.listener import Changed, Listed, Listener, Messages, Removed
-from app.watch.objects import Kind, read
+from app.cluster.api import CONNECT_SECONDS
+from app.cluster.cluster import CONNECTION_ERRORS, GONE, Cluster
+from app.cluster.listener import Changed, Listed, Listener, Messages, Removed
+from app.cluster.objects import Kind, read
 
 WATCH_SECONDS = 50
 """The server ends a watch after this long, and it is asked for anew: so a connection that died is noticed."""

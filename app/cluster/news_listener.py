@@ -6,9 +6,9 @@ import msgspec
 from kubernetes.stream.ws_client import ERROR_CHANNEL
 
 from app.client.news import Line, News, decode
+from app.cluster.cluster import CONNECTION_ERRORS, Cluster, handshake_refused
+from app.cluster.listener import Failed, Listener, Messages
 from app.errors import FleetError
-from app.watch.cluster import CONNECTION_ERRORS, Cluster, handshake_refused
-from app.watch.listener import Failed, Listener, Messages
 
 SILENCE_SECONDS = 30.0
 """The fleet tells something every second: after this long without a word the connection is made anew."""

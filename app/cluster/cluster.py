@@ -15,9 +15,9 @@ from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 from websocket import WebSocketException
 
+from app.cluster.api import Api
+from app.cluster.objects import Deployment, Kind, Node, Pod, read
 from app.errors import FleetError, UsageError
-from app.watch.api import Api
-from app.watch.objects import Deployment, Kind, Node, Pod, read
 
 _kubeconfig: Any = config  # its functions say nothing of their types
 CHART = "pdf-fleet"

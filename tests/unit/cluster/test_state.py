@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.cluster.objects import Deployment, Kind, Node, Pod, read
+from app.cluster.state import JUDGE_SECONDS, FleetState
 from app.report.timeline import What
-from app.watch.objects import Deployment, Kind, Node, Pod, read
-from app.watch.state import JUDGE_SECONDS, FleetState
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 

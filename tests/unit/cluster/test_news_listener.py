@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.client.news import Away, News, QueueNews, encode
-from app.watch.news import Lines, exit_code
+from app.cluster.news_listener import Lines, exit_code
 
 NEWS = News(time=1.5, queues={"pdf": QueueNews(waiting=3, running=1, done=7)}, open=4)
 AWAY = Away(time=2.5, message="Connection refused \N{HORIZONTAL ELLIPSIS}")

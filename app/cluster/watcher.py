@@ -10,10 +10,8 @@ from typing import Self
 import msgspec
 
 from app.client.news import Away, News
-from app.errors import FleetError
-from app.report.timeline import DocumentRecord, Event, What
-from app.watch.cluster import Cluster
-from app.watch.listener import (
+from app.cluster.cluster import Cluster
+from app.cluster.listener import (
     END_SECONDS,
     Broken,
     Changed,
@@ -24,10 +22,12 @@ from app.watch.listener import (
     Messages,
     Removed,
 )
-from app.watch.news import NewsListener
-from app.watch.objects import Deployment, Kind, Node, Pod
-from app.watch.state import FleetState, Replicas
-from app.watch.streams import ObjectListener
+from app.cluster.news_listener import NewsListener
+from app.cluster.object_listener import ObjectListener
+from app.cluster.objects import Deployment, Kind, Node, Pod
+from app.cluster.state import FleetState, Replicas
+from app.errors import FleetError
+from app.report.timeline import DocumentRecord, Event, What
 
 TICK_SECONDS = 0.5
 FIRST_WORD_SECONDS = 15.0

@@ -9,8 +9,8 @@ import threading
 import msgspec
 
 from app.client.news import Line
+from app.cluster.objects import Deployment, Kind, Node, Pod
 from app.errors import FleetError
-from app.watch.objects import Deployment, Kind, Node, Pod
 
 PAUSES = (0.2, 1.0, 2.0, 5.0)
 END_SECONDS = 5.0

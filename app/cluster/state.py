@@ -4,8 +4,8 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from app.cluster.objects import HASH_LABEL, REVISION, Deployment, Kind, Node, Pod
 from app.report.timeline import Event, What
-from app.watch.objects import HASH_LABEL, REVISION, Deployment, Kind, Node, Pod
 
 JUDGE_SECONDS = 2.0
 """How long a pod's end waits for its explanation: a lower number of replicas may arrive after it, as Deployments
