@@ -19,7 +19,7 @@ def main() -> None:
     stop_on_signals()
     try:
         # Here, as it takes a while, and a signal may come meanwhile.
-        from app.cli.commands import app
+        from app.cli.root import app
 
         app()
     except Stopped as stopped:

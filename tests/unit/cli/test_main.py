@@ -6,7 +6,7 @@ import pytest
 from commands import handlers_kept
 from redis.exceptions import ResponseError
 
-from app.cli import commands, main
+from app.cli import main, root
 from app.errors import FleetError, UsageError
 from app.runtime.signals import Stopped
 
@@ -37,7 +37,7 @@ def test_what_goes_wrong_is_a_sentence_and_a_code(
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr(commands, "app", fail)
+    monkeypatch.setattr(root, "app", fail)
     with handlers_kept(), pytest.raises(SystemExit) as ended:
         main.main()
     assert ended.value.code == code
@@ -49,7 +49,7 @@ def test_a_mistake_of_ours_keeps_its_traceback(error: Exception, monkeypatch: py
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr(commands, "app", fail)
+    monkeypatch.setattr(root, "app", fail)
     with handlers_kept(), pytest.raises(type(error)):
         main.main()
 
@@ -101,7 +101,7 @@ def test_what_sends_nothing_imports_no_celery() -> None:
 
 def test_whoever_draws_or_tells_does_not_pay_for_the_kubernetes_client() -> None:
     slow = {"kubernetes", "matplotlib", "celery", "obstore"}
-    assert imported("app.cli.watchview, app.client.follow", slow) == "[]\n"
+    assert imported("app.cli.views.watch, app.client.follow", slow) == "[]\n"
 
 
 def imported(modules: str, wanted: set[str]) -> str:

@@ -16,7 +16,7 @@ def report(
 
     Example: fleet report run/timeline.jsonl --output report
     """
-    from app.cli import show
+    from app.cli.views import show
     from app.report.page import write_report
 
     typer.echo(show.plain(str(write_report(output, timeline))))

@@ -11,8 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.pieces import SPARKLINE, clock, failures, heading, number, queue_table
-from app.cli.trend import History, Rate
+from app.cli.views.pieces import SPARKLINE, clock, failures, heading, number, queue_table
+from app.cli.views.trend import History, Rate
 from app.local.fleet import QueueStatus
 from app.local.progress import Progress
 from app.queues import Queue

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.cli.trend import BARS, MOST_VALUES, NOTHING, History, Rate
+from app.cli.views.trend import BARS, MOST_VALUES, NOTHING, History, Rate
 
 
 def test_a_rate_is_of_the_last_seconds_only() -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import show
+from app.cli.views import show
 
 app = typer.Typer(
     help="Look at documents that were set aside, send them again, or drop them.",

@@ -4,7 +4,7 @@ import re
 import pytest
 from rich.console import Console
 
-from app.cli.watchview import MOST_EVENTS, WatchView
+from app.cli.views.watch import MOST_EVENTS, WatchView
 from app.client.news import News, QueueNews
 from app.cluster.state import Replicas
 from app.cluster.watcher import Look

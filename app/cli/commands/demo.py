@@ -20,9 +20,9 @@ def demo(
 
     Example: fleet demo --documents 200 --report /tmp/report
     """
-    from app.cli import show
-    from app.cli.live import LiveView
-    from app.cli.making import making
+    from app.cli.views import show
+    from app.cli.views.live import LiveView
+    from app.cli.views.making import making
     from app.config import settings
     from app.local import demo as job
     from app.local.process import policies

@@ -1,6 +1,6 @@
 import pytest
 
-from app.cli import show
+from app.cli.views import show
 from app.ledger.models import BatchCounts, Document, QueueDepth, State
 from app.queues import Queue
 

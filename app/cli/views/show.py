@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.pieces import lined_table
+from app.cli.views.pieces import lined_table
 
 if TYPE_CHECKING:
     from app.ledger.models import BatchCounts, Document, QueueDepth

@@ -3,7 +3,7 @@
 import typer
 
 from app import __version__
-from app.cli import beat, check, demo, flood, process, quarantine, report, status, watch, worker
+from app.cli.commands import beat, check, demo, flood, process, quarantine, report, status, watch, worker
 
 app = typer.Typer(
     name="fleet",

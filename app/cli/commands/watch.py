@@ -11,7 +11,7 @@ import typer
 from app.errors import FleetError
 
 if TYPE_CHECKING:
-    from app.cli.watchview import WatchView
+    from app.cli.views.watch import WatchView
     from app.cluster.record import Recorder
     from app.cluster.watcher import Watcher
 
@@ -42,7 +42,7 @@ def watch(
     """
     from contextlib import ExitStack
 
-    from app.cli.watchview import WatchView
+    from app.cli.views.watch import WatchView
     from app.report.timeline import Timeline
 
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli import show
+from app.cli.views import show
 
 if TYPE_CHECKING:
     from app.client.news import Line

@@ -37,8 +37,8 @@ def process(
 
     import msgspec
 
-    from app.cli import show
-    from app.cli.live import LiveView
+    from app.cli.views import show
+    from app.cli.views.live import LiveView
     from app.client.intake import expand, named
     from app.config import settings
     from app.errors import UsageError

@@ -6,8 +6,8 @@ from contextlib import suppress
 import pytest
 from rich.console import Console
 
-from app.cli.live import LiveView
-from app.cli.pieces import clock
+from app.cli.views.live import LiveView
+from app.cli.views.pieces import clock
 from app.ledger.models import BatchCounts, QueueDepth
 from app.local.fleet import QueueStatus
 from app.local.progress import Progress
@@ -45,7 +45,7 @@ def picture(view: LiveView, progress: Progress) -> list[str]:
 @pytest.mark.parametrize("width", [60, 80, 110, 200])
 def test_nothing_moves_while_numbers_grow(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count()
-    monkeypatch.setattr("app.cli.live.time.monotonic", lambda: next(ticks) / 5)
+    monkeypatch.setattr("app.cli.views.live.time.monotonic", lambda: next(ticks) / 5)
     console = Console(file=io.StringIO(), force_terminal=True, width=width, markup=False, emoji=False)
     view = LiveView(1_000, "1,000 documents to [/somewhere]", console=console)
     pictures = []

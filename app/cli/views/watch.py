@@ -11,9 +11,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.pieces import SPARKLINE, clock, failures, heading, lined_table, number, queue_table
-from app.cli.show import plain
-from app.cli.trend import History, Rate
+from app.cli.views.pieces import SPARKLINE, clock, failures, heading, lined_table, number, queue_table
+from app.cli.views.show import plain
+from app.cli.views.trend import History, Rate
 from app.client.news import QueueNews
 from app.report.timeline import Event, What
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import show
+from app.cli.views import show
 
 
 def check(

@@ -1,0 +1,1 @@
+"""The commands of `fleet`, a module each; none imports another."""
