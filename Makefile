@@ -57,7 +57,7 @@ docs: $(STAMP) ## Write what comes from code, values and figures (docs/settings.
 	@$(BIN)/python -m tools.chart_readme
 	@$(BIN)/python -m tools.figures_table
 
-ON_CLUSTER = exec $(WITHOUT_FLEET) $(BIN)/python -m tools.cluster --name '$(KIND_CLUSTER)'
+ON_CLUSTER = exec $(WITHOUT_FLEET) $(BIN)/python -m tools.kind --name '$(KIND_CLUSTER)'
 
 cluster: $(STAMP) ## Make a kind cluster of four nodes with KEDA (KIND_CLUSTER=pdf-fleet; needs docker, kind, kubectl)
 	@$(ON_CLUSTER) up

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from release import Release
 
-from tools.cluster import required
-from tools.cluster.command import ClusterError, output
-from tools.cluster.image import DEV
-from tools.cluster.kind import DEFAULT, ROOT, Cluster
+from tools.kind import required
+from tools.kind.command import ClusterError, output
+from tools.kind.image import DEV
+from tools.kind.kind import DEFAULT, ROOT, Cluster
 
 TEST_SECONDS = 1_200
 """A test waits for conditions with limits of its own; this ends one that hangs."""

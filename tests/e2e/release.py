@@ -27,8 +27,8 @@ from app.queues import Queue
 from app.report import timeline
 from app.storage.layout import original_key
 from app.storage.store import ObjectStore
-from tools.cluster.command import environment, output
-from tools.cluster.kind import ROOT, Cluster
+from tools.kind.command import environment, output
+from tools.kind.kind import ROOT, Cluster
 
 NAME = "fleet"
 CHART = ROOT / "helm" / "pdf-fleet"

@@ -9,7 +9,7 @@ from commands import wait_for
 from kubernetes.client.exceptions import ApiException
 from release import Pod, Release, node_of, write_json
 
-from tools.cluster.command import CommandError, output
+from tools.kind.command import CommandError, output
 
 pytestmark = pytest.mark.steady
 

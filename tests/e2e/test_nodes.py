@@ -4,7 +4,7 @@ import pytest
 from commands import slow_document, wait_for
 from release import Release, is_ready, node_of, write_json
 
-from tools.cluster.command import output
+from tools.kind.command import output
 
 
 @pytest.mark.alone

@@ -3,7 +3,7 @@
 from commands import slow_document, wait_for
 from release import Release
 
-from tools.cluster.command import output
+from tools.kind.command import output
 
 
 def test_a_rolling_upgrade_in_a_flood_loses_nothing(release: Release, synthetic: list[bytes]) -> None:

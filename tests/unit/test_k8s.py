@@ -6,7 +6,7 @@ from app.config import Settings, check_order, load
 from app.policy.policy import backlog_per_replica
 from app.queues import Queue
 from app.sandbox.limits import limits_of
-from tools.cluster.kind import DEFAULT, NODES, ROOT
+from tools.kind.kind import DEFAULT, NODES, ROOT
 
 VALUES = yaml.safe_load((ROOT / "k8s" / "values-kind.yaml").read_text())
 CHART = yaml.safe_load((ROOT / "helm" / "pdf-fleet" / "values.yaml").read_text())

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tools.cluster.image import REPOSITORY
-from tools.cluster.kind import DEFAULT, ROOT
-from tools.cluster.release import CHART, NAMESPACE, RELEASE, VALUES
+from tools.kind.image import REPOSITORY
+from tools.kind.kind import DEFAULT, ROOT
+from tools.kind.release import CHART, NAMESPACE, RELEASE, VALUES
 
 FILE = ROOT / "skaffold.yaml"
 SCHEMA = Path(__file__).with_name("skaffold.schema.json")

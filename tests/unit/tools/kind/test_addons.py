@@ -1,13 +1,13 @@
-"""`tools.cluster.addons`: what is pinned, where it comes from, what is changed in it."""
+"""`tools.kind.addons`: what is pinned, where it comes from, what is changed in it."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from tools.cluster.addons import Addon, addons, documents, with_arguments
-from tools.cluster.command import ClusterError
-from tools.cluster.kind import ROOT, Cluster
+from tools.kind.addons import Addon, addons, documents, with_arguments
+from tools.kind.command import ClusterError
+from tools.kind.kind import ROOT, Cluster
 
 ALL = ("docker", "kind", "kubectl", "helm")
 

@@ -7,11 +7,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.cluster.addons import require_keda
-from tools.cluster.command import ClusterError, follow, say, until
-from tools.cluster.kind import ROOT
-from tools.cluster.kube import Kube, Object
-from tools.cluster.release import NAMESPACE, RELEASE, SELECTOR, require_deployed
+from tools.kind.addons import require_keda
+from tools.kind.command import ClusterError, follow, say, until
+from tools.kind.kind import ROOT
+from tools.kind.kube import Kube, Object
+from tools.kind.release import NAMESPACE, RELEASE, SELECTOR, require_deployed
 
 REPORT = ROOT / "report" / "kind"
 FLEET = Path(sys.executable).with_name("fleet")

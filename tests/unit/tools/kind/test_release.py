@@ -1,11 +1,11 @@
-"""`tools.cluster.release`: when an installation is given up."""
+"""`tools.kind.release`: when an installation is given up."""
 
 import json
 
 import pytest
 
-from tools.cluster.kind import Cluster
-from tools.cluster.release import IMAGE_SECONDS, Hopeless
+from tools.kind.kind import Cluster
+from tools.kind.release import IMAGE_SECONDS, Hopeless
 
 
 def pods(machine, *reasons: str) -> None:

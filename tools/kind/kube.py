@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from app.cluster.state import NO_IMAGE
-from tools.cluster.command import ClusterError, CommandError, output
+from tools.kind.command import ClusterError, CommandError, output
 
 Object = dict[str, Any]
 HARMLESS = frozenset({"ContainerCreating", "PodInitializing"})

@@ -1,4 +1,4 @@
-"""`python -m tools.cluster COMMAND`: what the Makefile's cluster targets call."""
+"""`python -m tools.kind COMMAND`: what the Makefile's cluster targets call."""
 
 import argparse
 import sys
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from app.errors import FleetError
 from app.runtime.signals import Stopped, stop_on_signals
-from tools.cluster import demo, e2e, release, required
-from tools.cluster.addons import addons
-from tools.cluster.command import say
-from tools.cluster.kind import DEFAULT, ROOT, Cluster
+from tools.kind import demo, e2e, release, required
+from tools.kind.addons import addons
+from tools.kind.command import say
+from tools.kind.kind import DEFAULT, ROOT, Cluster
 
 
 def up(cluster: Cluster) -> int:
@@ -69,7 +69,7 @@ def down(cluster: Cluster) -> int:
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(
-        prog="python -m tools.cluster",
+        prog="python -m tools.kind",
         epilog="What stands after -- goes to helm (deploy), `fleet watch` (demo) or pytest (e2e).",
     )
     made.add_argument("command", choices=["up", "deploy", "demo", "e2e", "down"])

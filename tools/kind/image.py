@@ -1,8 +1,8 @@
 """The fleet's image: built, named by its content, brought to the nodes."""
 
-from tools.cluster.addons import require_keda
-from tools.cluster.command import ClusterError, CommandError, output, show, step
-from tools.cluster.kind import ROOT, Cluster
+from tools.kind.addons import require_keda
+from tools.kind.command import ClusterError, CommandError, output, show, step
+from tools.kind.kind import ROOT, Cluster
 
 REPOSITORY = "pdf-fleet"
 DEV = f"{REPOSITORY}:dev"

@@ -1,4 +1,4 @@
-"""`tools.cluster.command`: other programs, their failures, and what they are not told."""
+"""`tools.kind.command`: other programs, their failures, and what they are not told."""
 
 import signal
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.cluster.command import CommandError, environment, follow, output, show, until
+from tools.kind.command import CommandError, environment, follow, output, show, until
 
 
 def test_a_failure_has_the_command_line_and_the_end_of_what_was_said() -> None:
@@ -28,7 +28,7 @@ def test_what_is_shown_is_said_first(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_what_is_shown_is_ended_when_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.cluster.command.ASK_SECONDS", 0.05)
+    monkeypatch.setattr("tools.kind.command.ASK_SECONDS", 0.05)
     waits = tmp_path / "waits"
     code = f"import signal; print('it waits', flush=True); open({str(waits)!r}, 'w').close(); signal.pause()"
     with pytest.raises(CommandError, match="it waits"):
@@ -54,7 +54,7 @@ def test_a_program_is_followed_to_its_end() -> None:
 
 
 def test_a_program_is_ended_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.cluster.command.ASK_SECONDS", 0.05)
+    monkeypatch.setattr("tools.kind.command.ASK_SECONDS", 0.05)
     asked: list[bool] = []
     code = follow(sys.executable, "-c", "import signal; signal.pause()", stop=lambda: not asked.append(True))
     assert code == -signal.SIGTERM

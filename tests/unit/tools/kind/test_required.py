@@ -1,9 +1,9 @@
-"""`tools.cluster.required`: which programs must be there, and what is said where one will not do."""
+"""`tools.kind.required`: which programs must be there, and what is said where one will not do."""
 
 import pytest
 
-from tools.cluster.command import ClusterError
-from tools.cluster.required import TOOLS, check, parse_version
+from tools.kind.command import ClusterError
+from tools.kind.required import TOOLS, check, parse_version
 
 ALL = ("docker", "kind", "kubectl", "helm")
 

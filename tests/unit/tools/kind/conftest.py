@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.cluster.kind import ROOT, Cluster
+from tools.kind.kind import ROOT, Cluster
 
 NOTE = 'echo "$(basename "$0") $* [KUBECONFIG=$KUBECONFIG]" >> "$NOTES"'
 ANSWERS = {
@@ -74,9 +74,9 @@ class Machine:
             path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
     def run(self, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-        """Run `python -m tools.cluster` there."""
+        """Run `python -m tools.kind` there."""
         return subprocess.run(
-            [sys.executable, "-m", "tools.cluster", "--name", self.name, *arguments],
+            [sys.executable, "-m", "tools.kind", "--name", self.name, *arguments],
             cwd=ROOT,
             env={**self.environment, **variables},
             capture_output=True,

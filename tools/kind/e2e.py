@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Sequence
 
-from tools.cluster.command import follow
-from tools.cluster.image import bring
-from tools.cluster.kind import ROOT, Cluster
+from tools.kind.command import follow
+from tools.kind.image import bring
+from tools.kind.kind import ROOT, Cluster
 
 TESTS = ROOT / "tests" / "e2e"
 BESIDE = ("-v", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")

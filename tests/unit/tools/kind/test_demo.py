@@ -1,12 +1,12 @@
-"""`tools.cluster.demo`: the flood's Job."""
+"""`tools.kind.demo`: the flood's Job."""
 
 import json
 
 import pytest
 
-from tools.cluster.command import ClusterError
-from tools.cluster.demo import outcome, start_flood, with_documents
-from tools.cluster.kind import Cluster
+from tools.kind.command import ClusterError
+from tools.kind.demo import outcome, start_flood, with_documents
+from tools.kind.kind import Cluster
 
 
 def job(**container: object) -> dict[str, object]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tools.cluster.command import ClusterError, CommandError, output, say, show, step, until
-from tools.cluster.host import check_room
-from tools.cluster.kube import Kube
+from tools.kind.command import ClusterError, CommandError, output, say, show, step, until
+from tools.kind.host import check_room
+from tools.kind.kube import Kube
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "k8s" / "kind.yaml"

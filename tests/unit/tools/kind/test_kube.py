@@ -1,11 +1,11 @@
-"""`tools.cluster.kube`: what is said of pods and volumes that do not come up."""
+"""`tools.kind.kube`: what is said of pods and volumes that do not come up."""
 
 import json
 
 import pytest
 
-from tools.cluster.kind import Cluster
-from tools.cluster.kube import claim_trouble, pod_troubles
+from tools.kind.kind import Cluster
+from tools.kind.kube import claim_trouble, pod_troubles
 
 
 def pod(**status: object) -> dict[str, object]:

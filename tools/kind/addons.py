@@ -7,9 +7,9 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.cluster.command import ClusterError, CommandError, say, step
-from tools.cluster.kind import ROOT, check_file
-from tools.cluster.kube import Kube, Object
+from tools.kind.command import ClusterError, CommandError, say, step
+from tools.kind.kind import ROOT, check_file
+from tools.kind.kube import Kube, Object
 
 PINNED = ROOT / "k8s" / "addons.toml"
 READY_SECONDS = 300

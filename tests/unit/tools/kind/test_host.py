@@ -1,11 +1,11 @@
-"""`tools.cluster.host`: whether four nodes fit on the machine."""
+"""`tools.kind.host`: whether four nodes fit on the machine."""
 
 from pathlib import Path
 
 import pytest
 
-from tools.cluster.command import ClusterError
-from tools.cluster.host import WATCHES, available_bytes, check_room
+from tools.kind.command import ClusterError
+from tools.kind.host import WATCHES, available_bytes, check_room
 
 GIB = 1024**3
 
@@ -36,7 +36,7 @@ def test_where_the_system_does_not_tell_dockers_own_size_counts(here, tmp_path: 
 
 def test_a_full_disk_is_said(here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     docker(here, memory=16 * GIB, folder=str(tmp_path))
-    monkeypatch.setattr("tools.cluster.host.DISK_BYTES", 1 << 60)
+    monkeypatch.setattr("tools.kind.host.DISK_BYTES", 1 << 60)
     with pytest.raises(ClusterError, match="docker system prune"):
         check_room(tmp_path / "none", tmp_path / "none")
 

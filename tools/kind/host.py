@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from tools.cluster.command import ClusterError, output, say
+from tools.kind.command import ClusterError, output, say
 
 GIB = 1024**3
 MEMORY_BYTES = 3 * GIB

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tools.cluster.kind import Cluster
+from tools.kind.kind import Cluster
 
 COMMANDS = ("up", "deploy", "demo", "e2e", "down")
 ALL = ("docker", "kind", "kubectl", "helm")

@@ -4,11 +4,11 @@ import json
 import time
 from collections.abc import Callable, Sequence
 
-from tools.cluster.addons import require_keda
-from tools.cluster.command import ClusterError, CommandError, output, say, show, step
-from tools.cluster.image import REPOSITORY, bring
-from tools.cluster.kind import ROOT, Cluster, check_file
-from tools.cluster.kube import Kube, without_image
+from tools.kind.addons import require_keda
+from tools.kind.command import ClusterError, CommandError, output, say, show, step
+from tools.kind.image import REPOSITORY, bring
+from tools.kind.kind import ROOT, Cluster, check_file
+from tools.kind.kube import Kube, without_image
 
 RELEASE = "fleet"
 NAMESPACE = "pdf-fleet"

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tools.cluster.command import ClusterError, CommandError, output
+from tools.kind.command import ClusterError, CommandError, output
 
 Version = tuple[int, ...]
 
