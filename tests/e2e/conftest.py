@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from release import Release
 
+from tests.support.release import Release
 from tools.kind import required
 from tools.kind.command import ClusterError, output
 from tools.kind.image import DEV

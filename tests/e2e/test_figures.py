@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from statistics import median
 
 import pytest
-from commands import slow_document, wait_for
 from kubernetes import client, watch
-from release import Release, is_ready, write_json
 from urllib3.exceptions import HTTPError
 
 from app.ledger.message import flood, new_id
@@ -20,6 +18,8 @@ from app.ledger.models import Submission
 from app.storage.layout import original_key
 from bench.kind import Drain, Figures, First
 from bench.results import ON_CLUSTER
+from tests.support.command_line import slow_document, wait_for
+from tests.support.release import Release, is_ready, write_json
 
 REPEATS, LIMITED_REPEATS = 10, 5
 WHOLE_CORE = "--set=workers.pdf.resources.limits.cpu=1"

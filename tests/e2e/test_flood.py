@@ -3,10 +3,10 @@
 from collections import Counter
 
 import pytest
-from commands import wait_for
-from release import Release, samples, write_json
 
 from app.report.timeline import Sample
+from tests.support.command_line import wait_for
+from tests.support.release import Release, samples, write_json
 
 pytestmark = pytest.mark.steady
 

@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from commands import wait_for
-from release import Release, stays
+
+from tests.support.command_line import wait_for
+from tests.support.release import Release, stays
 
 pytestmark = pytest.mark.steady
 

@@ -4,11 +4,11 @@ import base64
 import json
 
 import pytest
-from commands import slow_document, wait_for
-from release import Release, stays
-from test_running_work import LONG
+from tests.e2e.test_running_work import LONG
 
 from app.queues import Queue
+from tests.support.command_line import slow_document, wait_for
+from tests.support.release import Release, stays
 
 WORK = ("--set=workers.pdf.backlogPerReplica=1", "--set=workers.pdf.maxReplicas=3")
 

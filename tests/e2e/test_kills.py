@@ -5,10 +5,10 @@ import threading
 from collections import Counter
 
 import pytest
-from commands import wait_for
 from kubernetes.client.exceptions import ApiException
-from release import Pod, Release, node_of, write_json
 
+from tests.support.command_line import wait_for
+from tests.support.release import Pod, Release, node_of, write_json
 from tools.kind.command import CommandError, output
 
 pytestmark = pytest.mark.steady

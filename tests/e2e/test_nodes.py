@@ -1,9 +1,9 @@
 """Nodes that are drained, and one that stops, in a flood."""
 
 import pytest
-from commands import slow_document, wait_for
-from release import Release, is_ready, node_of, write_json
 
+from tests.support.command_line import slow_document, wait_for
+from tests.support.release import Release, is_ready, node_of, write_json
 from tools.kind.command import output
 
 

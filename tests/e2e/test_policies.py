@@ -1,8 +1,9 @@
 """Who may reach what, and who may write."""
 
 import pytest
-from commands import wait_for
-from release import Release
+
+from tests.support.command_line import wait_for
+from tests.support.release import Release
 
 pytestmark = pytest.mark.steady
 

@@ -1,8 +1,9 @@
 """The Redis pod dies in a flood."""
 
 import pytest
-from commands import wait_for
-from release import Release, is_ready
+
+from tests.support.command_line import wait_for
+from tests.support.release import Release, is_ready
 
 pytestmark = pytest.mark.steady
 

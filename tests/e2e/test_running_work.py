@@ -1,9 +1,8 @@
 """What runs keeps its replica, however short the queue; and what is ended finishes its document first."""
 
-from commands import slow_document, wait_for
-from release import Release, samples, stays, turns
-
 from app.queues import Queue
+from tests.support.command_line import slow_document, wait_for
+from tests.support.release import Release, samples, stays, turns
 
 EAGER = (
     "--set=workerDefaults.behavior.scaleDown.stabilizationWindowSeconds=0",

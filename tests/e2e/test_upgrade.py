@@ -1,8 +1,7 @@
 """A new version in the middle of a flood."""
 
-from commands import slow_document, wait_for
-from release import Release
-
+from tests.support.command_line import slow_document, wait_for
+from tests.support.release import Release
 from tools.kind.command import output
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import Commands, kill_all, wait_for
 
 from app.config import Settings
 from app.ledger.ledger import Ledger, ledger_of
@@ -14,6 +13,7 @@ from app.local.processes import ProcessGroup
 from app.local.server import EmbeddedServer
 from app.storage.store import ObjectStore
 from app.worker.services import Services
+from tests.support.command_line import Commands, kill_all, wait_for
 
 
 @pytest.fixture

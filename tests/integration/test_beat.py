@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 import redis
-from commands import wait_for
 
 from app.config import Settings
 from app.ledger.ledger import Ledger
 from app.ledger.message import flood, new_id
 from app.ledger.models import Submission
 from app.local.fleet import environment_of
+from tests.support.command_line import wait_for
 
 LOCK = "fleet:beat::lock"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from commands import Commands, wait_for
 
 from app.report.timeline import Meta, Sample, Summary, read
+from tests.support.command_line import Commands, wait_for
 
 DOCUMENTS = 50
 REPORT = {"index.html", "timeline.jsonl"} | {

@@ -11,7 +11,9 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
-from commands import (
+from PIL import Image
+
+from tests.support.command_line import (
     ENCRYPTED,
     GOOD,
     IMAGE,
@@ -25,7 +27,6 @@ from commands import (
     slow_document,
     wait_for,
 )
-from PIL import Image
 
 FIELDS = [
     *("source", "document_id", "state", "error", "message", "pages", "unreadable_pages", "characters"),

@@ -8,12 +8,21 @@ import msgspec
 import psutil
 import pytest
 import redis
-from commands import ENCRYPTED, GOOD, SCAN, Commands, Running, folder_of, slow_document, wait_for
 
 from app.config import Settings, load
 from app.ledger.ledger import Ledger, ledger_of
 from app.ledger.message import reconcile_queues
 from app.ledger.models import Document, State
+from tests.support.command_line import (
+    ENCRYPTED,
+    GOOD,
+    SCAN,
+    Commands,
+    Running,
+    folder_of,
+    slow_document,
+    wait_for,
+)
 
 COMMANDS = [
     *(["demo"], ["process"], ["worker"], ["beat"], ["flood"], ["check"], ["status"]),

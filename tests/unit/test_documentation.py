@@ -10,7 +10,7 @@ import pytest
 import typer
 
 import app
-from app.cli.commands import app as cli
+from app.cli.root import app as cli
 from app.config import PREFIX, Settings
 from app.errors import PERMANENT_ERRORS, FleetError, TransientError
 from app.ledger.reconcile import Findings

@@ -3,12 +3,12 @@ import subprocess
 import sys
 
 import pytest
-from commands import handlers_kept
 from redis.exceptions import ResponseError
 
 from app.cli import main, root
 from app.errors import FleetError, UsageError
 from app.runtime.signals import Stopped
+from tests.support.command_line import handlers_kept
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,8 @@ import struct
 import termios
 import threading
 
-from commands import wait_for
-
 from app.runtime.lifeline import when_it_ends
+from tests.support.command_line import wait_for
 
 
 def unread(descriptor: int) -> int:

@@ -3,9 +3,9 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from commands import handlers_kept
 
 from app.runtime.signals import ENDING, Stopped, held_back, stop_on_signals
+from tests.support.command_line import handlers_kept
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import wait_for
 
 from app.worker.reload import state_of
+from tests.support.command_line import wait_for
 
 PATIENCE = 60.0
 RELOADER = """

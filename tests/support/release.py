@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import msgspec
-from commands import wait_for
 from kubernetes import client, config
 
 from app.config import Settings
@@ -27,6 +26,7 @@ from app.queues import Queue
 from app.report import timeline
 from app.storage.layout import original_key
 from app.storage.store import ObjectStore
+from tests.support.command_line import wait_for
 from tools.kind.command import environment, output
 from tools.kind.kind import ROOT, Cluster
 

@@ -17,12 +17,12 @@ from typing import Any, Self
 import msgspec
 import psutil
 import pytest
-from measuring import would_hang
 
 from app.cli.main import main
 from app.config import settings
 from app.producer.synthesis import synthesise
 from app.runtime.signals import ENDING
+from tests.support.measuring import would_hang
 
 PATIENCE_SECONDS = 180.0
 SETTINGS_OF_OTHERS = ("FLEET_", "CELERY_", "AWS_", "PDF_PASSWORD", "COLUMNS")
