@@ -1,27 +1,27 @@
 """The recording of a watch: a timeline that the report reads like that of a local run."""
 
 from app.cluster.objects import Node
-from app.cluster.watcher import Look, Watcher
+from app.cluster.watcher import FleetSnapshot, Watcher
 from app.report.measures import summarize
 from app.report.timeline import (
-    Cluster,
+    ClusterInfo,
     DocumentRecord,
     Event,
     Meta,
     QueueSample,
+    RunSummary,
     Sample,
-    Summary,
     Timeline,
     read,
 )
 
 
-def meta(watcher: Watcher, command: str) -> Meta:
+def watch_meta(watcher: Watcher, command: str) -> Meta:
     """Return the first line of a recording."""
     cluster, nodes = watcher.cluster, watcher.state.nodes
     return Meta(
         command=command,
-        cluster=Cluster(
+        cluster=ClusterInfo(
             context=cluster.context,
             namespace=cluster.namespace,
             release=cluster.release,
@@ -41,7 +41,7 @@ def words(node: Node) -> str:
     return ", ".join(fact for fact in facts if fact)
 
 
-class Recorder:
+class WatchRecorder:
     """Writes what is seen to a timeline.
 
     Args:
@@ -53,7 +53,7 @@ class Recorder:
         self._duplicates: dict[str, int] = {}
         self._duplicates_before: dict[str, int] = {}
 
-    def look(self, look: Look) -> None:
+    def look(self, look: FleetSnapshot) -> None:
         """Note a look: its events and documents, and a sample where the fleet told something new."""
         for event in look.events:
             self.timeline.record(event)
@@ -78,7 +78,7 @@ class Recorder:
         sample = Sample(t=look.t, queues=queues, settled=look.settled, failed=look.failed, nodes=look.nodes)
         self.timeline.record(sample)
 
-    def finish(self) -> Summary:
+    def finish(self) -> RunSummary:
         """Write the last line and return it.
 
         Raises:

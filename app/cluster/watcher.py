@@ -37,7 +37,7 @@ GONE_SECONDS = 10.0
 """How long a fleet without any Deployment is waited for: an upgrade may make them anew."""
 
 
-class Look(msgspec.Struct, frozen=True, kw_only=True):
+class FleetSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A fleet at one moment, and what happened since the look before."""
 
     t: float
@@ -122,7 +122,7 @@ class Watcher:
         """Seconds since the watch began."""
         return round(self._clock() - self._zero, 3)
 
-    def looks(self) -> Iterator[Look]:
+    def snapshots(self) -> Iterator[FleetSnapshot]:
         """Yield a look every `TICK_SECONDS`.
 
         Raises:
@@ -135,7 +135,7 @@ class Watcher:
                     self._take(self._messages.get(timeout=left))
                 except queue.Empty:
                     break
-            yield self._look()
+            yield self._snapshot()
 
     def _begin(self, kind: Kind, objects: list[Deployment | Pod | Node], version: str) -> None:
         self.state.replace(kind, objects, 0.0)
@@ -196,14 +196,14 @@ class Watcher:
                 Event(t=self.elapsed(), what=what, message=sentence or f"{_named(source)} again")
             )
 
-    def _look(self) -> Look:
+    def _snapshot(self) -> FleetSnapshot:
         t = self.elapsed()
         self.state.tick(t)
         self._require_fleet(t)
         events, self._events = [*self.state.events(), *self._events], []
         documents, self._documents = self._documents, []
         told, self._told = self._told, False
-        return Look(
+        return FleetSnapshot(
             t=t,
             replicas=self.state.queues,
             nodes=self.state.pods_by_node,

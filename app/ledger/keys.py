@@ -2,7 +2,7 @@
 
 | key | type | holds |
 | --- | --- | --- |
-| `<prefix>doc:<id>` | hash | one document: state, queue, attempts, times, error, results, facts |
+| `<prefix>doc:<id>` | hash | one document: state, queue, attempts, times, error, results, summary |
 | `<prefix>batch:<id>` | hash | a batch's counts: total, succeeded, failed, quarantined, duplicates, error:<code> |
 | `<prefix>batch-documents:<id>` | list | the batch's document ids, in the order they were opened |
 | `<prefix>settled:<batch>` | list | document ids, in the order they were settled |

@@ -165,8 +165,8 @@ class Ledger(Reader):
         """
         encode = msgspec.json.encode
         fields: list[Any] = ["results", encode(outcome.results), "message", outcome.message or ""]
-        if outcome.facts is not None:
-            fields += ["facts", outcome.facts]
+        if outcome.summary is not None:
+            fields += ["summary", outcome.summary]
         queue = document.queue
         reply = self.run(
             "settle",
@@ -189,7 +189,7 @@ class Ledger(Reader):
         return self._acknowledged(document, bool(reply))
 
     def advance(
-        self, document: Document, queue: Queue, message: str, *, facts: bytes, results: dict[str, str]
+        self, document: Document, queue: Queue, message: str, *, summary: bytes, results: dict[str, str]
     ) -> bool:
         """Hand a document on to `queue` with its message; what was read so far is kept.
 
@@ -209,7 +209,7 @@ class Ledger(Reader):
             ],
             [
                 *(document.document_id, document.queue, str(queue), self.clock(), message),
-                *(document.delivery_tag, "facts", facts, "results", msgspec.json.encode(results)),
+                *(document.delivery_tag, "summary", summary, "results", msgspec.json.encode(results)),
             ],
         )
         return self._acknowledged(document, bool(reply))

@@ -48,7 +48,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     error: str | None = None
     message: str | None = None
-    facts: bytes | None = None
+    summary: bytes | None = None
     """JSON of the summary that the index line shows: pages, characters and so on."""
     results: dict[str, str] = {}
     """Object keys by what they hold: text, thumbnail, document."""
@@ -77,7 +77,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None = None
     last_error: str | None = None
     last_message: str | None = None
-    facts: msgspec.Raw = msgspec.Raw(b"{}")
+    summary: msgspec.Raw = msgspec.Raw(b"{}")
     results: dict[str, str] = {}
     delivery_tag: str = ""
     """Of the message that this start came with; not kept."""

@@ -100,8 +100,8 @@ def decode_document(document_id: str, fields: dict[str, str]) -> Document:
         given["options"] = decode(given["options"])
     if "results" in given:
         given["results"] = decode(given["results"])
-    if "facts" in given:
-        given["facts"] = msgspec.Raw(given["facts"].encode())
+    if "summary" in given:
+        given["summary"] = msgspec.Raw(given["summary"].encode())
     return msgspec.convert(given, Document, strict=False)
 
 

@@ -9,7 +9,7 @@ from app.client.intake import Intake, Unreadable
 from app.errors import FleetError, StorageError
 from app.ledger.models import Document, State
 from app.runtime import atomic
-from app.storage.layout import Summary
+from app.storage.layout import DocumentSummary
 from app.storage.store import ObjectStore
 
 FILES = {"text": "text.txt", "thumbnail": "thumbnail.jpg", "document": "document.json"}
@@ -65,7 +65,7 @@ class Delivery:
         Raises:
             FleetError: where the store does not answer, or the folder cannot be written.
         """
-        summary = msgspec.json.decode(document.facts, type=Summary)
+        summary = msgspec.json.decode(document.summary, type=DocumentSummary)
         written = {}
         if document.state is State.SUCCEEDED:
             for kind, key in document.results.items():

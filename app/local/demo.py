@@ -12,15 +12,15 @@ from app.errors import FleetError, StorageError, StorageFullError
 from app.ledger.message import flood, new_id
 from app.ledger.models import BatchCounts, Document, Submission
 from app.local.claim import claimed
-from app.local.progress import Follower, Progress
-from app.local.record import Recorder, meta
+from app.local.record import RunRecorder, run_meta
 from app.local.session import Session
+from app.local.snapshot import RunFollower, RunSnapshot
 from app.policy.policy import Policy
 from app.producer.corpus import default_directory, make_set
 from app.producer.models import Synthetic
 from app.queues import Queue
 from app.report.page import write_report
-from app.report.timeline import Summary, Timeline
+from app.report.timeline import RunSummary, Timeline
 from app.storage.layout import original_key
 
 
@@ -49,17 +49,17 @@ def flood_and_follow(
     submissions: Sequence[Submission],
     batch_id: str,
     *,
-    recorder: Recorder,
-    on_progress: Callable[[Progress], None],
+    recorder: RunRecorder,
+    on_progress: Callable[[RunSnapshot], None],
 ) -> BatchCounts:
     """Flood the queue at once, follow the batch until all is settled and every replica is gone.
 
     Raises:
         FleetError: where the fleet fails.
     """
-    follower = Follower(session, batch_id)
+    follower = RunFollower(session, batch_id)
 
-    def show(progress: Progress) -> None:
+    def show(progress: RunSnapshot) -> None:
         recorder.look(progress)
         for document in progress.settled:
             if document.error == StorageFullError.code:
@@ -79,7 +79,7 @@ def flood_and_follow(
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a demo."""
 
-    summary: Summary
+    summary: RunSummary
     report: Path
     """The report's index.html."""
     surprises: list[str]
@@ -107,18 +107,18 @@ def run(
     seed: int,
     command: str,
     report: Path,
-    on_progress: Callable[[Progress], None],
+    on_progress: Callable[[RunSnapshot], None],
 ) -> Result:
     """Run the main job and write its report.
 
     Raises:
         FleetError: where the fleet fails, or the report's folder is in use or cannot be written.
     """
-    first = meta(command=command, documents=len(documents), seed=seed, policies=policies)
+    first = run_meta(command=command, documents=len(documents), seed=seed, policies=policies)
     batch_id = new_id()
     busy = f"Another demo is writing its report to {report}: wait for it, or choose another with --report."
     with claimed(report, otherwise=busy), Timeline(report / "timeline.jsonl", first) as timeline:
-        recorder = Recorder(timeline, epoch=time.time)
+        recorder = RunRecorder(timeline, epoch=time.time)
         with Session(config, policies, on_event=recorder.event) as session:
             chosen = store_originals(session, documents, batch_id)
             counts = flood_and_follow(session, chosen, batch_id, recorder=recorder, on_progress=on_progress)

@@ -15,7 +15,7 @@ from app.errors import FleetError
 from app.ledger.ledger import Ledger
 from app.ledger.models import QueueDepth
 from app.local.processes import ProcessGroup
-from app.policy.autoscaler import Autoscaler, Decision, Sample
+from app.policy.autoscaler import Autoscaler, Decision, Measurement
 from app.policy.policy import Policy
 from app.queues import Queue
 
@@ -130,7 +130,7 @@ class LocalFleet:
         for queue, fleet in self._fleets.items():
             self._reap(queue, fleet)
             depth = depths[queue]
-            sample = Sample(waiting=depth.waiting, inflight=depth.inflight, replicas=fleet.asked)
+            sample = Measurement(waiting=depth.waiting, inflight=depth.inflight, replicas=fleet.asked)
             decision = fleet.autoscaler.step(now, sample)
             if decision.replicas != fleet.asked:
                 details = {"queue": queue.value, "from": str(fleet.asked), "to": str(decision.replicas)}

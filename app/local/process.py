@@ -12,8 +12,8 @@ from app.errors import StorageFullError
 from app.ledger.message import flood, new_id
 from app.ledger.models import BatchCounts, Options
 from app.local.delivery import UNREADABLE_FILE, Delivery, IndexLine
-from app.local.progress import Follower, Progress
 from app.local.session import Session
+from app.local.snapshot import RunFollower, RunSnapshot
 from app.policy.policy import Policy
 from app.queues import Queue
 
@@ -36,7 +36,7 @@ def process_files(
     *,
     options: Options,
     on_line: Callable[[IndexLine], None],
-    on_progress: Callable[[Progress], None],
+    on_progress: Callable[[RunSnapshot], None],
 ) -> BatchCounts:
     """Take every file through the fleet and write its results below `output`.
 
@@ -60,7 +60,7 @@ def process_files(
     by_id = {intake.document_id: intake for intake in intakes}
     delivery = Delivery(output, session.store)
     refused: list[Unreadable] = []
-    follower = Follower(session, batch_id)
+    follower = RunFollower(session, batch_id)
     waiting = submissions(
         intakes,
         session.store,
@@ -71,7 +71,7 @@ def process_files(
     )
     opened = 0
 
-    def deliver(progress: Progress) -> None:
+    def deliver(progress: RunSnapshot) -> None:
         for document in progress.settled:
             if document.error == StorageFullError.code:
                 raise StorageFullError(document.message or "")

@@ -1,4 +1,4 @@
-"""The record of a run: what `Session` and `Follower` tell, as the lines of its timeline."""
+"""The record of a run: what `Session` and `RunFollower` tell, as the lines of its timeline."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ import msgspec
 
 from app.client.records import document_record
 from app.ledger.models import BatchCounts
-from app.local.progress import Progress
+from app.local.snapshot import RunSnapshot
 from app.policy.policy import Policy
 from app.queues import Queue
 from app.report.timeline import (
@@ -17,14 +17,14 @@ from app.report.timeline import (
     Machine,
     Meta,
     QueueSample,
+    RunSummary,
     Sample,
-    Summary,
     Timeline,
     What,
 )
 
 
-def meta(*, command: str, documents: int, seed: int, policies: dict[Queue, Policy]) -> Meta:
+def run_meta(*, command: str, documents: int, seed: int, policies: dict[Queue, Policy]) -> Meta:
     """Return the first line of a run's timeline."""
     return Meta(
         command=command,
@@ -41,7 +41,7 @@ def meta(*, command: str, documents: int, seed: int, policies: dict[Queue, Polic
     )
 
 
-class Recorder:
+class RunRecorder:
     """Writes what happens in a run to its timeline."""
 
     def __init__(self, timeline: Timeline, *, epoch: Callable[[], float]) -> None:
@@ -62,7 +62,7 @@ class Recorder:
             )
         )
 
-    def look(self, progress: Progress) -> None:
+    def look(self, progress: RunSnapshot) -> None:
         """Note a look at the queues, and the documents that it found settled."""
         queues = {}
         for queue, status in progress.queues.items():
@@ -80,12 +80,12 @@ class Recorder:
         for document in progress.settled:
             self.timeline.record(document_record(document, zero=self._epoch_zero))
 
-    def finish(self, counts: BatchCounts, *, replaced: int) -> Summary:
+    def finish(self, counts: BatchCounts, *, replaced: int) -> RunSummary:
         """Write the last line and return it."""
         finished = (counts.finished or self._epoch_zero) - self._epoch_zero
         began = (counts.opened or self._epoch_zero) - self._epoch_zero
         seconds = max(finished - began, 1e-9)
-        summary = Summary(
+        summary = RunSummary(
             seconds=round(finished, 3),
             documents=counts.settled,
             states={

@@ -12,7 +12,7 @@ from app.policy.hpa import HorizontalPodAutoscaler, Reason
 from app.policy.policy import MILLI, Policy
 
 
-class Sample(msgspec.Struct, frozen=True, kw_only=True):
+class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """One look at one queue."""
 
     waiting: int
@@ -49,7 +49,7 @@ class Autoscaler:
         self._keda_reason: Reason | None = None
         self._hpa_reason = Reason.IDLE
 
-    def step(self, now: float, sample: Sample | None) -> Decision:
+    def step(self, now: float, sample: Measurement | None) -> Decision:
         """Return the replicas to have from `now` on.
 
         Call it as often as you like: only the first call at or after a due poll or sync changes anything.
@@ -72,7 +72,7 @@ class Autoscaler:
         metric = None if sample is None else self._measure(sample) / MILLI
         return Decision(replicas=self._replicas, reason=self._keda_reason or self._hpa_reason, metric=metric)
 
-    def _poll(self, now_ns: int, sample: Sample | None) -> None:
+    def _poll(self, now_ns: int, sample: Measurement | None) -> None:
         """KEDA's look: wake the fleet, keep it awake, or end it."""
         policy = self.policy
         metric = self._metric(sample)
@@ -104,7 +104,7 @@ class Autoscaler:
         cooldown_ns = nanoseconds(self.policy.cooldown_seconds)
         return self._last_active_ns is None or self._last_active_ns + cooldown_ns < now_ns
 
-    def _sync(self, now_ns: int, sample: Sample | None, existing: int) -> None:
+    def _sync(self, now_ns: int, sample: Measurement | None, existing: int) -> None:
         """The HPA's look; at 0 replicas it is disabled, and does not even ask KEDA for the metric."""
         metric = self._metric(sample) if self._replicas else None
         proposal = self._hpa.sync(now_ns, metric, self._replicas, existing)
@@ -115,7 +115,7 @@ class Autoscaler:
             self._replicas = proposal.replicas
             self._keda_reason = None
 
-    def _metric(self, sample: Sample | None) -> int | None:
+    def _metric(self, sample: Measurement | None) -> int | None:
         """Answer one question for the metric, in thousandths, and count its failures.
 
         KEDA counts every failed question in a row, its own and the HPA's, and pretends a need for the
@@ -130,5 +130,5 @@ class Autoscaler:
             return None
         return fallback.replicas_for(self._replicas) * MILLI
 
-    def _measure(self, sample: Sample) -> int:
+    def _measure(self, sample: Measurement) -> int:
         return self.policy.metric_milli(sample.waiting, sample.inflight)

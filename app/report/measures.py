@@ -14,9 +14,9 @@ from app.report.timeline import (
     Meta,
     QueueSample,
     Record,
+    RunSummary,
     Sample,
     Stage,
-    Summary,
     What,
 )
 
@@ -30,7 +30,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     samples: list[Sample]
     events: list[Event]
     documents: list[DocumentRecord]
-    summary: Summary
+    summary: RunSummary
 
     @property
     def seconds(self) -> float:
@@ -79,7 +79,7 @@ def take_apart(records: Iterable[Record]) -> Run:
     """Sort records by kind; where no summary was recorded (the run was killed), it is worked out."""
     everything = list(records)
     metas = [record for record in everything if isinstance(record, Meta)]
-    summaries = [record for record in everything if isinstance(record, Summary)]
+    summaries = [record for record in everything if isinstance(record, RunSummary)]
     return Run(
         meta=metas[0] if metas else None,
         samples=sorted((one for one in everything if isinstance(one, Sample)), key=lambda one: one.t),
@@ -89,7 +89,7 @@ def take_apart(records: Iterable[Record]) -> Run:
     )
 
 
-def summarize(records: Iterable[Record], *, duplicates: int = 0) -> Summary:
+def summarize(records: Iterable[Record], *, duplicates: int = 0) -> RunSummary:
     """Work out the summary from the documents, samples and events of a run.
 
     Args:
@@ -105,7 +105,7 @@ def summarize(records: Iterable[Record], *, duplicates: int = 0) -> Summary:
     for sample in (record for record in everything if isinstance(record, Sample)):
         for name, queue in sample.queues.items():
             peaks[name] = max(peaks.get(name, 0), queue.ready)
-    return Summary(
+    return RunSummary(
         seconds=seconds,
         documents=len(documents),
         states=dict(Counter(document.state for document in documents)),

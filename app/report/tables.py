@@ -7,7 +7,7 @@ from app.errors import PERMANENT_ERRORS
 from app.report.measures import QUANTILES, Run, quantile, window_seconds
 from app.report.timeline import Meta, What
 
-NOTHING = "\N{EN DASH}"
+EN_DASH = "\N{EN DASH}"
 
 
 def title(run: Run) -> str:
@@ -86,8 +86,8 @@ def events(run: Run) -> str:
     incidents: list[list[str]] = []
     steps: list[list[str]] = []
     for event in run.events:
-        change = NOTHING if event.after is None else f"{event.before or 0} \N{RIGHTWARDS ARROW} {event.after}"
-        row = [f"{event.t:.1f}", event.what.value, event.queue or NOTHING, change, event.message]
+        change = EN_DASH if event.after is None else f"{event.before or 0} \N{RIGHTWARDS ARROW} {event.after}"
+        row = [f"{event.t:.1f}", event.what.value, event.queue or EN_DASH, change, event.message]
         (steps if event.what is What.SCALE else incidents).append(row)
     calm = "<p>No worker died and nothing failed.</p>"
     shown = _scroll(_table(head, incidents, words=4)) if incidents else calm
@@ -122,7 +122,7 @@ def _place(meta: Meta) -> list[str]:
     if meta.machine is not None:
         machine = meta.machine
         system = f", {machine.system}" if machine.system else ""
-        seed = NOTHING if meta.seed is None else str(meta.seed)
+        seed = EN_DASH if meta.seed is None else str(meta.seed)
         lines += [
             f"{machine.cores} cores, Python {machine.python}, Celery {machine.celery}{system}.",
             f"{_documents(meta.documents)}, seed {seed}, at most {meta.max_replicas} replicas a queue.",
@@ -143,7 +143,7 @@ def _documents(count: int) -> str:
 
 
 def _quantiles(values: Sequence[float]) -> str:
-    return " / ".join(f"{quantile(values, share):.3f}" for share in QUANTILES) if values else NOTHING
+    return " / ".join(f"{quantile(values, share):.3f}" for share in QUANTILES) if values else EN_DASH
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], words: int = -1) -> str:

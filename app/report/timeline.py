@@ -1,6 +1,6 @@
 """What a run looked like, as lines of JSON: `timeline.jsonl`, written while it runs and read by the report.
 
-The first line is the `Meta`, the last the `Summary`; between them samples, events and documents in any order.
+The first line is the `Meta`, the last the `RunSummary`; between them samples, events and documents in any order.
 Every time is in seconds since the start of the run. A run that was killed leaves a readable file: each line
 is written in one go, and a last line that breaks off is passed over.
 """
@@ -28,7 +28,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Operating system and architecture, as `platform.platform()` has it."""
 
 
-class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+class ClusterInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The Kubernetes cluster that a recording comes from."""
 
     context: str
@@ -46,7 +46,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="met
     command: str
     machine: Machine | None = None
     """None where the workers were elsewhere: see `cluster`."""
-    cluster: Cluster | None = None
+    cluster: ClusterInfo | None = None
     started: datetime = msgspec.field(default_factory=lambda: datetime.now(UTC))
     documents: int = 0
     """How many were asked for; 0 where a fleet was watched that others gave its documents."""
@@ -128,7 +128,7 @@ class DocumentRecord(
     """Its passages one by one, where more than one queue had it and the times between are known."""
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="summary"):
+class RunSummary(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="summary"):
     """The run in a few numbers."""
 
     seconds: float
@@ -145,7 +145,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     """Settlements that came a second time and changed nothing."""
 
 
-Record = Meta | Sample | Event | DocumentRecord | Summary
+Record = Meta | Sample | Event | DocumentRecord | RunSummary
 _decoder = msgspec.json.Decoder(Record)
 
 

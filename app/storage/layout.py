@@ -9,7 +9,7 @@ PAGE_BREAK = "\f"
 """Between the pages of text.txt, as in pdftotext."""
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class DocumentSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What a document's index line says of it; kept in the ledger."""
 
     pages: int = 0
@@ -35,9 +35,9 @@ def result_keys(object_key: str) -> dict[str, str]:
 
 
 def summary_json(facts: Facts) -> bytes:
-    """Return the JSON of a document's `Summary`."""
+    """Return the JSON of a document's `DocumentSummary`."""
     return msgspec.json.encode(
-        Summary(
+        DocumentSummary(
             pages=facts.page_count,
             unreadable_pages=facts.unreadable_pages,
             characters=facts.characters,

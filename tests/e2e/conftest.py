@@ -17,7 +17,7 @@ from tests.support.release import Release
 from tools.kind import required
 from tools.kind.command import ClusterError, output
 from tools.kind.image import DEV
-from tools.kind.kind import DEFAULT, ROOT, Cluster
+from tools.kind.kind import DEFAULT, ROOT, KindCluster
 
 TEST_SECONDS = 1_200
 """A test waits for conditions with limits of its own; this ends one that hangs."""
@@ -76,9 +76,9 @@ FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Cluster:
+def cluster() -> KindCluster:
     """The kind cluster with KEDA, as `make cluster` makes it."""
-    made = Cluster(os.environ.get("KIND_CLUSTER", DEFAULT))
+    made = KindCluster(os.environ.get("KIND_CLUSTER", DEFAULT))
     try:
         required.check()
         made.require()
@@ -98,7 +98,7 @@ def image() -> str:
 
 @pytest.fixture
 def new_release(
-    cluster: Cluster, image: str, request: pytest.FixtureRequest
+    cluster: KindCluster, image: str, request: pytest.FixtureRequest
 ) -> Iterator[Callable[[], Release]]:
     """Make releases, each in a namespace of its own; what failed is written down before it is removed."""
     made: list[Release] = []
@@ -127,7 +127,7 @@ def release(new_release: Callable[[], Release]) -> Release:
 
 
 @pytest.fixture(scope="module")
-def installed(cluster: Cluster, image: str) -> Iterator[Release]:
+def installed(cluster: KindCluster, image: str) -> Iterator[Release]:
     """A release that tests only look at."""
     release = Release(cluster, image, f"e2e-shared-{uuid.uuid4().hex[:4]}", ARTIFACTS / "shared")
     release.make_namespace()

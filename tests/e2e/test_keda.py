@@ -4,9 +4,9 @@ import base64
 import json
 
 import pytest
-from tests.e2e.test_running_work import LONG
 
 from app.queues import Queue
+from tests.e2e.test_running_work import LONG
 from tests.support.command_line import slow_document, wait_for
 from tests.support.release import Release, stays
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.report.timeline import Meta, Sample, Summary, read
+from app.report.timeline import Meta, RunSummary, Sample, read
 from tests.support.command_line import Commands, wait_for
 
 DOCUMENTS = 50
@@ -35,7 +35,7 @@ def test_fifty_documents(commands: Commands, tmp_path: Path) -> None:
 
     records = read(report / "timeline.jsonl")
     assert isinstance(records[0], Meta)
-    assert isinstance(records[-1], Summary)
+    assert isinstance(records[-1], RunSummary)
     samples = [record for record in records if isinstance(record, Sample)]
     for queue in ("pdf", "ocr"):
         course = ready(samples, queue)

@@ -12,8 +12,8 @@ from app.errors import FleetError
 from app.ledger.message import flood, new_id
 from app.ledger.models import Document, State, Submission
 from app.local.process import policies
-from app.local.progress import Follower, Progress
 from app.local.session import Session
+from app.local.snapshot import RunFollower, RunSnapshot
 from app.queues import Queue
 from app.storage.layout import original_key
 from tests.support.command_line import GOOD, SCAN, document, slow_document
@@ -38,8 +38,8 @@ class Run:
             self.ids.append(document_id)
         flood(self.session.ledger, submissions, batch_id=self.batch_id, chunk=100)
 
-    def follow(self, until: Callable[[Progress], bool]) -> Progress:
-        *_, last = Follower(self.session, self.batch_id).until(until)
+    def follow(self, until: Callable[[RunSnapshot], bool]) -> RunSnapshot:
+        *_, last = RunFollower(self.session, self.batch_id).until(until)
         return last
 
     def finish(self) -> list[Document]:

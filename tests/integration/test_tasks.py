@@ -15,7 +15,7 @@ from app.producer.models import Kind
 from app.producer.synthesis import kind_of, synthesise
 from app.queues import DOCUMENT_TASKS, ROUTES, Queue, TaskName
 from app.sandbox.sandbox import Interrupted
-from app.storage.layout import Summary, get_facts, original_key
+from app.storage.layout import DocumentSummary, get_facts, original_key
 from app.worker.attempt import DocumentTask, TryAgainError, attend, backoff_seconds
 from app.worker.celery_app import app as celery_app
 from app.worker.services import Services
@@ -53,7 +53,7 @@ def test_a_text_document_succeeds_with_its_results(services, submit):
     attend(services, document_id, Queue.PDF, process_document, retries=0)
     document = known(services, document_id)
     assert (document.state, document.starts) == (State.SUCCEEDED, 1)
-    summary = msgspec.json.decode(document.facts, type=Summary)
+    summary = msgspec.json.decode(document.summary, type=DocumentSummary)
     assert summary.pages >= 1
     assert summary.characters > 100
     assert services.store.get(document.results["thumbnail"]).startswith(b"\xff\xd8")
@@ -71,7 +71,7 @@ def test_a_scan_is_handed_on_and_recognised(services, submit, client):
     attend(services, document_id, Queue.OCR, recognize_document, retries=0)
     document = known(services, document_id)
     assert document.state is State.SUCCEEDED
-    assert msgspec.json.decode(document.facts, type=Summary).ocr_pages == [1]
+    assert msgspec.json.decode(document.summary, type=DocumentSummary).ocr_pages == [1]
     assert len(services.store.get(document.results["text"])) > 200
 
 

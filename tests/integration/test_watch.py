@@ -17,7 +17,7 @@ from app.ledger.message import flood, new_id
 from app.ledger.models import Outcome, State, Submission
 from app.queues import Queue
 from app.report.measures import take_apart
-from app.report.timeline import Event, Meta, Sample, Summary, What, read
+from app.report.timeline import Event, Meta, RunSummary, Sample, What, read
 from tests.support.cluster_api import ClusterApi
 from tests.support.command_line import Commands, Running, wait_for
 
@@ -185,7 +185,7 @@ def test_a_run_from_nothing_to_nothing(
         "v1.34.0",
     )
     assert first.cluster.nodes == dict.fromkeys(("node-1", "node-2"), "4 cores, 8.0 GiB, Debian")
-    assert isinstance(last, Summary)
+    assert isinstance(last, RunSummary)
     assert (last.documents, last.states, last.replaced) == (5, {"succeeded": 5}, 1)
     assert last.peak_replicas == {"pdf": 2, "ocr": 0, "default": 0}
     run = take_apart(records)

@@ -28,7 +28,7 @@ from app.storage.layout import original_key
 from app.storage.store import ObjectStore
 from tests.support.command_line import wait_for
 from tools.kind.command import environment, output
-from tools.kind.kind import ROOT, Cluster
+from tools.kind.kind import ROOT, KindCluster
 
 NAME = "fleet"
 CHART = ROOT / "helm" / "pdf-fleet"
@@ -50,7 +50,7 @@ class Release:
         folder: Where artifacts go.
     """
 
-    def __init__(self, cluster: Cluster, image: str, namespace: str, folder: Path) -> None:
+    def __init__(self, cluster: KindCluster, image: str, namespace: str, folder: Path) -> None:
         self.cluster = cluster
         self.kube = cluster.kube
         self.image = image

@@ -10,10 +10,10 @@ from app.runtime.signals import Stopped, stop_on_signals
 from tools.kind import demo, e2e, release, required
 from tools.kind.addons import addons
 from tools.kind.command import say
-from tools.kind.kind import DEFAULT, ROOT, Cluster
+from tools.kind.kind import DEFAULT, ROOT, KindCluster
 
 
-def up(cluster: Cluster) -> int:
+def up(cluster: KindCluster) -> int:
     """Make the cluster and install KEDA and metrics-server."""
     required.check({"docker", "kind", "kubectl"})
     wanted = addons().values()
@@ -35,7 +35,7 @@ def run(given: argparse.Namespace, arguments: Sequence[str]) -> int:
     Raises:
         ClusterError: it cannot be done; with what to do about it.
     """
-    cluster = Cluster(given.name)
+    cluster = KindCluster(given.name)
     match given.command:
         case "up":
             return up(cluster)
@@ -55,7 +55,7 @@ def run(given: argparse.Namespace, arguments: Sequence[str]) -> int:
             return down(cluster)
 
 
-def down(cluster: Cluster) -> int:
+def down(cluster: KindCluster) -> int:
     """Remove the cluster and all that is in it."""
     required.check({"docker", "kind"})
     if cluster.exists():

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 from tools.kind.command import follow
 from tools.kind.image import bring
-from tools.kind.kind import ROOT, Cluster
+from tools.kind.kind import ROOT, KindCluster
 
 TESTS = ROOT / "tests" / "e2e"
 BESIDE = ("-v", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
 """Most of a test is waiting: two at a time, each in a namespace of its own; those marked `alone` see to it."""
 
 
-def run(cluster: Cluster, arguments: Sequence[str] = ()) -> int:
+def run(cluster: KindCluster, arguments: Sequence[str] = ()) -> int:
     """Bring the image of this source to the cluster and run tests/e2e; return pytest's exit code.
 
     The tests find the cluster by KIND_CLUSTER. What takes long and only measures (`-m figures`) runs when it is

@@ -2,7 +2,7 @@
 
 from tools.kind.addons import require_keda
 from tools.kind.command import ClusterError, CommandError, output, show, step
-from tools.kind.kind import ROOT, Cluster
+from tools.kind.kind import ROOT, KindCluster
 
 REPOSITORY = "pdf-fleet"
 DEV = f"{REPOSITORY}:dev"
@@ -35,7 +35,7 @@ def newest() -> str:
     return f"{REPOSITORY}:{digest.removeprefix('sha256:')[:12]}"
 
 
-def bring(cluster: Cluster) -> str:
+def bring(cluster: KindCluster) -> str:
     """Build the image and bring it to every node; return its name.
 
     Raises:

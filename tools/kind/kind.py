@@ -17,7 +17,7 @@ READY_SECONDS = 300
 
 
 @dataclass(frozen=True)
-class Cluster:
+class KindCluster:
     """A cluster by its name in kind."""
 
     name: str = DEFAULT

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from tools.kind.addons import require_keda
 from tools.kind.command import ClusterError, CommandError, output, say, show, step
 from tools.kind.image import REPOSITORY, bring
-from tools.kind.kind import ROOT, Cluster, check_file
+from tools.kind.kind import ROOT, KindCluster, check_file
 from tools.kind.kube import Kube, without_image
 
 RELEASE = "fleet"
@@ -20,7 +20,7 @@ IMAGE_SECONDS = 60.0
 SELECTOR = f"app.kubernetes.io/instance={RELEASE}"
 
 
-def deploy(cluster: Cluster, arguments: Sequence[str] = ()) -> Kube:
+def deploy(cluster: KindCluster, arguments: Sequence[str] = ()) -> Kube:
     """Build the image, bring it to the cluster, and install or upgrade the fleet with it.
 
     Args:

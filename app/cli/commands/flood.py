@@ -35,7 +35,7 @@ def flood(
     """
     from app.client.submit import flood_remote, follow_remote
 
-    progress = show.Progress()
+    progress = show.BatchProgress()
     counts = flood_remote(
         paths or [],
         documents=documents,

@@ -12,7 +12,7 @@ from app.errors import FleetError
 
 if TYPE_CHECKING:
     from app.cli.views.watch import WatchView
-    from app.cluster.record import Recorder
+    from app.cluster.record import WatchRecorder
     from app.cluster.watcher import Watcher
 
 CLUSTER_EXTRA = {"kubernetes", "urllib3", "websocket"}
@@ -51,7 +51,7 @@ def watch(
         if error.name not in CLUSTER_EXTRA:
             raise
         raise FleetError(f"{error.name} is not installed: pip install 'pdf-fleet[cluster]'.") from None
-    from app.cluster.record import Recorder, meta
+    from app.cluster.record import WatchRecorder, watch_meta
     from app.cluster.watcher import Watcher
 
     cluster = Cluster(namespace, context=context, release=release)
@@ -61,8 +61,8 @@ def watch(
         recorder = None
         if record is not None:
             command = shlex.join(["fleet", *sys.argv[1:]])
-            timeline = stack.enter_context(Timeline(record, meta(watcher, command)))
-            recorder = Recorder(timeline)
+            timeline = stack.enter_context(Timeline(record, watch_meta(watcher, command)))
+            recorder = WatchRecorder(timeline)
         try:
             with WatchView(title) as view:
                 _show(watcher, view, recorder, until_idle=until_idle)
@@ -76,8 +76,10 @@ def watch(
         typer.echo(f"Recorded in {record}: fleet report {shlex.quote(str(record))} --output DIR", err=True)
 
 
-def _show(watcher: "Watcher", view: "WatchView", recorder: "Recorder | None", *, until_idle: bool) -> None:
-    for look in watcher.looks():
+def _show(
+    watcher: "Watcher", view: "WatchView", recorder: "WatchRecorder | None", *, until_idle: bool
+) -> None:
+    for look in watcher.snapshots():
         if recorder is not None:
             recorder.look(look)
         view.update(look)

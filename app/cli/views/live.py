@@ -14,7 +14,7 @@ from rich.text import Text
 from app.cli.views.pieces import SPARKLINE, clock, failures, heading, number, queue_table
 from app.cli.views.trend import History, Rate
 from app.local.fleet import QueueStatus
-from app.local.progress import Progress
+from app.local.snapshot import RunSnapshot
 from app.queues import Queue
 
 PLAIN_SECONDS = 2.0
@@ -48,7 +48,7 @@ class LiveView:
         self._replicas: dict[Queue, History] = {}
         self._rates: dict[Queue, Rate] = {}
         self._rate = Rate()
-        self._last: Progress | None = None
+        self._last: RunSnapshot | None = None
         self._finished: float | None = None
         self._said_at = -PLAIN_SECONDS
         self._said = ""
@@ -69,7 +69,7 @@ class LiveView:
         elif self._last is not None:
             self._say(self._last)
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: RunSnapshot) -> None:
         """Show a look."""
         now = time.monotonic()
         self._last = progress
@@ -87,7 +87,7 @@ class LiveView:
             self._say(progress)
             self._said_at = now
 
-    def _picture(self, progress: Progress, left: str) -> Group:
+    def _picture(self, progress: RunSnapshot, left: str) -> Group:
         width = min(self.console.width, FIXED + SPARKLINE[1])
         return Group(
             Text(),
@@ -100,7 +100,7 @@ class LiveView:
     def _heading(self, width: int) -> Table:
         return heading(self.title, time.monotonic() - self._began, width)
 
-    def _table(self, progress: Progress, width: int) -> Table:
+    def _table(self, progress: RunSnapshot, width: int) -> Table:
         least, most = SPARKLINE
         bars = max(least, min(most, width - FIXED))
         table = queue_table(COLUMNS, bars)
@@ -123,7 +123,7 @@ class LiveView:
             Text(f"{depth.oldest_wait_seconds:.1f} s", style="" if depth.oldest_wait_seconds else "dim"),
         ]
 
-    def _bar(self, progress: Progress, left: str, width: int) -> Table:
+    def _bar(self, progress: RunSnapshot, left: str, width: int) -> Table:
         settled = progress.counts.settled
         total = f"{self.total:,}"
         numbers = f"{settled:>{len(total)},} of {total}"
@@ -137,7 +137,7 @@ class LiveView:
         line.add_row("", bar, Text(numbers, style="bold"), Text(rate), Text(f"{left:>14}", style="dim"))
         return line
 
-    def _left(self, progress: Progress) -> str:
+    def _left(self, progress: RunSnapshot) -> str:
         settled, elapsed = progress.counts.settled, time.monotonic() - self._began
         if settled >= self.total:
             return "all done" if progress.idle else "scaling down"
@@ -150,7 +150,7 @@ class LiveView:
                 times.append((status.depth.waiting + status.depth.inflight) / rate)
         return f"{clock(max(times) + 0.5)} left"
 
-    def _say(self, progress: Progress) -> None:
+    def _say(self, progress: RunSnapshot) -> None:
         queues = "  ".join(
             f"{queue.value}: waiting {status.depth.waiting} running {status.depth.inflight} "
             f"replicas {status.ready}/{status.replicas}"

@@ -40,7 +40,7 @@ def as_line(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-class Progress:
+class BatchProgress:
     """Tells on standard error how a batch gets on: a line for each news, but at most one every few seconds.
 
     On a terminal the making and the storing of originals are a line each that is written over.
@@ -160,7 +160,7 @@ def _numbers(first: str, names: Sequence[str]) -> Table:
 def _document(shown: "Document") -> dict[str, object]:
     fields = msgspec.structs.asdict(shown)
     fields.pop("options")  # it may hold a password
-    fields["facts"] = msgspec.json.decode(shown.facts)
+    fields["summary"] = msgspec.json.decode(shown.summary)
     return fields
 
 

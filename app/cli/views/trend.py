@@ -4,7 +4,7 @@ from collections import deque
 from itertools import pairwise
 
 BARS = "▂▃▄▅▆▇█"
-NOTHING = "▁"
+EMPTY_BAR = "▁"
 RATE_SECONDS = 3.0
 MOST_VALUES = 4_096
 
@@ -54,5 +54,5 @@ class History:
             edges = [position * count // width for position in range(width + 1)]
             values = [max(values[start:end]) for start, end in pairwise(edges)]
         top = max(values, default=0)
-        line = "".join(BARS[round(value / top * (len(BARS) - 1))] if value else NOTHING for value in values)
+        line = "".join(BARS[round(value / top * (len(BARS) - 1))] if value else EMPTY_BAR for value in values)
         return line.ljust(width)

@@ -18,7 +18,7 @@ from app.client.news import QueueNews
 from app.report.timeline import Event, What
 
 if TYPE_CHECKING:
-    from app.cluster.watcher import Look
+    from app.cluster.watcher import FleetSnapshot
 
 PLAIN_SECONDS = 5.0
 MOST_EVENTS = 8
@@ -36,7 +36,7 @@ COLUMNS = {
 }
 """Each column with its least width; "" is the sparkline of the ready replicas."""
 FIXED = sum(COLUMNS.values()) + 2 * len(COLUMNS) - 1
-NOTHING = QueueNews(waiting=0, running=0, done=0)
+NO_NEWS = QueueNews(waiting=0, running=0, done=0)
 STYLES = {What.SCALE: "cyan", What.REPLACED: "yellow", What.FAULT: "red", What.RECOVERED: "green"}
 STALE_SECONDS = 5.0
 
@@ -59,7 +59,7 @@ class WatchView:
         self._ready: dict[str, History] = {}
         self._rates: dict[str, Rate] = {}
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
-        self._last: Look | None = None
+        self._last: FleetSnapshot | None = None
         self._said_at = -PLAIN_SECONDS
         self._said = ""
 
@@ -78,7 +78,7 @@ class WatchView:
         elif self._last is not None and kind is None:
             self._say(self._last)
 
-    def update(self, look: "Look") -> None:
+    def update(self, look: "FleetSnapshot") -> None:
         """Show a look."""
         self._last = look
         self._events.extend(look.events)
@@ -96,7 +96,7 @@ class WatchView:
             self._said_at = look.t
             self._say(look)
 
-    def picture(self, look: "Look") -> Group:
+    def picture(self, look: "FleetSnapshot") -> Group:
         """Return what is drawn of a look."""
         width = min(self.console.width, FIXED + SPARKLINE[1])
         parts: list[RenderableType] = [
@@ -110,10 +110,10 @@ class WatchView:
         parts += [Text(), *self._happened(look, width)]
         return Group(*parts)
 
-    def _heading(self, look: "Look", width: int) -> Table:
+    def _heading(self, look: "FleetSnapshot", width: int) -> Table:
         return heading(self.title, look.t, width)
 
-    def _queues(self, look: "Look", width: int) -> Table:
+    def _queues(self, look: "FleetSnapshot", width: int) -> Table:
         least, most = SPARKLINE
         bars = max(least, min(most, width - FIXED))
         table = queue_table(COLUMNS, bars)
@@ -121,7 +121,7 @@ class WatchView:
         for name, replicas in look.replicas.items():
             queue = told.get(name)
             moving = not replicas.asked == replicas.ready == replicas.total
-            depth = queue or NOTHING
+            depth = queue or NO_NEWS
             unknown = queue is None
             table.add_row(
                 Text(plain(name), style="bold"),
@@ -136,7 +136,7 @@ class WatchView:
             )
         return table
 
-    def _settled(self, look: "Look") -> Text:
+    def _settled(self, look: "FleetSnapshot") -> Text:
         line = failures(look.failed)
         still = f", {look.news.open:,} open" if look.news else ""
         line = Text(f" settled {look.settled:,}{still}  ·", no_wrap=True, overflow="ellipsis").append_text(
@@ -146,7 +146,7 @@ class WatchView:
             line.append(f"  · {look.news_age:.0f} s old", style="not dim red")
         return line
 
-    def _nodes(self, look: "Look") -> Table:
+    def _nodes(self, look: "FleetSnapshot") -> Table:
         queues = list(look.replicas)
         table = lined_table()
         table.add_column("node", min_width=7, no_wrap=True, overflow="ellipsis", max_width=40)
@@ -163,7 +163,7 @@ class WatchView:
             table.add_row(Text(f"and {len(look.nodes) - len(busiest)} more", style="dim"))
         return table
 
-    def _happened(self, look: "Look", width: int) -> list[Text]:
+    def _happened(self, look: "FleetSnapshot", width: int) -> list[Text]:
         """Return the last events, then what is broken; as many lines always, so that the height stays."""
         lines = []
         for event in self._events:
@@ -176,7 +176,7 @@ class WatchView:
             line.truncate(width, overflow="ellipsis")
         return lines
 
-    def _say(self, look: "Look") -> None:
+    def _say(self, look: "FleetSnapshot") -> None:
         told: Mapping[str, QueueNews] = look.news.queues if look.news else {}
         queues = []
         for name, replicas in look.replicas.items():

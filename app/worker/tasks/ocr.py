@@ -65,7 +65,7 @@ def recognize_document(on: Services, document: Document) -> Outcome:
             texts[number - 1] = recognition.text
     put_text(on.store, keys["text"], texts)
     put_facts(on.store, keys["document"], facts)
-    return Outcome(state=State.SUCCEEDED, facts=summary_json(facts), results=document.results)
+    return Outcome(state=State.SUCCEEDED, summary=summary_json(facts), results=document.results)
 
 
 def with_recognitions(facts: Facts, found: dict[int, Recognition]) -> Facts:

@@ -32,9 +32,9 @@ def process_document(on: Services, document: Document) -> Outcome | None:
     summary = summary_json(reading.facts)
     if reading.facts.pages_needing_ocr:
         order = message(document.document_id, Queue.OCR)
-        on.ledger.advance(document, Queue.OCR, order, facts=summary, results=keys)
+        on.ledger.advance(document, Queue.OCR, order, summary=summary, results=keys)
         return None
-    return Outcome(state=State.SUCCEEDED, facts=summary, results=keys)
+    return Outcome(state=State.SUCCEEDED, summary=summary, results=keys)
 
 
 @app.task(

@@ -6,7 +6,7 @@ from app.ledger.message import flood, message, new_id
 from app.ledger.models import Document, Outcome, State, Submission
 from app.queues import Queue
 
-SUCCESS = Outcome(state=State.SUCCEEDED, facts=b'{"pages":2}', results={"text": "k"})
+SUCCESS = Outcome(state=State.SUCCEEDED, summary=b'{"pages":2}', results={"text": "k"})
 FAILURE = Outcome(state=State.FAILED, error="malformed", message="damaged")
 
 
@@ -105,7 +105,7 @@ def test_what_must_not_be_worked_on_is_not_started(ledger, batch, prepare, answe
     if prepare == "settle":
         ledger.settle(document, SUCCESS, token="w/1")
     elif prepare == "advance":
-        ledger.advance(document, Queue.OCR, message(document_id, Queue.OCR), facts=b"{}", results={})
+        ledger.advance(document, Queue.OCR, message(document_id, Queue.OCR), summary=b"{}", results={})
     else:
         document_id = new_id()
     assert ledger.start(document_id, queue=Queue.PDF, worker="w") == answer
@@ -116,15 +116,15 @@ def test_advancing_moves_the_document_and_its_message_together(ledger, batch, cl
     document = started(ledger, document_id)
     clock.now += 5
     order = message(document_id, Queue.OCR)
-    assert ledger.advance(document, Queue.OCR, order, facts=b'{"pages":1}', results={"text": "k"})
-    assert not ledger.advance(document, Queue.OCR, order, facts=b"{}", results={})
+    assert ledger.advance(document, Queue.OCR, order, summary=b'{"pages":1}', results={"text": "k"})
+    assert not ledger.advance(document, Queue.OCR, order, summary=b"{}", results={})
     assert client.zcard("t:open:pdf") == 0
     assert client.zscore("t:open:ocr", document_id) == 1_005.0
     assert client.lrange("ocr", 0, -1) == [order]
     again = started(ledger, document_id, queue=Queue.OCR)
     assert (again.attempts, again.attempts_before, again.starts) == (1, 1, 1)
     assert again.results == {"text": "k"}
-    assert msgspec.json.decode(again.facts) == {"pages": 1}
+    assert msgspec.json.decode(again.summary) == {"pages": 1}
 
 
 def test_a_quarantined_document_can_be_sent_again(ledger, batch, client):

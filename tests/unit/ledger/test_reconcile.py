@@ -155,6 +155,6 @@ def test_a_document_handed_on_while_it_was_looked_for_is_not_sent_to_its_old_que
     clock.now += 25
     mend()
     document = ledger.start(document_id, queue=Queue.PDF, worker="w")
-    ledger.advance(document, Queue.OCR, message(document_id, Queue.OCR), facts=b"{}", results={})
+    ledger.advance(document, Queue.OCR, message(document_id, Queue.OCR), summary=b"{}", results={})
     assert mend().lost == 0
     assert client.llen("pdf") == 0

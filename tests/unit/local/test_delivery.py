@@ -34,7 +34,7 @@ def settled(state: State = State.SUCCEEDED, **changes: object) -> Document:
         started=2.0,
         finished=4.5,
         attempts=1,
-        facts=msgspec.Raw(b'{"pages":3,"characters":5}'),
+        summary=msgspec.Raw(b'{"pages":3,"characters":5}'),
         results={kind: f"b/d/{name}" for kind, name in RESULTS.items()},
     )
     return msgspec.structs.replace(document, **changes)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.policy.autoscaler import Autoscaler, Decision, Sample
+from app.policy.autoscaler import Autoscaler, Decision, Measurement
 from app.policy.hpa import Reason
 from app.policy.policy import Fallback, FallbackBehavior, Policy
 
@@ -21,7 +21,7 @@ class Driver:
 
     def look(self, now: float, waiting: int, inflight: int = 0) -> Decision:
         return self._carry_out(
-            self.scaler.step(now, Sample(waiting=waiting, inflight=inflight, replicas=self.replicas))
+            self.scaler.step(now, Measurement(waiting=waiting, inflight=inflight, replicas=self.replicas))
         )
 
     def fail(self, now: float) -> Decision:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.policy.autoscaler import Autoscaler, Sample
+from app.policy.autoscaler import Autoscaler, Measurement
 from app.policy.policy import Policy, backlog_per_replica
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "scaling.md"
@@ -47,7 +47,7 @@ def run(
         now = tick / 4
         queue.advance(now, replicas * policy.concurrency)
         inflight = len(queue.ends)
-        seen = Sample(waiting=queue.waiting, inflight=inflight if see_inflight else 0, replicas=replicas)
+        seen = Measurement(waiting=queue.waiting, inflight=inflight if see_inflight else 0, replicas=replicas)
         replicas = scaler.step(now, seen).replicas
         trace.append((queue.waiting, inflight, replicas))
     return trace

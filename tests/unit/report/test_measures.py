@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.report.measures import quantile, rates, summarize, take_apart, window_seconds
-from app.report.timeline import DocumentRecord, Event, QueueSample, Record, Sample, Stage, Summary, What
+from app.report.timeline import DocumentRecord, Event, QueueSample, Record, RunSummary, Sample, Stage, What
 
 times = st.lists(st.floats(min_value=0, max_value=100), max_size=60)
 
@@ -69,7 +69,7 @@ def test_a_summary_counts_documents_states_codes_and_peaks() -> None:
         ),
         DocumentRecord(id="c", state="queued", opened=0),
     ]
-    assert summarize(records, duplicates=2) == Summary(
+    assert summarize(records, duplicates=2) == RunSummary(
         seconds=4,
         documents=3,
         states={"succeeded": 1, "failed": 1, "queued": 1},

@@ -10,7 +10,7 @@ from PIL import Image
 from app.errors import FleetError
 from app.report.page import write_report
 from app.report.timeline import (
-    Cluster,
+    ClusterInfo,
     DocumentRecord,
     Event,
     Machine,
@@ -268,7 +268,7 @@ def on_cluster(nodes: int = 3) -> list[Record]:
     records: list[Record] = [
         Meta(
             command="fleet watch --namespace fleet",
-            cluster=Cluster(
+            cluster=ClusterInfo(
                 context="here <&>",
                 namespace="fleet",
                 release="mine",

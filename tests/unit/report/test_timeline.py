@@ -12,9 +12,9 @@ from app.report.timeline import (
     Meta,
     QueueSample,
     Record,
+    RunSummary,
     Sample,
     Stage,
-    Summary,
     Timeline,
     What,
     encode,
@@ -46,7 +46,7 @@ RECORDS: list[Record] = [
         queue="ocr",
         stages=[Stage(queue="pdf", opened=0.1, started=0.2, finished=0.3)],
     ),
-    Summary(
+    RunSummary(
         seconds=0.9,
         documents=1,
         states={"failed": 1},

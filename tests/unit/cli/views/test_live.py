@@ -10,20 +10,20 @@ from app.cli.views.live import LiveView
 from app.cli.views.pieces import clock
 from app.ledger.models import BatchCounts, QueueDepth
 from app.local.fleet import QueueStatus
-from app.local.progress import Progress
-from app.policy.autoscaler import Autoscaler, Sample
+from app.local.snapshot import RunSnapshot
+from app.policy.autoscaler import Autoscaler, Measurement
 from app.policy.policy import Policy
 from app.queues import Queue
 
-DECISION = Autoscaler(Policy.local(4)).step(0.0, Sample(waiting=0, inflight=0, replicas=0))
+DECISION = Autoscaler(Policy.local(4)).step(0.0, Measurement(waiting=0, inflight=0, replicas=0))
 
 
-def look(settled: int, *, waiting: int = 0, ready: int = 0, replicas: int = 0, **errors: int) -> Progress:
+def look(settled: int, *, waiting: int = 0, ready: int = 0, replicas: int = 0, **errors: int) -> RunSnapshot:
     failed = sum(errors.values())
     depth = QueueDepth(waiting=waiting, inflight=ready, done=settled, oldest_wait_seconds=waiting / 100)
     status = QueueStatus(depth=depth, decision=DECISION, replicas=replicas, ready=ready)
     counts = BatchCounts(batch_id="b", total=1000, succeeded=settled - failed, failed=failed, errors=errors)
-    return Progress(counts=counts, queues={Queue.PDF: status, Queue.OCR: status}, settled=[])
+    return RunSnapshot(counts=counts, queues={Queue.PDF: status, Queue.OCR: status}, settled=[])
 
 
 LOOKS = [
@@ -35,7 +35,7 @@ LOOKS = [
 ]
 
 
-def picture(view: LiveView, progress: Progress) -> list[str]:
+def picture(view: LiveView, progress: RunSnapshot) -> list[str]:
     """Return the lines of the table as they are drawn."""
     with view.console.capture() as capture:
         view.console.print(view._picture(progress, view._left(progress)))

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.cli.views.trend import BARS, MOST_VALUES, NOTHING, History, Rate
+from app.cli.views.trend import BARS, EMPTY_BAR, MOST_VALUES, History, Rate
 
 
 def test_a_rate_is_of_the_last_seconds_only() -> None:
@@ -22,14 +22,14 @@ def test_few_values_stand_one_by_one() -> None:
     history = History()
     for value in (0, 1, 2, 4):
         history.note(value)
-    assert history.bars(6) == f"{NOTHING}{BARS[2]}{BARS[3]}{BARS[-1]}  "
+    assert history.bars(6) == f"{EMPTY_BAR}{BARS[2]}{BARS[3]}{BARS[-1]}  "
 
 
 def test_nothing_at_all_is_a_line() -> None:
     history = History()
     assert history.bars(3) == "   "
     history.note(0)
-    assert history.bars(3) == f"{NOTHING}  "
+    assert history.bars(3) == f"{EMPTY_BAR}  "
 
 
 @given(st.lists(st.integers(min_value=0, max_value=10_000), max_size=300), st.integers(1, 60))
@@ -39,7 +39,7 @@ def test_the_whole_course_is_shown(values: list[int], width: int) -> None:
         history.note(value)
     bars = history.bars(width)
     assert len(bars) == width
-    assert set(bars.rstrip()) <= {NOTHING, *BARS}
+    assert set(bars.rstrip()) <= {EMPTY_BAR, *BARS}
     assert (BARS[-1] in bars) == any(values), "the peak is never thinned away"
 
 

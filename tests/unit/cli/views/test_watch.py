@@ -7,13 +7,13 @@ from rich.console import Console
 from app.cli.views.watch import MOST_EVENTS, WatchView
 from app.client.news import News, QueueNews
 from app.cluster.state import Replicas
-from app.cluster.watcher import Look
+from app.cluster.watcher import FleetSnapshot
 from app.report.timeline import Event, What
 
 
 def look(
     t: float, *, ready: int = 0, asked: int = 0, waiting: int = 0, done: int = 0, **more: object
-) -> Look:
+) -> FleetSnapshot:
     news = News(
         time=t, queues={"pdf": QueueNews(waiting=waiting, running=ready, done=done)}, open=waiting + ready
     )
@@ -31,7 +31,7 @@ def look(
         "told": True,
         "idle": False,
     }
-    return Look(**{**given, **more})  # type: ignore[arg-type]
+    return FleetSnapshot(**{**given, **more})  # type: ignore[arg-type]
 
 
 SCALED = Event(t=2.0, what=What.SCALE, queue="pdf", before=0, after=9, message="fleet-worker-pdf")
@@ -46,7 +46,7 @@ LOOKS = [
 ]
 
 
-def picture(view: WatchView, seen: Look) -> list[str]:
+def picture(view: WatchView, seen: FleetSnapshot) -> list[str]:
     with view.console.capture() as capture:
         view.console.print(view.picture(seen))
     return re.sub(r"\x1b\[[0-9;]*m", "", capture.get()).splitlines()
@@ -85,7 +85,7 @@ def test_many_nodes_are_cut_to_the_busiest() -> None:
     assert any("and 24 more" in line for line in lines)
 
 
-def picture_of(view: WatchView, seen: Look) -> list[str]:
+def picture_of(view: WatchView, seen: FleetSnapshot) -> list[str]:
     view.update(seen)
     return picture(view, seen)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.kind.kind import ROOT, Cluster
+from tools.kind.kind import ROOT, KindCluster
 
 NOTE = 'echo "$(basename "$0") $* [KUBECONFIG=$KUBECONFIG]" >> "$NOTES"'
 ANSWERS = {
@@ -93,7 +93,7 @@ class Machine:
 def machine(tmp_path: Path) -> Iterator[Machine]:
     made = Machine(tmp_path)
     yield made
-    Cluster(made.name).kubeconfig.unlink(missing_ok=True)
+    KindCluster(made.name).kubeconfig.unlink(missing_ok=True)
 
 
 @pytest.fixture

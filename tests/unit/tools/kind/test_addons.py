@@ -7,7 +7,7 @@ import pytest
 
 from tools.kind.addons import Addon, addons, documents, with_arguments
 from tools.kind.command import ClusterError
-from tools.kind.kind import ROOT, Cluster
+from tools.kind.kind import ROOT, KindCluster
 
 ALL = ("docker", "kind", "kubectl", "helm")
 
@@ -96,18 +96,18 @@ class TestInstall:
     def test_the_same_version_is_not_applied_again(self, here, name: str) -> None:
         addon: Addon = addons()[name]
         self.kubectl(here, image=f"registry/x:v{addon.version}")
-        addon.install(Cluster(here.name).kube)
+        addon.install(KindCluster(here.name).kube)
         assert not self.applied(here)
         assert [call for call in here.calls("kubectl") if f"apiservice/{addon.api}" in call]
 
     def test_another_version_is_replaced(self, here) -> None:
         self.kubectl(here, image="ghcr.io/kedacore/keda:2.19.0")
-        addons()["keda"].install(Cluster(here.name).kube)
+        addons()["keda"].install(KindCluster(here.name).kube)
         (apply,) = self.applied(here)
         assert " apply --server-side --force-conflicts --filename=https://github.com/kedacore/" in apply
 
     def test_the_kubelets_own_certificates_are_taken(self, here) -> None:
         self.kubectl(here, image="metrics-server:v0.8.0")
-        addons()["metrics-server"].install(Cluster(here.name).kube)
+        addons()["metrics-server"].install(KindCluster(here.name).kube)
         (manifest,) = here.calls("stdin")
         assert '"args": ["--kubelet-insecure-tls"]' in manifest

@@ -6,7 +6,7 @@ import pytest
 
 from tools.kind.command import ClusterError
 from tools.kind.demo import outcome, start_flood, with_documents
-from tools.kind.kind import Cluster
+from tools.kind.kind import KindCluster
 
 
 def job(**container: object) -> dict[str, object]:
@@ -45,7 +45,7 @@ def test_a_command_without_a_number_is_refused() -> None:
 )
 def test_how_a_job_ended(here, conditions: list[dict[str, str]], expected: str) -> None:
     here.put("kubectl", answer=f"echo '{json.dumps({'status': {'conditions': conditions}})}'")
-    assert outcome(Cluster(here.name).kube, "flood") == expected
+    assert outcome(KindCluster(here.name).kube, "flood") == expected
 
 
 def test_a_flood_is_a_job_made_from_the_cronjob(here) -> None:
@@ -59,7 +59,7 @@ def test_a_flood_is_a_job_made_from_the_cronjob(here) -> None:
           *"--filename=-"*) read -r line; echo "stdin $line" >> "$NOTES" ;;
         esac""",
     )
-    name = start_flood(Cluster(here.name).kube, 30)
+    name = start_flood(KindCluster(here.name).kube, 30)
     assert name.startswith("fleet-flood-")
     assert [
         call for call in here.calls("kubectl") if f" create job {name} --from=cronjob/fleet-flood " in call
@@ -70,4 +70,4 @@ def test_a_flood_is_a_job_made_from_the_cronjob(here) -> None:
 def test_a_fleet_without_a_producer_cannot_be_flooded(here) -> None:
     here.put("kubectl", answer="""echo '{"items": []}'""")
     with pytest.raises(ClusterError, match=r"producer\.enabled=false"):
-        start_flood(Cluster(here.name).kube, 30)
+        start_flood(KindCluster(here.name).kube, 30)

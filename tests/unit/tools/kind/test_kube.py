@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tools.kind.kind import Cluster
+from tools.kind.kind import KindCluster
 from tools.kind.kube import claim_trouble, pod_troubles
 
 
@@ -75,6 +75,6 @@ def test_pods_that_may_not_be_made_are_explained_once(here) -> None:
         "kubectl",
         answer=f"""case "$*" in *"get events"*) echo '{answer}' ;; *) echo '{{"items": []}}' ;; esac""",
     )
-    said = Cluster(here.name).kube.explained("It failed.", "somewhere")
+    said = KindCluster(here.name).kube.explained("It failed.", "somewhere")
     assert said == "It failed.\nReplicaSet fleet-beat-1 may not make its pods: violates PodSecurity"
     assert all("--namespace=somewhere" in call for call in here.calls("kubectl"))

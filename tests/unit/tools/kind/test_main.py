@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tools.kind.kind import Cluster
+from tools.kind.kind import KindCluster
 
 COMMANDS = ("up", "deploy", "demo", "e2e", "down")
 ALL = ("docker", "kind", "kubectl", "helm")
@@ -39,7 +39,7 @@ def test_a_cluster_that_cannot_be_made_is_taken_back(machine) -> None:
     assert "Traceback" not in run.stderr
     *_, create, delete = machine.calls("kind")
     assert create.startswith(f"kind create cluster --name {machine.name} --config ")
-    assert f"--kubeconfig {Cluster(machine.name).kubeconfig} " in create
+    assert f"--kubeconfig {KindCluster(machine.name).kubeconfig} " in create
     assert delete.startswith(f"kind delete cluster --name {machine.name}")
 
 
@@ -146,7 +146,7 @@ def test_no_call_reaches_for_another_cluster(machine) -> None:
     """Whatever the user's environment says: kubectl and helm are told file and context in every call."""
     machine.put(*ALL)
     machine.run("demo", EXISTS="1", KEDA="1", STATUS="failed")
-    own, context = Cluster(machine.name).kubeconfig, f"kind-{machine.name}"
+    own, context = KindCluster(machine.name).kubeconfig, f"kind-{machine.name}"
     calls = [call for call in machine.calls("kubectl") if "--client" not in call]
     assert len(calls) >= 3
     assert all(f"--kubeconfig={own} --context={context} " in call for call in calls)
@@ -166,7 +166,7 @@ def test_down_without_a_cluster_is_no_error(machine) -> None:
 
 def test_down_removes_the_cluster_named_and_its_kubeconfig(machine) -> None:
     machine.put("docker", "kind")
-    kubeconfig = Cluster(machine.name).kubeconfig
+    kubeconfig = KindCluster(machine.name).kubeconfig
     kubeconfig.parent.mkdir(exist_ok=True)
     kubeconfig.touch()
     assert machine.run("down", EXISTS="1").returncode == 0

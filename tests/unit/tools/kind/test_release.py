@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tools.kind.kind import Cluster
+from tools.kind.kind import KindCluster
 from tools.kind.release import IMAGE_SECONDS, Hopeless
 
 
@@ -27,7 +27,7 @@ def now() -> list[float]:
 
 @pytest.fixture
 def hopeless(here, now: list[float]) -> Hopeless:
-    return Hopeless(Cluster(here.name).kube, clock=lambda: now[0])
+    return Hopeless(KindCluster(here.name).kube, clock=lambda: now[0])
 
 
 def test_an_image_that_does_not_come_is_given_up_after_a_while(here, hopeless, now: list[float]) -> None:

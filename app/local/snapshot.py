@@ -13,7 +13,7 @@ from app.queues import Queue
 TICK_SECONDS = 0.2
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
+class RunSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A batch and its queues at one moment."""
 
     counts: BatchCounts
@@ -27,7 +27,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         return all(status.replicas == 0 and status.ready == 0 for status in self.queues.values())
 
 
-class Follower:
+class RunFollower:
     """Looks at one batch again and again.
 
     Args:
@@ -41,7 +41,7 @@ class Follower:
         self._seen: set[str] = set()
         self._pause = threading.Event()
 
-    def look(self) -> Progress:
+    def look(self) -> RunSnapshot:
         """Step the fleet and return what is new.
 
         Raises:
@@ -59,9 +59,9 @@ class Follower:
         documents = session.steadily(lambda: ledger.documents(fresh)) if fresh else []
         self._seen.update(fresh)
         known = [document for document in documents if document is not None]
-        return Progress(counts=counts, queues=queues, settled=known)
+        return RunSnapshot(counts=counts, queues=queues, settled=known)
 
-    def until(self, finished: Callable[[Progress], bool]) -> Iterator[Progress]:
+    def until(self, finished: Callable[[RunSnapshot], bool]) -> Iterator[RunSnapshot]:
         """Yield a look every `TICK_SECONDS` up to and including the one for which `finished` holds."""
         while True:
             progress = self.look()
