@@ -9,7 +9,7 @@ import msgspec
 
 from app.config import Settings
 from app.errors import FleetError, StorageError, StorageFullError
-from app.ledger.message import flood, new_id
+from app.ledger.message import new_id
 from app.ledger.models import BatchCounts, Document, Submission
 from app.local.claim import claimed
 from app.local.record import RunRecorder, run_meta
@@ -68,12 +68,10 @@ def flood_and_follow(
 
     # An empty fleet first, so that the record begins with nothing.
     show(follower.look())
-    session.steadily(
-        lambda: flood(session.ledger, submissions, batch_id=batch_id, chunk=session.config.flood_chunk)
-    )
+    session.ledger.open(batch_id, Queue.PDF, submissions)
     for progress in follower.until(lambda seen: seen.counts.settled >= len(submissions) and seen.idle):
         show(progress)
-    return session.steadily(lambda: session.ledger.batch(batch_id))
+    return session.ledger.batch(batch_id)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,7 +121,7 @@ def run(
             chosen = store_originals(session, documents, batch_id)
             counts = flood_and_follow(session, chosen, batch_id, recorder=recorder, on_progress=on_progress)
             ids = [submission.document_id for submission in chosen]
-            found = session.steadily(lambda: session.ledger.documents(ids))
+            found = session.ledger.documents(ids)
             replaced = session.fleet.replaced
         summary = recorder.finish(counts, replaced=replaced)
         surprises = [

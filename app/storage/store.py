@@ -11,13 +11,14 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
+from app.config import Settings
 from app.errors import SettingsError, StorageError, StorageFullError
 from app.runtime import atomic
 
@@ -68,6 +69,15 @@ class ObjectStore:
                 self._store = from_url(url)
         except (BaseError, OSError, ValueError) as error:
             raise SettingsError(f"FLEET_STORE_URL={url!r} cannot be used: {_first_line(error)}.") from None
+
+    @classmethod
+    def of(cls, config: Settings) -> Self:
+        """The store that `config.store_url` names.
+
+        Raises:
+            SettingsError: it names none, or one that cannot be used.
+        """
+        return cls(config.require("store_url"), timeout_seconds=config.socket_timeout_seconds)
 
     def put(self, key: str, data: bytes) -> None:
         """Store `data` under `key`, replacing what was there, whole or not at all.
