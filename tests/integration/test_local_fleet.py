@@ -45,7 +45,7 @@ class Run:
     def finish(self) -> list[Document]:
         counts = self.follow(lambda seen: seen.counts.settled >= len(self.ids)).counts
         assert counts.settled == counts.total == len(self.ids)
-        found = self.session.steadily(lambda: self.session.ledger.documents(self.ids))
+        found = self.session.ledger.documents(self.ids)
         assert all(found)
         return [one for one in found if one is not None]
 
