@@ -102,8 +102,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # Sending and storing.
     flood_chunk: Annotated[int, Meta(ge=1, le=10_000)] = 500
     """Documents opened by one atomic step: bigger is faster and holds the server for longer."""
-    server_patience_seconds: Seconds = 30.0
-    """How long a local run, and `fleet status --follow`, wait for a Redis server that went away and is not theirs."""
+    server_timeout_seconds: Seconds = 30.0
+    """How long a local run and `fleet status --follow` wait for a Redis server of others that went away."""
     socket_timeout_seconds: Seconds = 10.0
     """How long the broker, ledger or object store may keep silent before the connection counts as dead."""
 

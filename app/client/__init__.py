@@ -1,1 +1,1 @@
-"""Any fleet, from outside: hand documents in, follow them, decide about the quarantine. It loads no worker."""
+"""A client of any fleet: submit documents, follow them, manage the quarantine. It imports no worker code."""

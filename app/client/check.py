@@ -1,4 +1,4 @@
-"""Whether a fleet works: one real PDF through it, and its text read back."""
+"""The check of a fleet: one PDF is processed, and its text read back."""
 
 import threading
 import time
@@ -18,26 +18,26 @@ from app.storage.store import ObjectStore
 
 
 class Passage(msgspec.Struct, frozen=True, kw_only=True):
-    """How one document got through the fleet."""
+    """The times of one document on its way through the fleet."""
 
     document_id: str
     started_seconds: float
-    """From its submission until a worker took it: the start of that worker too, where there was none."""
+    """From its submission until a worker started it; includes the start of that worker if there was none."""
     settled_seconds: float
-    """From its submission until its results were there."""
+    """From its submission until it was settled."""
 
 
 def check_fleet(timeout: float) -> Passage:
-    """Send a PDF made for the purpose through the fleet and read its text from the store; nothing stays there.
+    """Process one small PDF on the fleet, compare its text, and delete its objects again.
 
     Args:
-        timeout: How long all of it may take, in seconds; a worker may have to be started first.
+        timeout: Seconds for all of it; a worker may have to be started first.
 
     Raises:
-        FleetError: where a server stays away, the document is not settled in time, or its text is another.
+        FleetError: a server does not answer, the document is not settled in time, or its text differs.
     """
     deadline = time.monotonic() + timeout
-    _, ledger, store = wait_for_fleet(timeout)
+    ledger, store = wait_for_fleet(timeout)
     batch_id, document_id = new_id(), new_id()
     words = f"This page asks whether the fleet works: {document_id}."
     key = original_key(batch_id, document_id)
@@ -52,8 +52,8 @@ def check_fleet(timeout: float) -> Passage:
             )
         _compare(store, document, words)
     finally:
-        for made in (key, *result_keys(key).values()):
-            store.delete(made)
+        for stored in (key, *result_keys(key).values()):
+            store.delete(stored)
     return Passage(
         document_id=document_id,
         started_seconds=round((document.started or document.opened) - document.opened, 3),
@@ -74,7 +74,7 @@ def _settled(ledger: Ledger, document_id: str, deadline: float) -> Document:
     while True:
         document = ledger.document(document_id)
         if document is None:
-            raise FleetError("The ledger forgot the document: does its Redis keep what it is told?")
+            raise FleetError("The document is missing from the ledger: does its Redis evict or lose keys?")
         if document.state.final:
             return document
         if time.monotonic() >= deadline:

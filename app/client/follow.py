@@ -1,4 +1,4 @@
-"""What is new in a fleet whose Redis is elsewhere, again and again: what `fleet status --follow` prints."""
+"""News of a remote fleet, a line per second: the source of `fleet status --follow`."""
 
 import threading
 import time
@@ -6,51 +6,52 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from app.client.connect import connect
 from app.client.news import Away, BatchNews, Line, News, QueueNews
 from app.client.records import document_record
-from app.config import Settings, settings
+from app.config import Settings
 from app.errors import ServerError, ServerRefusedError, UsageError
 from app.ledger.connection import masked
-from app.ledger.ledger import Ledger
 from app.ledger.models import BatchCounts
 from app.ledger.reader import Reader, decode_batch
 from app.queues import Queue
 
 LINE_SECONDS = 1.0
 MOST_BATCHES = 1_000
-"""Batches followed from the start: the newest that have something open."""
+"""Batches examined at the start, the newest first."""
 PAGE = 2_000
-"""Documents told of in one line, over all batches; what is more comes in the next, which comes at once."""
+"""Documents reported in one line, over all batches; the next line follows at once if there are more."""
 OVERLAP_SECONDS = 60.0
-"""How far the clocks of two senders may be apart without a new batch being overlooked."""
+"""Difference between the clocks of two senders up to which no new batch is missed."""
 REMEMBERED = 64
+"""Documents of a batch by which its list is searched after a retry."""
 SKEW_SECONDS = 5.0
-"""How far the clocks of workers may be from that of whoever says since when he was away."""
+"""Difference between the workers' clocks and that of `since` up to which no document is missed."""
 
 
 @dataclass
 class _Followed:
-    """A batch, and how much of its list of settled documents has been told."""
+    """A batch, and the reported part of its list of settled documents."""
 
-    told: int = 0
+    reported: int = 0
     last: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    """The ids told last, by which the place is found again when a retry took some off the list."""
+    """The ids reported last: they find the position again after a retry removed ids from the list."""
     counts: BatchCounts | None = None
 
 
 class Tail:
-    """Tells what was settled since the last look; two or three round trips to the server each.
+    """Polls a fleet for newly settled documents, with two or three round trips to the server per poll.
 
-    A batch is followed while it has something open, or something in quarantine that may be sent again. What is
-    sent again out of the quarantine and settled a second time, all between two looks, is told of once.
+    A batch is followed while it has open documents, or quarantined ones that may be sent again. A document that is
+    sent again out of the quarantine and settled a second time between two polls is reported once.
 
     Args:
-        reader: Where to look.
-        batch_id: The one batch to follow, from its first document on; None: all that is settled from now on.
-        since: Settled from when on instead, in seconds since the epoch; a few that were settled before it may be
-            told as well, as clocks differ.
+        reader: Reads the ledger.
+        batch_id: The only batch to follow, from its first document on; None: all documents settled from now on.
+        since: With no batch_id, all documents settled from this time on, in seconds since the epoch; clocks differ, so
+            some that were settled shortly before it are reported too.
 
-    Its methods raise redis errors where the server is away; what the last look returned is not told again.
+    A poll that raises `ServerError` reports nothing; the next poll reports those documents.
     """
 
     def __init__(self, reader: Reader, batch_id: str | None = None, *, since: float | None = None) -> None:
@@ -66,11 +67,12 @@ class Tail:
         if batch_id is not None:
             self._followed[batch_id] = _Followed()
 
-    def look(self) -> News:
-        """Return the fleet as it is, and what was settled since the last look.
+    def poll(self) -> News:
+        """Return the state of the fleet and the documents settled since the previous poll.
 
         Raises:
-            UsageError: where there is no such batch.
+            UsageError: there is no such batch.
+            ServerError: the server does not answer.
         """
         if self._only is None and self._since is None:
             self._begin()
@@ -78,10 +80,10 @@ class Tail:
         fresh, emptied = self._read()
         ids = [document_id for found in fresh.values() for document_id in found]
         documents = self.reader.documents(ids) if ids else []
-        # Nothing fails from here on: what is told now is remembered as told.
+        # Nothing fails from here on: the documents will be reported.
         records = [document_record(document) for document in documents if document is not None]
         for batch_id, found in fresh.items():
-            self._followed[batch_id].told += len(found)
+            self._followed[batch_id].reported += len(found)
             self._followed[batch_id].last.extend(found)
         self._settled += len(ids)
         self._failed.update(record.error for record in records if record.error)
@@ -114,7 +116,7 @@ class Tail:
         return max(10, PAGE // max(len(self._followed), 1))
 
     def _begin(self) -> None:
-        """Take note of what there is, so that only what is new is told."""
+        """Find the open batches, and count their settled documents as reported."""
         client, keys = self.reader.client, self.reader.keys
         listed = client.zrange(keys.batches, 0, MOST_BATCHES - 1, desc=True, withscores=True)
         with client.pipeline(transaction=False) as pipe:
@@ -125,30 +127,30 @@ class Tail:
             replies = pipe.execute()
         newest = max((score for _, score in listed), default=0.0)
         for position, (batch_id, score) in enumerate(listed):
-            fields, told, last = replies[3 * position : 3 * position + 3]
-            known = _Followed(told, deque(last, maxlen=REMEMBERED), decode_batch(batch_id, fields))
+            fields, settled, last = replies[3 * position : 3 * position + 3]
+            known = _Followed(settled, deque(last, maxlen=REMEMBERED), decode_batch(batch_id, fields))
             if self._from is not None:
                 self._go_back(batch_id, known, self._from - SKEW_SECONDS)
             if score >= newest - OVERLAP_SECONDS:
                 self._recent[batch_id] = (score, known)
-            if known.told < told or not _over(known):
+            if known.reported < settled or not _over(known):
                 self._followed[batch_id] = known
         self._since = newest
 
     def _go_back(self, batch_id: str, followed: _Followed, since: float) -> None:
-        """Count what was settled from `since` on as not told."""
+        """Count the documents settled from `since` on as not reported."""
         client, keys = self.reader.client, self.reader.keys
         if followed.counts is not None and (followed.counts.finished or since) < since:
             return
-        while followed.told:
-            start = max(0, followed.told - PAGE)
-            ids = client.lrange(keys.settled(batch_id), start, followed.told - 1)
+        while followed.reported:
+            start = max(0, followed.reported - PAGE)
+            ids = client.lrange(keys.settled(batch_id), start, followed.reported - 1)
             with client.pipeline(transaction=False) as pipe:
                 for document_id in ids:
                     pipe.hget(keys.document(document_id), "finished")
                 times = pipe.execute()
             before = [place for place, at in enumerate(times) if at is None or float(at) < since]
-            followed.told = start + before[-1] + 1 if before else start
+            followed.reported = start + before[-1] + 1 if before else start
             if before:
                 ids = ids[: before[-1] + 1]
                 followed.last = deque(ids, maxlen=REMEMBERED)
@@ -156,13 +158,13 @@ class Tail:
         followed.last.clear()
 
     def _read(self) -> tuple[dict[str, list[str]], list[str]]:
-        """Return what each batch has settled since it was told of, and the batches that are over and told."""
+        """Return each batch's settled documents that are not reported, and the finished batches that have none."""
         client, keys, page = self.reader.client, self.reader.keys, self._page
         with client.pipeline(transaction=False) as pipe:
             for batch_id, followed in self._followed.items():
                 pipe.hgetall(keys.batch(batch_id))
-                start = max(followed.told - 1, 0)
-                pipe.lrange(keys.settled(batch_id), start, followed.told + page - 1)
+                start = max(followed.reported - 1, 0)
+                pipe.lrange(keys.settled(batch_id), start, followed.reported + page - 1)
             if self._since is not None:
                 oldest = self._since - OVERLAP_SECONDS
                 pipe.zrange(keys.batches, oldest, "+inf", byscore=True, withscores=True)
@@ -171,9 +173,9 @@ class Tail:
         for position, (batch_id, followed) in enumerate(self._followed.items()):
             fields, found = replies[2 * position : 2 * position + 2]
             followed.counts = decode_batch(batch_id, fields)
-            if self._only is not None and not followed.counts.total:
-                raise UsageError(f"There is no batch {batch_id}: `fleet status` lists those that there are.")
-            if followed.told:
+            if self._only is not None:
+                _check_known(followed.counts)
+            if followed.reported:
                 in_place = bool(followed.last) and found[:1] == [followed.last[-1]]
                 found = found[1:] if in_place else self._found_again(batch_id, followed)
             fresh[batch_id] = found
@@ -184,7 +186,7 @@ class Tail:
         return fresh, emptied
 
     def _found_again(self, batch_id: str, followed: _Followed) -> list[str]:
-        """Return what is new in a list that a retry out of the quarantine took something off."""
+        """Return the new ids of a list from which a retry out of the quarantine removed some."""
         key = self.reader.keys.settled(batch_id)
         with self.reader.client.pipeline(transaction=False) as pipe:
             for document_id in followed.last:
@@ -194,13 +196,13 @@ class Tail:
         left = [
             (place, known) for place, known in zip(places, followed.last, strict=True) if place is not None
         ]
-        followed.told = max((place + 1 for place, _ in left), default=length)
+        followed.reported = max((place + 1 for place, _ in left), default=length)
         followed.last = deque((known for _, known in left), maxlen=REMEMBERED)
         if not left:
-            followed.told = length
+            followed.reported = length
             followed.last.extend(self.reader.client.lrange(key, -REMEMBERED, -1))
             return []
-        return list(self.reader.client.lrange(key, followed.told, followed.told + self._page - 1))
+        return list(self.reader.client.lrange(key, followed.reported, followed.reported + self._page - 1))
 
     def _take_new(self, listed: list[tuple[str, float]]) -> None:
         recent: dict[str, tuple[float, _Followed]] = {}
@@ -216,21 +218,19 @@ class Tail:
 def follow(
     batch_id: str | None = None, *, since: float | None = None, until: threading.Event | None = None
 ) -> Iterator[Line]:
-    """Yield a line a second about the fleet that FLEET_REDIS_URL names.
+    """Yield one line per second about the fleet that FLEET_REDIS_URL names.
 
     Args:
         batch_id: As for `Tail`.
         since: As for `Tail`.
-        until: Ends it when it is set; None: only a signal does.
+        until: Ends the lines when it is set; None: they go on for ever.
 
     Raises:
-        SettingsError: where no server is named.
-        ServerError: where none answers, or it stays away for longer than FLEET_SERVER_PATIENCE_SECONDS.
-        UsageError: where there is no such batch.
+        SettingsError: FLEET_REDIS_URL is missing or cannot be used.
+        ServerError: the server does not answer, or stays away for longer than FLEET_SERVER_TIMEOUT_SECONDS.
+        UsageError: there is no such batch.
     """
-    config = settings()
-    ledger = Ledger.of(config, retries=0)
-    ledger.client.ping()
+    ledger = connect(retries=0)
     tail = Tail(ledger, batch_id, since=since)
     away_since: float | None = None
     ended = until or threading.Event()
@@ -238,13 +238,13 @@ def follow(
         began = time.monotonic()
         line: Line
         try:
-            line = tail.look()
+            line = tail.poll()
             away_since = None
         except ServerRefusedError:
             raise
         except ServerError as error:
             away_since = away_since or began
-            _stay_or_raise(config, error, began - away_since)
+            _stay_or_raise(ledger.config, error, began - away_since)
             line = Away(time=time.time(), message=str(error.__cause__))
         yield line
         if not (isinstance(line, News) and line.more):
@@ -252,11 +252,27 @@ def follow(
 
 
 def _stay_or_raise(config: Settings, error: ServerError, away_seconds: float) -> None:
-    if away_seconds > config.server_patience_seconds:
+    if away_seconds > config.server_timeout_seconds:
         raise ServerError(
             f"The Redis server at {masked(config.redis_url)} went away and has not come back for "
-            f"{config.server_patience_seconds:g} s ({error.__cause__}): start it, and follow again."
+            f"{config.server_timeout_seconds:g} s ({error.__cause__}): start it, and follow again."
         )
+
+
+def known_batch(ledger: Reader, batch_id: str) -> BatchCounts:
+    """Return a batch's counts.
+
+    Raises:
+        UsageError: there is no such batch.
+    """
+    counts = ledger.batch(batch_id)
+    _check_known(counts)
+    return counts
+
+
+def _check_known(counts: BatchCounts) -> None:
+    if not counts.total:
+        raise UsageError(f"There is no batch {counts.batch_id}: `fleet status` lists all batches.")
 
 
 def _news(counts: BatchCounts) -> BatchNews:

@@ -1,4 +1,4 @@
-"""From paths to documents: which files are meant, what each is called, and their originals in the store."""
+"""Intake of files: the files that paths name, a unique name for each, and their originals in the store."""
 
 import os
 import unicodedata
@@ -7,42 +7,43 @@ from pathlib import Path
 
 import msgspec
 
-from app.errors import FleetError, StorageError, UsageError
+from app.errors import UsageError
 from app.ledger.message import derived_id, new_id
 from app.ledger.models import Options, Submission
 from app.storage.layout import original_key
 from app.storage.store import ObjectStore
 
 MAX_NAME_BYTES = 200
-"""File systems allow 255; the rest is left for what tells two apart."""
+"""Bytes of a name; file systems allow 255, and a number may follow."""
 
 
 class Intake(msgspec.Struct, frozen=True, kw_only=True):
-    """One file of a person's: where it lies and the folder name that its results get."""
+    """A file to be processed."""
 
     path: Path
     source: str
-    """The path as it was given, printable."""
+    """The path as given, in printable characters."""
     name: str
+    """Unique in its batch; names the folder of its results."""
     document_id: str
 
 
 def expand(paths: Iterable[Path], *, skip: Path | None = None) -> list[Path]:
-    """Return the files that `paths` mean: a file is itself, a folder all files below it but hidden ones.
+    """Return the files that `paths` name: each file, and all files below each folder but hidden ones.
 
     Args:
         paths: Files and folders.
-        skip: A folder not to look into: the one that results go to.
+        skip: The output folder, whose files are left out.
 
     Raises:
-        UsageError: for a path that does not exist or cannot be listed, or that is `skip` itself.
+        UsageError: a path does not exist, cannot be listed, or is `skip` itself.
     """
     found: dict[Path, None] = {}
     avoid = skip.resolve() if skip is not None else None
     for path in paths:
         if path.resolve() == avoid:
             raise UsageError(
-                f"{_printable(path)} is to be read and written: choose another folder for the results."
+                f"The output folder {_printable(path)} is also an input: choose another --output."
             )
         if path.is_dir():
             found.update(dict.fromkeys(_below(path, avoid)))
@@ -76,13 +77,13 @@ def _printable(path: Path) -> str:
 
 
 def named(paths: Iterable[Path], *, batch_id: str | None = None) -> list[Intake]:
-    """Give each file a name that no other has: its stem, numbered where two would fall together.
+    """Give each file a unique name: its stem, with a number if two would be equal.
 
-    Names are told apart without regard to case and Unicode form, as macOS and Windows do.
+    Names are compared without regard to case and Unicode form, as macOS and Windows do.
 
     Args:
         paths: The files.
-        batch_id: Where it is given the documents' ids follow from it and their names; else they are random.
+        batch_id: The documents' ids are derived from it and from their names; None: they are random.
     """
     taken: set[str] = set()
     intakes = []
@@ -102,7 +103,7 @@ def named(paths: Iterable[Path], *, batch_id: str | None = None) -> list[Intake]
 
 
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that could not be taken in, and why."""
+    """A file that cannot be read, and the reason."""
 
     intake: Intake
     reason: str
@@ -117,13 +118,18 @@ def submissions(
     max_bytes: int,
     refused: list[Unreadable],
 ) -> Iterator[Submission]:
-    """Put each file's bytes into the store and yield what the ledger is to open.
+    """Put each file's bytes into the store and yield its submission.
 
-    A file that cannot be read goes to `refused` and the rest goes on. Of a file over `max_bytes` only so much
-    is stored as shows that it is too large.
+    Args:
+        intakes: The files.
+        store: Gets the originals.
+        batch_id: Names the originals' folder in the store.
+        options: How each document is processed.
+        max_bytes: Of a larger file only `max_bytes` + 1 bytes are stored: enough for the worker to refuse it.
+        refused: Gets the files that cannot be read.
 
     Raises:
-        FleetError: where the store takes nothing any more.
+        StorageError: the store fails.
     """
     for intake in intakes:
         try:
@@ -133,10 +139,7 @@ def submissions(
             refused.append(Unreadable(intake=intake, reason=f"The file cannot be read: {error.strerror}."))
             continue
         key = original_key(batch_id, intake.document_id)
-        try:
-            store.put(key, data)
-        except StorageError as error:
-            raise FleetError(error.message) from None
+        store.put(key, data)
         yield Submission(
             document_id=intake.document_id, source=intake.source, object_key=key, options=options
         )

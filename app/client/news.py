@@ -1,7 +1,7 @@
-"""What `fleet status --follow --json` prints: a line of JSON a second, for whoever watches a fleet from elsewhere.
+"""The lines of `fleet status --follow --json`: one line of JSON per second, for programs that watch a remote fleet.
 
-A line is `News`, or `Away` while the fleet's server does not answer; `kind` says which. Times are seconds since
-the epoch: `time` by the clock of whoever prints, those of documents by the clocks of the workers.
+A line is `News`, or `Away` while the fleet's server does not answer; its field `kind` is "news" or "away". Times are
+seconds since the epoch: `time` by the clock of the printing process, those of documents by the workers' clocks.
 """
 
 import msgspec
@@ -16,12 +16,12 @@ class QueueNews(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     running: int
     done: int
-    """Documents that have passed through it since the ledger began."""
+    """Documents that have passed through it since the ledger was created."""
     oldest_wait_seconds: float = 0.0
 
 
 class BatchNews(msgspec.Struct, frozen=True, kw_only=True):
-    """The counts of a batch that is open, or was when the line before was printed."""
+    """The counts of a batch that is open, or was open at the line before."""
 
     batch_id: str
     total: int
@@ -29,29 +29,29 @@ class BatchNews(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     """Failed or quarantined."""
     duplicates: int = 0
-    """Settlements that came a second time and changed nothing."""
+    """Repeated settlements, which changed nothing."""
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="news"):
-    """A fleet at one moment, and what was settled since the line before."""
+    """A fleet at one moment, and the documents settled since the line before."""
 
     time: float
     queues: dict[str, QueueNews]
     batches: list[BatchNews] = []
     open: int = 0
-    """Documents of the batches above that are not settled yet."""
+    """Documents of `batches` that are not settled."""
     settled: int = 0
-    """Documents told of so far."""
+    """Documents reported so far."""
     failed: dict[str, int] = {}
-    """Those of them that did not succeed, by code of the error."""
+    """Those of them that did not succeed, by error code."""
     documents: list[DocumentRecord] = []
     """Settled since the line before."""
     more: bool = False
-    """Whether further documents are settled already: they are in the next line, which comes at once."""
+    """Whether further documents are settled already; the next line follows at once and reports them."""
 
 
 class Away(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="away"):
-    """The fleet's server does not answer; `News` goes on where it stopped once it does."""
+    """The fleet's server does not answer; the next `News` reports all that was settled meanwhile."""
 
     time: float
     message: str
@@ -62,17 +62,19 @@ _decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
 
 
 def encode(line: Line) -> bytes:
-    """Return a line, with its end."""
+    """Return a line of JSON with its line end."""
     return msgspec.json.encode(line) + b"\n"
 
 
 def decode(line: bytes) -> Line:
-    """Read a line.
+    """Return the line that `encode` made.
 
     Raises:
-        FleetError: it is none of ours.
+        FleetError: it is not such a line.
     """
     try:
         return _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise FleetError(f"{line[:80]!r} is no line of `fleet status --follow --json`: {error}.") from error
+        raise FleetError(
+            f"{line[:80]!r} is not a line of `fleet status --follow --json`: {error}."
+        ) from error

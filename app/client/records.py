@@ -1,4 +1,4 @@
-"""A document as the ledger has it, as a record of a timeline."""
+"""Conversion of a ledger's document to a timeline's record."""
 
 from app.ledger.models import Document
 from app.queues import Queue
@@ -6,11 +6,11 @@ from app.report.timeline import DocumentRecord, Stage
 
 
 def document_record(document: Document, *, zero: float = 0.0) -> DocumentRecord:
-    """Return what became of a document.
+    """Return the record of a document.
 
     Args:
-        document: As the ledger has it.
-        zero: What its times are counted from, in seconds since the epoch.
+        document: The ledger's document.
+        zero: The start of the timeline, in seconds since the epoch; the record's times are relative to it.
     """
 
     def at(moment: float | None) -> float | None:
@@ -19,10 +19,10 @@ def document_record(document: Document, *, zero: float = 0.0) -> DocumentRecord:
     stages = []
     if document.advanced and document.started and document.attempt_started and document.finished:
         first, last = document.started - zero, document.attempt_started - zero
-        handed_on, end = document.advanced - zero, document.finished - zero
+        forwarded, end = document.advanced - zero, document.finished - zero
         stages = [
-            Stage(queue=Queue.PDF.value, opened=document.opened - zero, started=first, finished=handed_on),
-            Stage(queue=document.queue, opened=handed_on, started=last, finished=end),
+            Stage(queue=Queue.PDF.value, opened=document.opened - zero, started=first, finished=forwarded),
+            Stage(queue=document.queue, opened=forwarded, started=last, finished=end),
         ]
     return DocumentRecord(
         id=document.document_id,

@@ -1,14 +1,15 @@
-"""Sending documents to a fleet whose Redis and store are elsewhere, and following them until all is settled."""
+"""Submission of documents to a remote fleet, and waiting until their batch is settled."""
 
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from app.client.connect import connect
 from app.client.intake import Intake, Unreadable, expand, named, submissions
-from app.client.quarantine import connect_remote
-from app.config import Settings, settings
+from app.config import settings
 from app.errors import FleetError, ServerError, StorageError, UsageError
 from app.ledger.ledger import Ledger, chunks
 from app.ledger.message import new_id
@@ -19,77 +20,78 @@ from app.storage.store import ObjectStore
 
 POLL_SECONDS = 0.5
 BATCH_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
-"""What a batch may be called: it becomes part of keys and paths."""
+"""Valid ids of batches: they become part of keys and paths."""
 
 
-def wait_for_fleet(patience: float) -> tuple[Settings, Ledger, ObjectStore]:
-    """Return the fleet's settings, ledger and store as soon as both servers answer.
+def wait_for_fleet(timeout: float) -> tuple[Ledger, ObjectStore]:
+    """Return the fleet's ledger and store as soon as both answer.
 
     Args:
-        patience: How long they may be away, in seconds.
+        timeout: Seconds to wait for them.
 
     Raises:
-        SettingsError: where FLEET_REDIS_URL or FLEET_STORE_URL is missing or cannot be used.
-        FleetError: where one of them stays away.
+        SettingsError: FLEET_REDIS_URL or FLEET_STORE_URL is missing or cannot be used.
+        ServerError: the server does not answer in time.
+        StorageError: the store does not answer in time.
     """
-    config = settings()
-    store = ObjectStore.of(config)
-    once, ledger = Ledger.of(config, retries=0), Ledger.of(config)
-    deadline = time.monotonic() + patience
+    store = ObjectStore.of(settings())
+    deadline = time.monotonic() + timeout
     pause = threading.Event()
     while True:
         try:
-            once.client.ping()
-            _answers(store)
+            ledger = connect()
+            _ping(store)
         except (ServerError, StorageError):
             if time.monotonic() >= deadline:
                 raise
         else:
-            return config, ledger, store
+            return ledger, store
         pause.wait(POLL_SECONDS)
 
 
-def _answers(store: ObjectStore) -> None:
-    try:
+def _ping(store: ObjectStore) -> None:
+    with suppress(FileNotFoundError):
         store.get("fleet-asks-whether-the-store-answers")
-    except FileNotFoundError:
-        return
 
 
-def flood_remote(
+def submit(
     paths: Sequence[Path],
     *,
     documents: int,
     seed: int,
     batch_id: str | None = None,
-    patience: float = 0.0,
+    timeout: float = 0.0,
     on_made: Callable[[int], None] = lambda _ready: None,
     on_sent: Callable[[int, int], None],
 ) -> BatchCounts:
-    """Store the originals and send their messages; synthetic documents where no paths are given.
+    """Store originals and open their documents; without paths, synthetic ones.
 
     Args:
         paths: Files and folders.
-        documents: How many synthetic documents, of which `seed`.
-        seed: The same seed makes the same documents.
-        batch_id: Names the batch; its documents' ids follow from it, so that a producer that is started again
-            adds only what is missing. None: a new batch.
-        patience: How long the servers may be away at first, in seconds.
-        on_made: Told how many synthetic documents are ready.
-        on_sent: Told how many originals of how many are stored.
+        documents: How many synthetic documents.
+        seed: The same seed makes the same synthetic documents.
+        batch_id: The batch; the documents' ids are derived from it, so that a producer that is started again adds
+            only the documents that are missing. None: a new batch.
+        timeout: Seconds to wait for the server and the store.
+        on_made: Called with the number of synthetic documents that are ready.
+        on_sent: Called with the number of originals that are stored, and the number of all.
+
+    Returns:
+        The batch's counts.
 
     Raises:
-        FleetError: where the server or the store is not there, or a file cannot be read.
+        UsageError: the batch's id is not valid, or the paths name no file.
+        FleetError: the server or the store does not answer, or a file cannot be read.
     """
     if batch_id is not None and not BATCH_ID.fullmatch(batch_id):
         raise UsageError(f"A batch cannot be called {batch_id!r}: use up to 64 letters, digits and hyphens.")
-    config, ledger, store = wait_for_fleet(patience)
+    ledger, store = wait_for_fleet(timeout)
     if paths:
         files = expand(paths)
     else:
         folder = default_directory(seed)
-        made = make_set(folder, documents=documents, seed=seed, on_progress=on_made)
-        files = [one.path for one in made]
+        synthetics = make_set(folder, documents=documents, seed=seed, on_progress=on_made)
+        files = [synthetic.path for synthetic in synthetics]
     if not files:
         raise UsageError("There is no file to send in the folders given.")
     intakes = named(files, batch_id=batch_id)
@@ -102,7 +104,7 @@ def flood_remote(
         store,
         batch_id=batch_id,
         options=Options(),
-        max_bytes=config.max_document_bytes,
+        max_bytes=ledger.config.max_document_bytes,
         refused=refused,
     ):
         chosen.append(submission)
@@ -116,7 +118,7 @@ def flood_remote(
 
 
 def _not_yet_open(ledger: Ledger, intakes: Sequence[Intake]) -> Iterator[Intake]:
-    """Leave out what an earlier start of the same producer has opened."""
+    """Yield the intakes but those that an earlier start of the same producer has opened."""
     for group in chunks(intakes, 1_000):
         known = ledger.documents([intake.document_id for intake in group])
         yield from (intake for intake, document in zip(group, known, strict=True) if document is None)
@@ -130,35 +132,38 @@ def _refuse_missing(counts: BatchCounts, expected: int) -> None:
         )
 
 
-def follow_remote(
+def await_batch(
     batch_id: str,
     *,
     expected: int = 1,
-    patience: float = 0.0,
+    timeout: float = 0.0,
     on_counts: Callable[[BatchCounts], None],
     on_absence: Callable[[str], None] = lambda _why: None,
 ) -> BatchCounts:
-    """Follow a batch until all its documents are settled.
+    """Poll a batch until all its documents are settled.
 
     Args:
         batch_id: The batch.
         expected: How many documents it must have.
-        patience: How long the server may be away at a time, in seconds, beyond what the client waits anyway.
-        on_counts: Told the counts whenever they were looked at.
-        on_absence: Told why the server could not be asked.
+        timeout: Seconds that the server may be away at a time, beyond the retries of the ledger's client.
+        on_counts: Called with the counts of each poll.
+        on_absence: Called with the reason if the server does not answer a poll.
+
+    Returns:
+        The batch's counts at the end.
 
     Raises:
-        FleetError: where documents are missing from the batch, or all of it is.
-        ServerError: where the server stays away.
+        FleetError: documents of the batch are missing from the ledger.
+        ServerError: the server stays away.
     """
-    _, ledger = connect_remote()
+    ledger = connect()
     pause = threading.Event()
     seen = time.monotonic()
     while True:
         try:
             counts = ledger.batch(batch_id)
         except ServerError as error:
-            if time.monotonic() - seen > patience:
+            if time.monotonic() - seen > timeout:
                 raise
             on_absence(str(error))
         else:

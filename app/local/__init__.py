@@ -1,1 +1,1 @@
-"""A fleet of processes on this machine: its server, its workers, and one run from files to results."""
+"""The local fleet: server and workers as processes of this machine, for `fleet process` and `fleet demo`."""

@@ -1,4 +1,4 @@
-"""One run at a time: in a folder that a run writes, and on a server that is not its own."""
+"""Claims of a run: on the folder that it writes to, and on a server that is not its own."""
 
 import fcntl
 import os
@@ -8,40 +8,37 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from app.config import Settings
-from app.errors import FleetError
+from app.errors import FleetError, ServerError
 from app.ledger.connection import masked
 
-if TYPE_CHECKING:
-    from redis import Redis
-
 HOLD_SECONDS = 30.0
-"""How long a claim on a server outlives a run that was killed on another machine."""
+"""Seconds after which the lock of a run that was killed on another machine expires."""
 
 
 @contextmanager
 def claimed(folder: Path, *, otherwise: str) -> Iterator[None]:
-    """Make `folder` and keep it for this run; the system lets go of it when the process ends, however it ends.
+    """Lock `folder` for this run; the system unlocks it when the process ends, however it ends.
 
     Args:
-        folder: The folder; made if it is missing.
-        otherwise: What to say where another run has it.
+        folder: The folder; created if it is missing.
+        otherwise: The error's sentence if another run holds the lock.
 
     Raises:
-        FleetError: where another run has it, or it cannot be made or opened.
+        FleetError: another run holds the lock, or the folder cannot be created or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        # The folder itself is locked: a lock file would be left among its files.
+        # The folder itself is locked: a lock file would stay among its files.
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise FleetError(f"{folder} cannot be written: {error.strerror}.") from None
     try:
-        # A file system without locks (some of those on a network) is used without.
+        # Some network file systems have no locks: the run then goes on without one.
         with suppress(OSError):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -53,49 +50,62 @@ def claimed(folder: Path, *, otherwise: str) -> Iterator[None]:
 
 
 class ServerClaim:
-    """A local fleet's hold on a server: two with two stores would take each other's documents.
+    """A lock on a server that is not the run's own: two local fleets on it would start each other's documents.
+
+    The lock's token is "pid N on HOST", so that whoever is refused reads who holds it.
 
     Args:
-        client: A connection to the server, which decodes what it gets.
-        config: Names the server and the keys' prefix.
+        client: The ledger's client.
+        config: Names the server and the prefix of its keys.
     """
 
-    def __init__(self, client: "Redis", config: Settings) -> None:
+    def __init__(self, client: Any, config: Settings) -> None:
         self._client = client
         self._address = masked(config.redis_url)
-        self._key = f"{config.key_prefix}local-fleet"
-        self._name = f"pid {os.getpid()} on {socket.gethostname()}"
-        self._held: float | None = None
+        self._lock = client.lock(
+            f"{config.key_prefix}local-fleet", timeout=HOLD_SECONDS, blocking=False, thread_local=False
+        )
+        self._token = f"pid {os.getpid()} on {socket.gethostname()}"
+        self._renewed: float | None = None
 
     def hold(self) -> None:
-        """Take the server, or keep it; call it again and again.
+        """Take the lock, or renew it; to be called at least every `HOLD_SECONDS`.
 
         Raises:
-            FleetError: where another run has it.
-            ServerError: where the server does not answer.
+            FleetError: another run holds the lock.
+            ServerError: the server does not answer.
         """
         now = time.monotonic()
-        if self._held is not None and now - self._held < HOLD_SECONDS / 3:
+        if self._renewed is not None and now - self._renewed < HOLD_SECONDS / 3:
             return
-        milliseconds = int(HOLD_SECONDS * 1000)
-        if not self._client.set(self._key, self._name, nx=True, px=milliseconds):
-            holder = str(self._client.get(self._key))
-            if holder != self._name and not _gone(holder):
+        while not (self._renew() or self._lock.acquire(token=self._token)):
+            holder = self._client.get(self._lock.name)
+            if holder is None:
+                continue  # it has expired since
+            # Our own token without our lock: the reply to `acquire` was lost, and the client sent it twice.
+            if holder != self._token and not _gone(holder):
                 raise FleetError(
                     f"Another local fleet ({holder}) uses the Redis server at {self._address}: "
                     "wait until it ends, or give one of them another FLEET_REDIS_URL."
                 )
-            self._client.set(self._key, self._name, px=milliseconds)
-        self._held = now
+            with suppress(ValueError):  # redis-py's LockError: another run was faster
+                self._lock.do_release(holder)
+        self._renewed = now
 
     def release(self) -> None:
-        """Let go of the server."""
-        if self._held is not None:
-            self._client.delete(self._key)
+        """Release the lock if this run holds it and the server answers; else it expires."""
+        with suppress(ServerError, ValueError):  # ValueError: redis-py's LockError
+            self._lock.release()
+
+    def _renew(self) -> bool:
+        try:
+            return bool(self._lock.reacquire())
+        except ValueError:  # redis-py's LockError: it was never acquired, or has expired
+            return False
 
 
 def _gone(holder: str) -> bool:
-    """Whether the run of that name was one of this machine's and is no more."""
+    """Return whether `holder` names a process of this machine that no longer exists."""
     pid, _, host = holder.removeprefix("pid ").partition(" on ")
     if host != socket.gethostname() or not pid.isdigit():
         return False

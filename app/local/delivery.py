@@ -1,4 +1,4 @@
-"""From the ledger and the store to a person's folder: results, and one index line a document."""
+"""The output folder of `fleet process`: each document's results, and index.jsonl with a line per document."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from app.client.intake import Intake, Unreadable
-from app.errors import FleetError, StorageError
+from app.errors import FleetError
 from app.ledger.models import Document, State
 from app.runtime import atomic
 from app.storage.layout import DocumentSummary
@@ -15,11 +15,11 @@ from app.storage.store import ObjectStore
 FILES = {"text": "text.txt", "thumbnail": "thumbnail.jpg", "document": "document.json"}
 INDEX = "index.jsonl"
 UNREADABLE_FILE = "unreadable_file"
-"""The code of a file that could not be taken in; such a file never becomes a document."""
+"""The error code of a file that cannot be read; it has no entry in the ledger."""
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a document's results lie, relative to the output folder; None where there is none."""
+    """Paths of a document's results, relative to the output folder; None if there is none."""
 
     text: str | None = None
     thumbnail: str | None = None
@@ -36,22 +36,22 @@ class IndexLine(msgspec.Struct, frozen=True, kw_only=True):
     pages: int
     unreadable_pages: list[int]
     characters: int
-    """Of the text layer; what OCR adds stands in document.json."""
+    """Characters of the text layer; document.json has those that OCR adds."""
     ocr_pages: list[int]
     attempts: int
     seconds: float
-    """From the first start to the settlement."""
+    """Time from the first start to the settlement."""
     results: Delivered
 
 
 class Delivery:
-    """Writes results below `folder` as documents settle, and the index when all is done.
+    """Writes the results of settled documents and the index.
 
-    What an earlier run left under a document's name goes, so that a folder holds what its index line says.
+    It removes the results of an earlier run under the same name: the folder holds what its index lists.
 
     Args:
-        folder: Where; it exists.
-        store: Where the results are.
+        folder: The output folder; it exists.
+        store: Holds the results.
     """
 
     def __init__(self, folder: Path, store: ObjectStore) -> None:
@@ -60,10 +60,11 @@ class Delivery:
         self._lines: dict[str, IndexLine] = {}
 
     def deliver(self, intake: Intake, document: Document) -> IndexLine:
-        """Write one settled document's results and return its index line.
+        """Write a settled document's results and return its index line.
 
         Raises:
-            FleetError: where the store does not answer, or the folder cannot be written.
+            StorageError: the store fails.
+            FleetError: the folder cannot be written.
         """
         summary = msgspec.json.decode(document.summary, type=DocumentSummary)
         written = {}
@@ -72,9 +73,7 @@ class Delivery:
                 try:
                     written[kind] = self._write(f"{intake.name}/{FILES[kind]}", self.store.get(key))
                 except FileNotFoundError:
-                    continue  # deleted meanwhile; the index says null
-                except StorageError as error:
-                    raise FleetError(error.message) from None
+                    continue  # deleted meanwhile: its path in the index is null
         self._clear(intake, keep=written)
         line = IndexLine(
             source=intake.source,
@@ -94,7 +93,7 @@ class Delivery:
         return line
 
     def refuse(self, unreadable: Unreadable) -> IndexLine:
-        """Return the index line of a file that could not even be taken in."""
+        """Return the index line of a file that cannot be read."""
         self._clear(unreadable.intake)
         line = IndexLine(
             source=unreadable.intake.source,
@@ -114,7 +113,7 @@ class Delivery:
         return line
 
     def write_index(self, intakes: list[Intake]) -> Path:
-        """Write index.jsonl: a line for every document settled so far, in the order the files were given."""
+        """Write index.jsonl, a line per settled document in the order of `intakes`; return its path."""
         lines = [self._lines[intake.document_id] for intake in intakes if intake.document_id in self._lines]
         data = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
         self._write(INDEX, data)
@@ -129,12 +128,12 @@ class Delivery:
             if place.is_dir() and not any(place.iterdir()):
                 place.rmdir()
         except NotADirectoryError:
-            return  # a file of that name, and not ours
+            return  # a file of the user's has the name
         except OSError as error:
             raise FleetError(f"{place} cannot be written: {error.strerror}.") from None
 
     def _write(self, name: str, data: bytes) -> str:
-        """Write a file whole or not at all."""
+        """Write a file atomically and return its name."""
         path = self.folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

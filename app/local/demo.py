@@ -1,4 +1,4 @@
-"""`fleet demo`: the main job, recorded: synthetic documents, a flood, and the fleet's way up and down."""
+"""`fleet demo`: a flood of synthetic documents through a local fleet, recorded from no worker to no worker."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from app.config import Settings
-from app.errors import FleetError, StorageError, StorageFullError
+from app.errors import FleetError, StorageFullError
 from app.ledger.message import new_id
 from app.ledger.models import BatchCounts, Document, Submission
 from app.local.claim import claimed
@@ -25,10 +25,11 @@ from app.storage.layout import original_key
 
 
 def store_originals(session: Session, documents: Sequence[Synthetic], batch_id: str) -> list[Submission]:
-    """Put the documents into the store and return what is to be opened.
+    """Put the documents into the store and return their submissions.
 
     Raises:
-        FleetError: where the store takes nothing any more, or a document of the set cannot be read.
+        StorageError: the store fails.
+        FleetError: a document of the set cannot be read.
     """
     submissions = []
     for synthetic in documents:
@@ -36,8 +37,6 @@ def store_originals(session: Session, documents: Sequence[Synthetic], batch_id: 
         key = original_key(batch_id, document_id)
         try:
             session.store.put(key, synthetic.path.read_bytes())
-        except StorageError as error:
-            raise FleetError(error.message) from None
         except OSError as error:
             raise FleetError(f"{synthetic.path} cannot be read: {error.strerror}; start again.") from None
         submissions.append(Submission(document_id=document_id, source=synthetic.path.name, object_key=key))
@@ -52,44 +51,52 @@ def flood_and_follow(
     recorder: RunRecorder,
     on_progress: Callable[[RunSnapshot], None],
 ) -> BatchCounts:
-    """Flood the queue at once, follow the batch until all is settled and every replica is gone.
+    """Open all documents at once, and follow the batch until all are settled and every replica is gone.
+
+    Returns:
+        The batch's counts at the end.
 
     Raises:
-        FleetError: where the fleet fails.
+        FleetError: the fleet fails.
     """
     follower = RunFollower(session, batch_id)
 
-    def show(progress: RunSnapshot) -> None:
-        recorder.look(progress)
-        for document in progress.settled:
+    def show(snapshot: RunSnapshot) -> None:
+        recorder.record(snapshot)
+        for document in snapshot.settled:
             if document.error == StorageFullError.code:
                 raise StorageFullError(document.message or "")
-        on_progress(progress)
+        on_progress(snapshot)
 
-    # An empty fleet first, so that the record begins with nothing.
-    show(follower.look())
+    # The timeline begins with an empty fleet.
+    show(follower.snapshot())
     session.ledger.open(batch_id, Queue.PDF, submissions)
-    for progress in follower.until(lambda seen: seen.counts.settled >= len(submissions) and seen.idle):
-        show(progress)
+    for snapshot in follower.until(lambda now: now.counts.settled >= len(submissions) and now.idle):
+        show(snapshot)
     return session.ledger.batch(batch_id)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a demo."""
+    """The result of a demo."""
 
     summary: RunSummary
     report: Path
     """The report's index.html."""
     surprises: list[str]
-    """Documents that did not end as their kind must, each as a sentence."""
+    """A sentence for each document with another end than its kind must have."""
 
 
 def synthetics(documents: int, seed: int, on_progress: Callable[[int], None]) -> list[Synthetic]:
-    """Return the synthetic documents, made or from the cache.
+    """Return the synthetic documents, from the cache if they are there.
+
+    Args:
+        documents: How many.
+        seed: The same seed makes the same documents.
+        on_progress: Called with the number that is ready.
 
     Raises:
-        FleetError: where they cannot be made or kept.
-        ModuleNotFoundError: where what a demo needs is not installed; known now, and not after the run.
+        FleetError: they cannot be made or cached.
+        ModuleNotFoundError: a library that the demo or its report needs is not installed; raised before the run.
     """
     for module in ("reportlab", "matplotlib"):
         if find_spec(module) is None:
@@ -107,10 +114,19 @@ def run(
     report: Path,
     on_progress: Callable[[RunSnapshot], None],
 ) -> Result:
-    """Run the main job and write its report.
+    """Process the documents on a local fleet and write the report.
+
+    Args:
+        config: The settings.
+        policies: The policy of each queue.
+        documents: The synthetic documents.
+        seed: Their seed, for the report.
+        command: The command line, for the report.
+        report: The report's folder.
+        on_progress: Called with each snapshot.
 
     Raises:
-        FleetError: where the fleet fails, or the report's folder is in use or cannot be written.
+        FleetError: the fleet fails, or the report's folder is in use or cannot be written.
     """
     first = run_meta(command=command, documents=len(documents), seed=seed, policies=policies)
     batch_id = new_id()

@@ -1,4 +1,4 @@
-"""The local elastic fleet: real worker processes as replicas, as many as the policy asks for."""
+"""The local fleet: worker processes as replicas, started and stopped by each queue's policy."""
 
 import os
 import signal
@@ -14,17 +14,20 @@ from app.config import PREFIX, Settings
 from app.errors import FleetError
 from app.ledger.ledger import Ledger
 from app.ledger.models import QueueDepth
-from app.local.processes import ProcessGroup
+from app.local.processes import ProcessGroup, last_line
 from app.policy.autoscaler import Autoscaler, Decision, Measurement
 from app.policy.policy import Policy
 from app.queues import Queue
+from app.report.timeline import Event, What
 
 MAX_FAILED_STARTS = 3
+"""Workers of a queue that may end one after the other before they are ready."""
 CLOSE_SECONDS = 10.0
+"""Seconds that the workers have to end when the fleet is closed; then they are killed."""
 
 
 def environment_of(config: Settings, base: Mapping[str, str]) -> dict[str, str]:
-    """Return `base` with the FLEET_ variables that make a process read the same `config`."""
+    """Return `base` with exactly the FLEET_ variables from which `load` reads `config`."""
     environment = {name: value for name, value in base.items() if not name.startswith(PREFIX)}
     default = Settings()
     for name in Settings.__struct_fields__:
@@ -43,51 +46,51 @@ class Replica:
     heartbeat: Path
     log: Path
     started: float
-    ending: bool = False
+    stopping: bool = False
     was_ready: bool = False
 
     @property
     def ready(self) -> bool:
-        """Whether it takes messages: its heartbeat file has appeared."""
+        """Whether it consumes messages: its heartbeat file has appeared, and it was not stopped."""
         self.was_ready = self.was_ready or self.heartbeat.exists()
-        return self.was_ready and not self.ending
+        return self.was_ready and not self.stopping
 
     @property
     def worker(self) -> str:
-        """What the ledger calls it; see `app.worker.attempt.DocumentTask`."""
+        """Its name in the ledger; see `app.worker.attempt.DocumentTask`."""
         return f"{self.name}@{socket.gethostname()}/{self.process.pid}"
 
 
 @dataclass
 class QueueStatus:
-    """A queue as the last step left it."""
+    """A queue's depth and replicas after one step."""
 
     depth: QueueDepth
     decision: Decision
     replicas: int
-    """Asked for."""
+    """Desired replicas."""
     ready: int
-    """Taking messages."""
+    """Replicas that consume messages."""
 
 
 @dataclass
-class _Fleet:
+class _QueueFleet:
     autoscaler: Autoscaler
     replicas: list[Replica] = field(default_factory=list)
-    asked: int = 0
+    desired: int = 0
     failed_starts: int = 0
 
 
 class LocalFleet:
-    """Keeps as many workers for each queue as its policy asks for; call `step` a few times a second.
+    """The workers of each queue, scaled by its policy; call `step` a few times a second.
 
     Args:
-        config: What the workers shall run with; its redis_url and store_url must be set.
-        ledger: Where the queues are measured.
+        config: The workers' settings, with redis_url and store_url.
+        ledger: Forgets the presence of workers that ended.
         policies: The policy of each queue.
-        group: Where the workers run.
-        folder: Where their heartbeats and logs lie.
-        on_event: Told of what happens, as (what, details).
+        group: The process group that the workers run in.
+        folder: Gets their heartbeats and logs.
+        on_event: Called with each change of scale and each replaced worker; `Event.t` is not set.
     """
 
     def __init__(
@@ -98,59 +101,70 @@ class LocalFleet:
         *,
         group: ProcessGroup,
         folder: Path,
-        on_event: Callable[[str, dict[str, str]], None] | None = None,
+        on_event: Callable[[Event], None],
     ) -> None:
         self.config = config
         self.ledger = ledger
         self.group = group
         self.folder = folder
         self.replaced = 0
-        self._fleets = {queue: _Fleet(Autoscaler(policy)) for queue, policy in policies.items()}
+        self._fleets = {queue: _QueueFleet(Autoscaler(policy)) for queue, policy in policies.items()}
         self._environment = environment_of(config, os.environ)
-        self._on_event = on_event or (lambda _what, _details: None)
+        self._on_event = on_event
         self._counter = 0
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def replicas(self) -> list[Replica]:
-        """All worker processes that have not ended."""
+        """All worker processes but those that `step` found ended."""
         return [replica for fleet in self._fleets.values() for replica in fleet.replicas]
 
     def step(self, depths: Mapping[Queue, QueueDepth]) -> dict[Queue, QueueStatus]:
-        """Bring each queue's replicas to what its policy asks for, given what was measured.
+        """Start and stop workers until each queue has the replicas that its policy desires.
+
+        Args:
+            depths: The measured depth of each queue.
 
         Returns:
-            Each queue's state.
+            The status of each queue.
 
         Raises:
-            FleetError: where workers cannot start at all.
+            FleetError: the workers of a queue cannot start.
+            ServerError: the server does not answer.
         """
         now = time.monotonic()
         statuses = {}
         for queue, fleet in self._fleets.items():
             self._reap(queue, fleet)
             depth = depths[queue]
-            sample = Measurement(waiting=depth.waiting, inflight=depth.inflight, replicas=fleet.asked)
+            sample = Measurement(waiting=depth.waiting, inflight=depth.inflight, replicas=fleet.desired)
             decision = fleet.autoscaler.step(now, sample)
-            if decision.replicas != fleet.asked:
-                details = {"queue": queue.value, "from": str(fleet.asked), "to": str(decision.replicas)}
-                self._on_event("scale", {**details, "reason": str(decision.reason)})
-                fleet.asked = decision.replicas
+            if decision.replicas != fleet.desired:
+                self._on_event(
+                    Event(
+                        what=What.SCALE,
+                        queue=queue.value,
+                        before=fleet.desired,
+                        after=decision.replicas,
+                        message=str(decision.reason),
+                    )
+                )
+                fleet.desired = decision.replicas
             self._adjust(queue, fleet, now)
             statuses[queue] = QueueStatus(
                 depth=depth,
                 decision=decision,
-                replicas=fleet.asked,
+                replicas=fleet.desired,
                 ready=sum(replica.ready for replica in fleet.replicas),
             )
         return statuses
 
-    def _adjust(self, queue: Queue, fleet: _Fleet, now: float) -> None:
-        active = [replica for replica in fleet.replicas if not replica.ending]
-        for _ in range(fleet.asked - len(active)):
+    def _adjust(self, queue: Queue, fleet: _QueueFleet, now: float) -> None:
+        active = [replica for replica in fleet.replicas if not replica.stopping]
+        for _ in range(fleet.desired - len(active)):
             fleet.replicas.append(self._start(queue, now))
-        for replica in reversed(active[fleet.asked :]):  # the youngest first, as a ReplicaSet does
-            replica.ending = True
+        for replica in reversed(active[fleet.desired :]):  # the youngest first, as a ReplicaSet does
+            replica.stopping = True
             replica.process.terminate()
 
     def _start(self, queue: Queue, now: float) -> Replica:
@@ -163,30 +177,30 @@ class LocalFleet:
             process = self.group.start(command, environment=environment, log=output)
         return Replica(name=name, process=process, heartbeat=heartbeat, log=log, started=now)
 
-    def _reap(self, queue: Queue, fleet: _Fleet) -> None:
-        """Take note of workers that ended; those that were not told to are replaced by the next adjustment."""
+    def _reap(self, queue: Queue, fleet: _QueueFleet) -> None:
+        """Remove the workers that ended; the next `_adjust` replaces those that were not stopped."""
         for replica in [replica for replica in fleet.replicas if replica.process.poll() is not None]:
-            # Before it leaves our list: where the server is away, this is done again when it is back.
+            # First: if the server is away, the next step does this again.
             self.ledger.forget_presence(replica.worker)
             fleet.replicas.remove(replica)
             if replica.ready:
                 fleet.failed_starts = 0
-            if replica.ending:
+            if replica.stopping:
                 continue
             if not replica.was_ready:
                 fleet.failed_starts += 1
                 if fleet.failed_starts >= MAX_FAILED_STARTS:
-                    raise FleetError(f"The workers of queue {queue} cannot start: {_last_words(replica.log)}")
+                    raise FleetError(f"The workers of queue {queue} cannot start: {last_line(replica.log)}")
             self.replaced += 1
-            details = {"queue": queue.value, "worker": replica.name, "exit": str(replica.process.returncode)}
-            self._on_event("replaced", details)
+            message = f"queue {queue}, worker {replica.name}, exit {replica.process.returncode}"
+            self._on_event(Event(what=What.REPLACED, queue=queue.value, message=message))
 
     def close(self, *, gracefully: bool = True) -> None:
-        """End every worker.
+        """Stop every worker.
 
         Args:
-            gracefully: What they have in hand goes back to its queue; else they are killed, which is for a
-                server that ends with them.
+            gracefully: Whether the workers requeue the documents in progress first. False kills them: for a server that
+                is away, or ends with the run.
         """
         replicas = self.replicas
         for replica in replicas:
@@ -195,7 +209,7 @@ class LocalFleet:
                 continue
             replica.process.terminate()
             if replica.was_ready or replica.ready:
-                # The work in hand is cut short instead of waited for.
+                # Interrupts the document in progress, which the worker requeues.
                 replica.process.send_signal(signal.SIGQUIT)
         deadline = time.monotonic() + CLOSE_SECONDS
         for replica in replicas:
@@ -206,12 +220,4 @@ class LocalFleet:
                 replica.process.wait()
         for fleet in self._fleets.values():
             fleet.replicas.clear()
-            fleet.asked = 0
-
-
-def _last_words(log: Path) -> str:
-    try:
-        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    except OSError:
-        lines = []
-    return lines[-1] if lines else "they left no message."
+            fleet.desired = 0

@@ -1,4 +1,4 @@
-"""`fleet process`: a person's own files through the fleet, and their results back."""
+"""`fleet process`: files through a local fleet, and their results into a folder."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -17,11 +17,11 @@ from app.policy.policy import Policy
 from app.queues import Queue
 
 SUBMIT_CHUNK = 64
-"""Files taken in between two looks at the fleet, so that it grows while the rest is still being read."""
+"""Files read between two steps of the fleet: it grows while the others are still being read."""
 
 
 def policies(max_replicas: int) -> dict[Queue, Policy]:
-    """Return the policies of a local fleet: a page of OCR is worth fifty documents, so its backlog is short."""
+    """Return each queue's policy: OCR has the shorter backlog, as one page takes as long as fifty documents."""
     return {
         Queue.PDF: Policy.local(max_replicas),
         Queue.OCR: Policy.local(max_replicas, backlog_per_replica=4),
@@ -37,23 +37,23 @@ def process_files(
     on_line: Callable[[IndexLine], None],
     on_progress: Callable[[RunSnapshot], None],
 ) -> BatchCounts:
-    """Take every file through the fleet and write its results below `output`.
+    """Process files on a local fleet and write their results below `output`.
 
-    The index is written also when the run is cut short, with what was settled by then.
+    The index is written even if the run is interrupted: it then has the documents settled by then.
 
     Args:
         session: A started run.
-        intakes: The files, named.
-        output: Where results and index.jsonl go.
-        options: What is asked of each.
-        on_line: Called with each document's index line as it settles.
-        on_progress: Called at each look.
+        intakes: The files with their names.
+        output: The folder of the results and of index.jsonl.
+        options: How each document is processed.
+        on_line: Called with each document's index line when it is settled.
+        on_progress: Called with each snapshot.
 
     Returns:
-        The batch's counts; `failed` includes files that could not be read.
+        The batch's counts; `failed` includes files that cannot be read.
 
     Raises:
-        FleetError: where the fleet, the store or the output folder fails.
+        FleetError: the fleet, the store or the output folder fails.
     """
     batch_id = new_id()
     by_id = {intake.document_id: intake for intake in intakes}
@@ -70,31 +70,31 @@ def process_files(
     )
     opened = 0
 
-    def deliver(progress: RunSnapshot) -> None:
-        for document in progress.settled:
+    def deliver(snapshot: RunSnapshot) -> None:
+        for document in snapshot.settled:
             if document.error == StorageFullError.code:
                 raise StorageFullError(document.message or "")
             on_line(delivery.deliver(by_id[document.document_id], document))
-        counts = with_refused(progress.counts, len(refused))
-        on_progress(msgspec.structs.replace(progress, counts=counts))
+        counts = with_refused(snapshot.counts, len(refused))
+        on_progress(msgspec.structs.replace(snapshot, counts=counts))
 
     try:
         while chunk := list(islice(waiting, SUBMIT_CHUNK)):
             opened += len(chunk)
             session.ledger.open(batch_id, Queue.PDF, chunk)
-            deliver(follower.look())
+            deliver(follower.snapshot())
         for unreadable in refused:
             on_line(delivery.refuse(unreadable))
         if opened:
-            for progress in follower.until(lambda seen: seen.counts.settled >= opened):
-                deliver(progress)
+            for snapshot in follower.until(lambda now: now.counts.settled >= opened):
+                deliver(snapshot)
     finally:
         delivery.write_index(intakes)
     return with_refused(session.ledger.batch(batch_id), len(refused))
 
 
 def with_refused(counts: BatchCounts, refused: int) -> BatchCounts:
-    """Return `counts` with the files that could not even be read: the ledger never heard of them."""
+    """Return `counts` plus the files that could not be read, of which the ledger has no entry."""
     if not refused:
         return counts
     return msgspec.structs.replace(

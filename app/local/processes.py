@@ -1,4 +1,4 @@
-"""The processes of a local fleet: in a group of their own, none of which outlives its owner."""
+"""The processes of a local fleet: a group of their own that does not outlive this process, and their logs."""
 
 import os
 import signal
@@ -13,13 +13,13 @@ WATCHDOG = Path(__file__).with_name("watchdog.py")
 
 
 class ProcessGroup:
-    """Starts processes that end with this one, even where it is killed.
+    """A process group that ends with this process, even if that is killed.
 
-    They are in a process group of their own, so that a terminal's Ctrl-C reaches only the owner, who ends
-    them in order; a watchdog in the group kills them all when the owner is gone.
+    A terminal's Ctrl-C reaches only this process, which ends the others in order. A watchdog in the group kills them
+    and removes the run's folder if this process dies first.
 
     Args:
-        folder: The run's folder; removed by the watchdog where the owner cannot.
+        folder: The run's folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,7 +34,7 @@ class ProcessGroup:
     def start(
         self, command: Sequence[str], *, environment: Mapping[str, str], log: IO[bytes]
     ) -> "subprocess.Popen[bytes]":
-        """Start `command` in the group, its output going to `log`."""
+        """Start `command` in the group; `log` gets its output."""
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -45,10 +45,19 @@ class ProcessGroup:
         )
 
     def close(self) -> None:
-        """Kill whatever of the group is left, the watchdog too; whoever started the others waits for them."""
-        # The group exists as long as its leader was not waited for, so no other process can be meant.
+        """Kill the processes that are left, and the watchdog; callers of `start` wait for their own."""
+        # The id is not another group's: nobody has waited for this group's leader yet.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._watchdog.pid, signal.SIGKILL)
         if self._watchdog.stdin is not None:
             self._watchdog.stdin.close()
         self._watchdog.wait()
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a process's log that is not blank, or a sentence that there is none."""
+    try:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    return lines[-1] if lines else "nothing was logged."

@@ -1,4 +1,4 @@
-"""The record of a run: what `Session` and `RunFollower` tell, as the lines of its timeline."""
+"""The timeline of a local run: the events of its `Session` and the snapshots of its `RunFollower`."""
 
 import os
 import platform
@@ -12,16 +12,7 @@ from app.ledger.models import BatchCounts
 from app.local.snapshot import RunSnapshot
 from app.policy.policy import Policy
 from app.queues import Queue
-from app.report.timeline import (
-    Event,
-    Machine,
-    Meta,
-    QueueSample,
-    RunSummary,
-    Sample,
-    Timeline,
-    What,
-)
+from app.report.timeline import Event, Machine, Meta, QueueSample, RunSummary, Sample, Timeline
 
 
 def run_meta(*, command: str, documents: int, seed: int, policies: dict[Queue, Policy]) -> Meta:
@@ -42,30 +33,26 @@ def run_meta(*, command: str, documents: int, seed: int, policies: dict[Queue, P
 
 
 class RunRecorder:
-    """Writes what happens in a run to its timeline."""
+    """Writes a run's events, samples and documents to its timeline.
+
+    Args:
+        timeline: The timeline; its clock has just started.
+        epoch: Returns the time in seconds since the epoch.
+    """
 
     def __init__(self, timeline: Timeline, *, epoch: Callable[[], float]) -> None:
         self.timeline = timeline
         self._epoch_zero = epoch() - timeline.elapsed()
         self._peaks: dict[str, int] = {}
 
-    def event(self, what: str, details: dict[str, str]) -> None:
-        """Note an event as `Session` tells it."""
-        self.timeline.record(
-            Event(
-                t=self.timeline.elapsed(),
-                what=What(what),
-                queue=details.get("queue"),
-                before=int(details["from"]) if "from" in details else None,
-                after=int(details["to"]) if "to" in details else None,
-                message=details.get("reason") or ", ".join(f"{k} {v}" for k, v in details.items()),
-            )
-        )
+    def event(self, event: Event) -> None:
+        """Record an event with the present time."""
+        self.timeline.record(msgspec.structs.replace(event, t=self.timeline.elapsed()))
 
-    def look(self, progress: RunSnapshot) -> None:
-        """Note a look at the queues, and the documents that it found settled."""
+    def record(self, snapshot: RunSnapshot) -> None:
+        """Record a sample of the queues, and the documents settled since the previous snapshot."""
         queues = {}
-        for queue, status in progress.queues.items():
+        for queue, status in snapshot.queues.items():
             self._peaks[queue.value] = max(self._peaks.get(queue.value, 0), status.ready)
             queues[queue.value] = QueueSample(
                 waiting=status.depth.waiting,
@@ -74,14 +61,19 @@ class RunRecorder:
                 ready=status.ready,
                 done=status.depth.done,
             )
-        counts = progress.counts
+        counts = snapshot.counts
         t = self.timeline.elapsed()
         self.timeline.record(Sample(t=t, queues=queues, settled=counts.settled, failed=counts.errors))
-        for document in progress.settled:
+        for document in snapshot.settled:
             self.timeline.record(document_record(document, zero=self._epoch_zero))
 
     def finish(self, counts: BatchCounts, *, replaced: int) -> RunSummary:
-        """Write the last line and return it."""
+        """Record the summary and return it.
+
+        Args:
+            counts: The batch's counts at the end.
+            replaced: How many workers were replaced.
+        """
         finished = (counts.finished or self._epoch_zero) - self._epoch_zero
         began = (counts.opened or self._epoch_zero) - self._epoch_zero
         seconds = max(finished - began, 1e-9)

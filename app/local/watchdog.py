@@ -1,7 +1,7 @@
-"""Ends a fleet whose owner died: run as a script, it waits until its standard input closes.
+"""The watchdog of a process group: a script that waits until its standard input closes, when its owner has died.
 
-An owner that ends in order kills this process with the rest of the group. Where the pipe closes first (SIGKILL, a
-crash), every process of the group is killed here, and the run's folder removed.
+An owner that ends in order kills this process with the rest of the group. If the pipe closes first (SIGKILL, a
+crash), this process kills every process of the group and removes the run's folder.
 """
 
 import os

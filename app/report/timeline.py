@@ -94,7 +94,7 @@ class What(StrEnum):
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="event"):
     """Something that happened: other replicas were asked for, one died and was replaced, something broke ..."""
 
-    t: float
+    t: float = 0.0
     what: What
     queue: str | None = None
     before: int | None = None

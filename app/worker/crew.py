@@ -1,4 +1,4 @@
-"""`fleet worker`: a worker process for each queue, in the foreground."""
+"""`fleet worker`: one worker process per queue, in the foreground."""
 
 import os
 import signal
@@ -19,16 +19,15 @@ def command(queue: Queue) -> list[str]:
 
 
 def run_workers(queues: Sequence[Queue]) -> int:
-    """Work for `queues` until told to stop; for one queue this process becomes the worker.
+    """Run a worker for each queue until a signal stops them; for one queue this process becomes the worker.
 
-    Where one of several workers ends by itself the others are ended too, so that whoever supervises this
-    process learns of it.
+    If one of several workers ends by itself, the others are stopped: the supervisor of this process then learns of it.
 
     Returns:
-        0 where all ended as told, else the first other exit code.
+        0 if all were stopped, else the first other exit code.
 
     Raises:
-        SettingsError: where a worker could do nothing.
+        SettingsError: the settings are those of a worker that could do nothing.
     """
     config = settings()
     check_settings(config)
@@ -39,25 +38,25 @@ def run_workers(queues: Sequence[Queue]) -> int:
 
 
 class _Crew:
-    """Several workers that end together."""
+    """Several workers that stop together."""
 
     def __init__(self) -> None:
         self._workers: list[subprocess.Popen[bytes]] = []
-        self._told = False
+        self._stopped = False
 
     def work(self, queues: Sequence[Queue]) -> int:
         """Start a worker for each queue and wait for all; return the exit code."""
-        # Before the first of them starts, so that none is left behind by a signal in between.
+        # Before the first worker starts: a signal in between would leave it behind.
         for number in ENDING:
             signal.signal(number, self._end)
         signal.signal(signal.SIGQUIT, lambda number, _frame: self._send(number))
-        # Nothing is ever written: its end tells the workers that we were killed, and they end too.
+        # Nothing is ever written: if this process is killed the pipe closes, and the workers end.
         lifeline, _ours = os.pipe()
         for queue in queues:
-            # In a group of its own: a Ctrl-C would reach it twice, which Celery takes for "at once".
+            # In a group of its own: a Ctrl-C would reach it twice, which Celery takes for a cold shutdown.
             worker = subprocess.Popen([*command(queue), "--until-eof"], stdin=lifeline, process_group=0)
             self._workers.append(worker)
-        if self._told:
+        if self._stopped:
             self._send(signal.SIGTERM)
         code = 0
         while any(worker.returncode is None for worker in self._workers):
@@ -67,18 +66,18 @@ class _Crew:
         return code
 
     def _reap(self) -> int:
-        """Wait until one ends; return what went wrong, 0 where it was told to end."""
+        """Wait until a worker ends; return its exit code, 0 if it was stopped."""
         pid, status = os.wait()
         returncode = os.waitstatus_to_exitcode(status)
         for worker in self._workers:
             if worker.pid == pid:
                 worker.returncode = returncode
-        if self._told and returncode == -signal.SIGTERM:
-            return 0  # it had not come far enough to deal with the signal itself
+        if self._stopped and returncode == -signal.SIGTERM:
+            return 0  # a worker that is still starting has no handler yet
         return exit_code(returncode)
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
-        self._told = True
+        self._stopped = True
         self._send(signal.SIGTERM)
 
     def _send(self, number: int) -> None:
@@ -88,5 +87,5 @@ class _Crew:
 
 
 def exit_code(returncode: int) -> int:
-    """Return what a shell would make of a process's end: 128 + the signal that killed it."""
+    """Return an exit code as a shell reports it: 128 + the number of the signal that killed the process."""
     return 128 - returncode if returncode < 0 else returncode

@@ -1,117 +1,95 @@
-"""`fleet worker --reload`: a worker that starts anew when its source changes, for development.
-
-Files are looked at, not subscribed to: where they are brought into a container, no event may ever arrive.
-"""
+"""`fleet worker --reload`: a worker that is restarted when its source changes, for development."""
 
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from app.errors import FleetError
 from app.runtime.signals import ENDING
 from app.worker.crew import exit_code
 
 SOURCE = Path(__file__).resolve().parents[1]
 """The package `app`."""
-SUFFIXES = frozenset({".py", ".lua"})
-POLL_SECONDS = 0.5
-
-State = dict[Path, tuple[int, int]]
-"""Each file with its time (ns) and size: whatever brings a file may set its time back."""
-
-
-def state_of(folder: Path) -> State:
-    """Return the state of every source file in `folder`."""
-    found: State = {}
-    for path in folder.rglob("*"):
-        if path.suffix in SUFFIXES:
-            try:
-                status = path.stat()
-            except FileNotFoundError:  # removed meanwhile
-                continue
-            found[path] = (status.st_mtime_ns, status.st_size)
-    return found
+SUFFIXES = (".py", ".lua")
+QUIET_MILLISECONDS = 300
+"""An edit is complete when no further file has changed for this long."""
 
 
 def run_reloading(command: Sequence[str], folder: Path = SOURCE) -> int:
-    """Run `command` until told to end, or until it ends by itself; start it anew after each change of source.
+    """Run a worker, and restart it after each edit of its source.
 
-    It is ended by SIGTERM, so it finishes what it has. Where it cannot start with what was edited, the next edit
-    is awaited.
+    The worker gets a SIGTERM, so that it finishes the document in progress. If it then cannot start, the next edit
+    starts it again. Set WATCHFILES_FORCE_POLLING=1 if the file system sends no events, as some mounted ones do.
+
+    Args:
+        command: Starts the worker.
+        folder: Its source.
 
     Returns:
-        Its exit code, as a shell would say it; 0 where it was told to end and had not come far enough to be.
+        The worker's exit code as a shell reports it, once a signal ends this process or the worker ends before the
+        first edit; 0 if the signal came while no worker could run.
+
+    Raises:
+        FleetError: watchfiles is not installed.
     """
-    return _Reloader(command, folder).work()
+    return _Reloader(command).run(folder)
 
 
 class _Reloader:
-    def __init__(self, command: Sequence[str], folder: Path) -> None:
-        self._command, self._folder = list(command), folder
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = list(command)
         self._worker: subprocess.Popen[bytes] | None = None
-        self._told = threading.Event()
+        self._stopped = threading.Event()
 
-    def work(self) -> int:
-        # Before the first start, so that no signal is lost in between.
+    def run(self, folder: Path) -> int:
+        try:
+            from watchfiles import watch  # noqa: PLC0415  # an image for production is without it
+        except ModuleNotFoundError:
+            raise FleetError("watchfiles is not installed: pip install 'pdf-fleet[reload]'.") from None
         for number in ENDING:
-            signal.signal(number, self._end)
+            signal.signal(number, self._stop)
         signal.signal(signal.SIGQUIT, self._forward)
-        edited = False
-        seen = state_of(self._folder)
-        while True:
-            code = self._run(seen)
-            if self._told.is_set() or (code is not None and not edited):
-                return code or 0  # its own end is not our doing: whoever supervises us decides
-            if code is not None:
+        edits = watch(
+            folder,
+            watch_filter=lambda _change, path: path.endswith(SUFFIXES),
+            step=QUIET_MILLISECONDS,
+            rust_timeout=QUIET_MILLISECONDS,
+            yield_on_timeout=True,
+            stop_event=self._stopped,
+        )
+        next(edits, None)  # the watch begins before the worker does: it misses no edit
+        worker = self._start()
+        edited = failed = False
+        for changes in edits:
+            if changes:
+                worker.terminate()
+                worker.wait()
+                if self._stopped.is_set():
+                    break
+                _say("The source has changed: the worker starts again.")
+                worker, edited, failed = self._start(), True, False
+            elif not failed and (code := worker.poll()) is not None:
+                if not edited:
+                    return exit_code(code)
+                failed = True
                 _say(f"The worker ended with {code}; it starts again after the next edit.")
-                self._await_change(seen)
-            seen = self._settled()
-            if self._told.is_set():
-                return 0
-            edited = True
-            _say("The source has changed: the worker starts anew.")
+        code = worker.wait()
+        # A worker that is still starting has no handler yet: SIGTERM kills it.
+        return 0 if failed or code == -signal.SIGTERM else exit_code(code)
 
-    def _run(self, seen: State) -> int | None:
-        """Run the worker; return its exit code, or None where it was ended for a change."""
-        # In a group of its own: a Ctrl-C would reach it twice, which Celery takes for "at once".
-        self._worker = worker = subprocess.Popen(self._command, process_group=0)
-        if self._told.is_set():
-            worker.terminate()
-        changed = False
-        while True:
-            try:
-                returncode = worker.wait(POLL_SECONDS)
-                break
-            except subprocess.TimeoutExpired:
-                if not changed and not self._told.is_set() and state_of(self._folder) != seen:
-                    changed = True
-                    worker.terminate()
-        self._worker = None
-        if self._told.is_set():
-            return 0 if returncode == -signal.SIGTERM else exit_code(returncode)
-        return None if changed else exit_code(returncode)
+    def _start(self) -> "subprocess.Popen[bytes]":
+        # In a group of its own: a Ctrl-C would reach it twice, which Celery takes for a cold shutdown.
+        self._worker = subprocess.Popen(self._command, process_group=0)
+        if self._stopped.is_set():
+            self._worker.terminate()
+        return self._worker
 
-    def _await_change(self, seen: State) -> None:
-        while not self._told.is_set() and state_of(self._folder) == seen:
-            time.sleep(POLL_SECONDS)
-
-    def _settled(self) -> State:
-        """Return the state of the source once it has stopped changing: files are brought one after the other."""
-        now = state_of(self._folder)
-        while not self._told.is_set():
-            before = now
-            time.sleep(POLL_SECONDS)
-            now = state_of(self._folder)
-            if now == before:
-                break
-        return now
-
-    def _end(self, _number: int, frame: FrameType | None) -> None:
-        self._told.set()
+    def _stop(self, _number: int, frame: FrameType | None) -> None:
+        self._stopped.set()
         self._forward(signal.SIGTERM, frame)
 
     def _forward(self, number: int, _frame: FrameType | None) -> None:

@@ -28,7 +28,7 @@ def ledger(config: Settings) -> Ledger:
 
 @pytest.fixture
 def store(config: Settings) -> ObjectStore:
-    return ObjectStore(config.store_url, timeout_seconds=5.0)
+    return ObjectStore.of(config)
 
 
 @pytest.fixture

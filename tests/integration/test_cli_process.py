@@ -154,7 +154,7 @@ def locked() -> bytes:
     [
         (["nowhere.pdf", "-o", "{out}"], "nowhere.pdf does not exist."),
         (["{empty}", "-o", "{out}"], "There is no file in the folders given."),
-        (["{empty}", "-o", "{empty}"], "is to be read and written"),
+        (["{empty}", "-o", "{empty}"], "is also an input"),
         (["{empty}"], "Missing option '--output'"),
         (["{empty}", "-o", "{out}", "--ocr", "perhaps"], "'perhaps' is not one of"),
     ],

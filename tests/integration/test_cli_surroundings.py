@@ -63,7 +63,7 @@ def begun(commands: Commands, tmp_path: Path, server: EmbeddedServer, **variable
     running = commands.start(
         *("process", given, "-o", tmp_path / "out", "--json"),
         FLEET_REDIS_URL=server.url,
-        FLEET_SERVER_PATIENCE_SECONDS="2",
+        FLEET_SERVER_TIMEOUT_SECONDS="2",
         **variables,
     )
     wait_for(lambda: len(running.lines) == 3 or running.process.poll() is not None, "the quick documents")

@@ -15,6 +15,7 @@ from app.local.process import policies
 from app.local.session import Session
 from app.local.snapshot import RunFollower, RunSnapshot
 from app.queues import Queue
+from app.report.timeline import Event, What
 from app.storage.layout import original_key
 from tests.support.command_line import GOOD, SCAN, document, slow_document
 
@@ -65,19 +66,19 @@ class Run:
 
 
 @pytest.fixture
-def events() -> list[tuple[str, dict[str, str]]]:
+def events() -> list[Event]:
     return []
 
 
 @pytest.fixture
-def run(events: list[tuple[str, dict[str, str]]]) -> Iterator[Run]:
+def run(events: list[Event]) -> Iterator[Run]:
     config = Settings()
-    with Session(config, policies(2), on_event=lambda *event: events.append(event)) as session:
+    with Session(config, policies(2), on_event=events.append) as session:
         yield Run(session)
 
 
 def test_the_document_of_a_killed_worker_is_taken_over_at_once(
-    run: Run, events: list[tuple[str, dict[str, str]]]
+    run: Run, events: list[Event]
 ) -> None:
     run.send(slow_document(SLOW), *(document(number) for number in range(GOOD, SCAN)))
     first = run.worker_of(run.ids[0])
@@ -94,7 +95,7 @@ def test_the_document_of_a_killed_worker_is_taken_over_at_once(
     # Long before the worker's presence (10 s) or the visibility timeout (900 s) would have run out.
     assert slow.attempt_started - killed < run.session.config.presence_seconds / 2
     assert run.session.fleet.replaced == 1
-    assert [what for what, _ in events if what != "scale"] == ["replaced"]
+    assert [event.what for event in events if event.what is not What.SCALE] == [What.REPLACED]
 
 
 def test_a_killed_sandbox_costs_nothing_but_time(run: Run) -> None:
@@ -107,7 +108,7 @@ def test_a_killed_sandbox_costs_nothing_but_time(run: Run) -> None:
 
 
 def test_a_killed_server_comes_back_with_all_it_had(
-    run: Run, events: list[tuple[str, dict[str, str]]]
+    run: Run, events: list[Event]
 ) -> None:
     run.send(slow_document(SLOW), *(document(number) for number in range(GOOD, SCAN)), slow_document(SLOW))
     run.worker_of(run.ids[0])
@@ -115,7 +116,7 @@ def test_a_killed_server_comes_back_with_all_it_had(
     psutil.Process(before).kill()
     assert {one.state for one in run.finish()} == {State.SUCCEEDED}
     assert run.session.server_pid != before
-    assert [what for what, _ in events if what == "fault"] == ["fault"]
+    assert [event.what for event in events].count(What.FAULT) == 1
     counts = run.session.ledger.batch(run.batch_id)
     assert (counts.succeeded, counts.total) == (5, 5)
 

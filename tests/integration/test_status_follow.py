@@ -49,12 +49,12 @@ def test_only_what_is_new_is_told_and_once(ledger: Ledger) -> None:
     batch, ids = opened(ledger, 4)
     settled(ledger, ids[:1])
     tail = Tail(ledger)
-    first = tail.look()
+    first = tail.poll()
     assert (told(first), first.open, first.settled) == ([], 3, 0)
     assert first.queues["pdf"].waiting == 4
     settled(ledger, ids[1:3])
     settled(ledger, ids[3:], state=State.FAILED, error="malformed")
-    news = tail.look()
+    news = tail.poll()
     assert told(news) == ids[1:]
     assert (news.open, news.settled, news.failed) == (0, 3, {"malformed": 1})
     assert [(one.batch_id, one.total, one.settled, one.failed) for one in news.batches] == [(batch, 4, 4, 1)]
@@ -64,23 +64,23 @@ def test_only_what_is_new_is_told_and_once(ledger: Ledger) -> None:
     assert record.finished is not None
     assert news.time - 60 < record.opened <= record.started <= record.finished <= news.time
     # Over and told: the batch is in one more line, then in none.
-    assert told(tail.look()) == []
-    assert tail.look().batches == []
+    assert told(tail.poll()) == []
+    assert tail.poll().batches == []
 
 
 def test_a_batch_that_comes_later_is_told_from_its_first_document(ledger: Ledger) -> None:
     tail = Tail(ledger)
-    assert tail.look().batches == []
+    assert tail.poll().batches == []
     batch, ids = opened(ledger, 2)
     settled(ledger, ids)
-    found = told(tail.look()) + told(tail.look())
+    found = told(tail.poll()) + told(tail.poll())
     assert found == ids
     # It is over; what is opened in it after that is told as well, and nothing twice.
-    tail.look()
-    assert tail.look().batches == []
+    tail.poll()
+    assert tail.poll().batches == []
     _, more = opened(ledger, 1, batch)
     settled(ledger, more)
-    assert told(tail.look()) + told(tail.look()) == more
+    assert told(tail.poll()) + told(tail.poll()) == more
 
 
 def test_one_batch_from_its_first_document_on(ledger: Ledger) -> None:
@@ -88,12 +88,12 @@ def test_one_batch_from_its_first_document_on(ledger: Ledger) -> None:
     batch, ids = opened(ledger, 2)
     settled(ledger, [*others, *ids])
     tail = Tail(ledger, batch)
-    assert told(tail.look()) == ids
-    news = tail.look()
+    assert told(tail.poll()) == ids
+    news = tail.poll()
     assert told(news) == []
     assert [one.batch_id for one in news.batches] == [batch]
     with pytest.raises(UsageError, match="There is no batch no-such"):
-        Tail(ledger, "no-such").look()
+        Tail(ledger, "no-such").poll()
 
 
 def test_whoever_was_away_is_told_what_he_missed(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,11 +109,11 @@ def test_whoever_was_away_is_told_what_he_missed(ledger: Ledger, monkeypatch: py
     _, short = opened(ledger, 1)
     settled(ledger, short)
     tail = Tail(ledger, since=1_500.0)
-    found = [document for _ in range(4) for document in told(tail.look())]
+    found = [document for _ in range(4) for document in told(tail.poll())]
     assert sorted(found) == sorted([*missed[5:11], *short])
     settled(ledger, missed[11:])
-    assert told(tail.look()) == missed[11:]
-    assert told(tail.look()) == []
+    assert told(tail.poll()) == missed[11:]
+    assert told(tail.poll()) == []
 
 
 def test_many_come_in_pages_without_a_gap(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_many_come_in_pages_without_a_gap(ledger: Ledger, monkeypatch: pytest.Mo
     batch, ids = opened(ledger, 25)
     settled(ledger, ids)
     tail = Tail(ledger, batch)
-    looks = [tail.look() for _ in range(4)]
+    looks = [tail.poll() for _ in range(4)]
     assert [len(look.documents) for look in looks] == [10, 10, 5, 0]
     assert [look.more for look in looks] == [True, True, False, False]
     assert [document for look in looks for document in told(look)] == ids
@@ -132,36 +132,36 @@ def test_a_retry_out_of_the_quarantine_hides_nothing(ledger: Ledger, retried: li
     """It takes ids off the list that the tail reads by position."""
     _, ids = opened(ledger, 5)
     tail = Tail(ledger)
-    tail.look()
+    tail.poll()
     settled(ledger, ids[:3], state=State.QUARANTINED, error="worker_lost")
-    assert told(tail.look()) == ids[:3]
+    assert told(tail.poll()) == ids[:3]
     for position in retried:
         document = ledger.document(ids[position])
         assert document is not None
         assert ledger.retry(document)
     if len(retried) < 3:
         settled(ledger, ids[3:4])
-        assert told(tail.look()) == ids[3:4]
+        assert told(tail.poll()) == ids[3:4]
     else:
-        assert told(tail.look()) == []
+        assert told(tail.poll()) == []
     again = [ids[position] for position in retried]
     settled(ledger, [*again, ids[4]])
-    assert told(tail.look()) == [*again, ids[4]]
+    assert told(tail.poll()) == [*again, ids[4]]
 
 
 def test_a_batch_with_something_in_quarantine_is_still_followed(ledger: Ledger) -> None:
     tail = Tail(ledger)
-    tail.look()
+    tail.poll()
     _, ids = opened(ledger, 1)
     settled(ledger, ids, state=State.QUARANTINED, error="worker_lost")
-    tail.look()
-    tail.look()
+    tail.poll()
+    tail.poll()
     document = ledger.document(ids[0])
     assert document is not None
     ledger.retry(document)
-    assert tail.look().open == 1
+    assert tail.poll().open == 1
     settled(ledger, ids)
-    assert told(tail.look()) == ids
+    assert told(tail.poll()) == ids
 
 
 def test_a_look_asks_the_server_three_times_at_most(ledger: Ledger, client: redis.Redis) -> None:
@@ -169,7 +169,7 @@ def test_a_look_asks_the_server_three_times_at_most(ledger: Ledger, client: redi
         opened(ledger, 2)
     _, ids = opened(ledger, 50)
     tail = Tail(ledger)
-    tail.look()
+    tail.poll()
     settled(ledger, ids)
     client.config_resetstat()  # other tests of this server list keys
     sent: list[int] = []
@@ -177,10 +177,10 @@ def test_a_look_asks_the_server_three_times_at_most(ledger: Ledger, client: redi
     write = connection.send_packed_command
     connection.send_packed_command = lambda *given, **named: (sent.append(1), write(*given, **named))[1]
     ledger.client.connection_pool.release(connection)
-    assert len(told(tail.look())) == 50
+    assert len(told(tail.poll())) == 50
     assert len(sent) == 3
     sent.clear()
-    tail.look()
+    tail.poll()
     assert len(sent) == 2
     assert not any("KEYS" in name.upper() or "SCAN" in name.upper() for name in client.info("commandstats"))
 
@@ -221,7 +221,7 @@ def test_a_server_that_goes_and_comes_back_is_waited_for(commands: Commands, ser
 
 
 def test_a_server_that_stays_away_ends_it(commands: Commands, server: EmbeddedServer) -> None:
-    variables = {"FLEET_REDIS_URL": server.url, "FLEET_SERVER_PATIENCE_SECONDS": "1"}
+    variables = {"FLEET_REDIS_URL": server.url, "FLEET_SERVER_TIMEOUT_SECONDS": "1"}
     with commands.start("status", "--follow", **variables) as running:
         wait_for(lambda: running.lines, "the first line")
         assert "open 0  settled 0 (+0)  failed none  pdf: waiting 0 running 0 done 0" in running.lines[0]

@@ -39,7 +39,7 @@ class Fleet:
         self.config = config
         self.folder = folder
         self.ledger: Ledger = Ledger.of(config)
-        self.store = ObjectStore(config.store_url, timeout_seconds=5.0)
+        self.store = ObjectStore.of(config)
         self._stack = stack
         self._count = 0
 

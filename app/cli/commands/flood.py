@@ -33,23 +33,23 @@ def flood(
 
     Example: fleet flood --documents 1000 --wait
     """
-    from app.client.submit import flood_remote, follow_remote
+    from app.client.submit import await_batch, submit
 
     progress = show.BatchProgress()
-    counts = flood_remote(
+    counts = submit(
         paths or [],
         documents=documents,
         seed=seed,
         batch_id=batch,
-        patience=patience,
+        timeout=patience,
         on_made=lambda ready: progress.made(ready, documents),
         on_sent=progress.sent,
     )
     if wait:
-        counts = follow_remote(
+        counts = await_batch(
             counts.batch_id,
             expected=counts.total,
-            patience=patience,
+            timeout=patience,
             on_counts=progress.counts,
             on_absence=progress.absence,
         )

@@ -22,9 +22,10 @@ def list_(as_json: Json = False) -> None:
 
     Example: fleet quarantine list --json
     """
-    from app.client.quarantine import connect_remote, quarantined
+    from app.client.connect import connect
+    from app.client.quarantine import quarantined
 
-    _, ledger = connect_remote()
+    ledger = connect()
     show.documents(quarantined(ledger, []), as_json=as_json)
 
 
@@ -34,9 +35,10 @@ def show_(document: Annotated[str, typer.Argument(help="A document's id.")], as_
 
     Example: fleet quarantine show 0d884bd2-dabf-4876-a014-99d5dde0342b
     """
-    from app.client.quarantine import connect_remote, quarantined
+    from app.client.connect import connect
+    from app.client.quarantine import quarantined
 
-    _, ledger = connect_remote()
+    ledger = connect()
     show.document(quarantined(ledger, [document])[0], as_json=as_json)
 
 
@@ -46,10 +48,11 @@ def retry(documents: Documents = None, everything: All = False) -> None:
 
     Example: fleet quarantine retry --all
     """
-    from app.client.quarantine import connect_remote, quarantined, retry_quarantined
+    from app.client.connect import connect
+    from app.client.quarantine import quarantined, retry_quarantined
 
     _require(documents, everything)
-    _, ledger = connect_remote()
+    ledger = connect()
     typer.echo(f"{retry_quarantined(ledger, quarantined(ledger, documents or []))} sent again.")
 
 
@@ -59,11 +62,12 @@ def drop(documents: Documents = None, everything: All = False) -> None:
 
     Example: fleet quarantine drop 0d884bd2-dabf-4876-a014-99d5dde0342b
     """
-    from app.client.quarantine import connect_remote, drop_quarantined, quarantined
+    from app.client.connect import connect
+    from app.client.quarantine import drop_quarantined, quarantined
 
     _require(documents, everything)
-    config, ledger = connect_remote()
-    typer.echo(f"{drop_quarantined(config, ledger, quarantined(ledger, documents or []))} dropped.")
+    ledger = connect()
+    typer.echo(f"{drop_quarantined(ledger, quarantined(ledger, documents or []))} dropped.")
 
 
 def _require(documents: list[str] | None, everything: bool) -> None:

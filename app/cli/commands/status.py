@@ -51,10 +51,11 @@ def status(
     if following:
         _follow(chosen, since=since, as_json=as_json, until_eof=until_eof)
         return
-    from app.client.quarantine import connect_remote, known_batch
+    from app.client.connect import connect
+    from app.client.follow import known_batch
     from app.queues import Queue
 
-    _, ledger = connect_remote()
+    ledger = connect()
     if chosen is not None:
         show.batch(known_batch(ledger, chosen), as_json=as_json)
         return

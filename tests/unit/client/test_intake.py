@@ -38,7 +38,7 @@ def test_the_output_folder_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_not_read_and_written(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is to be read and written"):
+    with pytest.raises(UsageError, match="is also an input"):
         expand([tmp_path], skip=tmp_path / "x" / "..")
 
 

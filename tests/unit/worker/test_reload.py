@@ -1,18 +1,21 @@
-"""`app.worker.reload`: a real process that is started anew when its source changes."""
+"""`app.worker.reload`: a real process that is restarted when its source changes."""
 
+import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from app.worker.reload import state_of
+from app.errors import FleetError
+from app.worker.reload import run_reloading
 from tests.support.command_line import wait_for
 
-PATIENCE = 60.0
+END_SECONDS = 60.0
 RELOADER = """
 import sys
 from pathlib import Path
@@ -63,7 +66,7 @@ class Run:
         return self.ended()
 
     def ended(self) -> int:
-        code = self.process.wait(PATIENCE)
+        code = self.process.wait(END_SECONDS)
         self._reader.join()
         return code
 
@@ -121,7 +124,7 @@ def test_it_can_be_ended_while_it_waits_for_an_edit(runs: list[Run], tmp_path: P
     run.file.write_text("VALUE = (")
     run.await_line("it starts again after the next edit")
     assert run.end() == 0
-    assert "starts anew" not in run.lines[-1]
+    assert "has changed" not in run.lines[-1]
 
 
 def test_a_worker_that_ends_by_itself_ends_the_command(runs: list[Run], tmp_path: Path) -> None:
@@ -147,14 +150,33 @@ def test_sigquit_reaches_the_worker(runs: list[Run], tmp_path: Path) -> None:
     assert run.end() == 0
 
 
-def test_state_knows_content_by_time_and_size_and_only_source(tmp_path: Path) -> None:
-    source, other = tmp_path / "pack" / "a.py", tmp_path / "a.pyc"
-    source.parent.mkdir()
-    source.write_text("1")
-    other.write_text("1")
-    before = state_of(tmp_path)
-    assert set(before) == {source}
-    other.write_text("22")
-    assert state_of(tmp_path) == before
-    source.write_text("22")
-    assert state_of(tmp_path) != before
+def test_only_source_counts(runs: list[Run], tmp_path: Path) -> None:
+    run = start(runs, tmp_path, "VALUE = 1")
+    run.await_line("works with 1")
+    (tmp_path / "edited.pyc").write_text("no source")
+    (tmp_path / "pack").mkdir()
+    run.file.write_text("VALUE = 2")
+    run.await_line("works with 2")
+    (tmp_path / "pack" / "step.lua").write_text("return 1")
+    wait_for(lambda: run.lines.count("works with 2") == 2, "a third start")
+    assert run.end() == 0
+    assert run.lines.count("ended warm") == 3
+
+
+def test_polling_sees_an_edit_without_an_event(
+    runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHFILES_FORCE_POLLING", "1")
+    run = start(runs, tmp_path, "VALUE = 1")
+    run.await_line("works with 1")
+    run.file.write_text("VALUE = 2")
+    later = time.time() + 10  # polling compares whole seconds
+    os.utime(run.file, (later, later))
+    run.await_line("works with 2")
+    assert run.end() == 0
+
+
+def test_a_missing_watchfiles_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "watchfiles", None)
+    with pytest.raises(FleetError, match=r"pip install 'pdf-fleet\[reload\]'"):
+        run_reloading(["true"], tmp_path)
