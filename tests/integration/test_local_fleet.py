@@ -77,9 +77,7 @@ def run(events: list[Event]) -> Iterator[Run]:
         yield Run(session)
 
 
-def test_the_document_of_a_killed_worker_is_taken_over_at_once(
-    run: Run, events: list[Event]
-) -> None:
+def test_the_document_of_a_killed_worker_is_taken_over_at_once(run: Run, events: list[Event]) -> None:
     run.send(slow_document(SLOW), *(document(number) for number in range(GOOD, SCAN)))
     first = run.worker_of(run.ids[0])
     begun = run.running(run.ids[0])
@@ -107,9 +105,7 @@ def test_a_killed_sandbox_costs_nothing_but_time(run: Run) -> None:
     assert run.session.fleet.replaced == 0
 
 
-def test_a_killed_server_comes_back_with_all_it_had(
-    run: Run, events: list[Event]
-) -> None:
+def test_a_killed_server_comes_back_with_all_it_had(run: Run, events: list[Event]) -> None:
     run.send(slow_document(SLOW), *(document(number) for number in range(GOOD, SCAN)), slow_document(SLOW))
     run.worker_of(run.ids[0])
     before = run.session.server_pid
