@@ -12,6 +12,7 @@ from app.errors import FleetError
 from app.ledger.message import new_id
 from app.ledger.models import Document, State, Submission
 from app.local.process import policies
+from app.local.server import EmbeddedServer
 from app.local.session import Session
 from app.local.snapshot import RunFollower, RunSnapshot
 from app.queues import Queue
@@ -139,6 +140,14 @@ def test_workers_that_cannot_start_end_the_run_with_their_last_words(
         run.send(document(GOOD))
         with pytest.raises(FleetError, match="queue pdf cannot start: this installation is broken"):
             run.finish()
+    assert not session.folder.exists()
+
+
+def test_a_run_does_not_wait_at_its_end_for_a_server_that_is_away(server: EmbeddedServer) -> None:
+    config = Settings(redis_url=server.url, server_timeout_seconds=3_600)
+    with Session(config, policies(1)) as session:
+        session.step()
+        server.stop()
     assert not session.folder.exists()
 
 

@@ -41,7 +41,7 @@ def settled(
         assert ledger.settle(document, Outcome(state=state, error=error), token=new_id())
 
 
-def told(news: News) -> list[str]:
+def reported(news: News) -> list[str]:
     return [document.id for document in news.documents]
 
 
@@ -50,12 +50,12 @@ def test_only_what_is_new_is_told_and_once(ledger: Ledger) -> None:
     settled(ledger, ids[:1])
     tail = Tail(ledger)
     first = tail.poll()
-    assert (told(first), first.open, first.settled) == ([], 3, 0)
+    assert (reported(first), first.open, first.settled) == ([], 3, 0)
     assert first.queues["pdf"].waiting == 4
     settled(ledger, ids[1:3])
     settled(ledger, ids[3:], state=State.FAILED, error="malformed")
     news = tail.poll()
-    assert told(news) == ids[1:]
+    assert reported(news) == ids[1:]
     assert (news.open, news.settled, news.failed) == (0, 3, {"malformed": 1})
     assert [(one.batch_id, one.total, one.settled, one.failed) for one in news.batches] == [(batch, 4, 4, 1)]
     record = news.documents[0]
@@ -64,7 +64,7 @@ def test_only_what_is_new_is_told_and_once(ledger: Ledger) -> None:
     assert record.finished is not None
     assert news.time - 60 < record.opened <= record.started <= record.finished <= news.time
     # Over and told: the batch is in one more line, then in none.
-    assert told(tail.poll()) == []
+    assert reported(tail.poll()) == []
     assert tail.poll().batches == []
 
 
@@ -73,14 +73,14 @@ def test_a_batch_that_comes_later_is_told_from_its_first_document(ledger: Ledger
     assert tail.poll().batches == []
     batch, ids = opened(ledger, 2)
     settled(ledger, ids)
-    found = told(tail.poll()) + told(tail.poll())
+    found = reported(tail.poll()) + reported(tail.poll())
     assert found == ids
     # It is over; what is opened in it after that is told as well, and nothing twice.
     tail.poll()
     assert tail.poll().batches == []
     _, more = opened(ledger, 1, batch)
     settled(ledger, more)
-    assert told(tail.poll()) + told(tail.poll()) == more
+    assert reported(tail.poll()) + reported(tail.poll()) == more
 
 
 def test_one_batch_from_its_first_document_on(ledger: Ledger) -> None:
@@ -88,9 +88,9 @@ def test_one_batch_from_its_first_document_on(ledger: Ledger) -> None:
     batch, ids = opened(ledger, 2)
     settled(ledger, [*others, *ids])
     tail = Tail(ledger, batch)
-    assert told(tail.poll()) == ids
+    assert reported(tail.poll()) == ids
     news = tail.poll()
-    assert told(news) == []
+    assert reported(news) == []
     assert [one.batch_id for one in news.batches] == [batch]
     with pytest.raises(UsageError, match="There is no batch no-such"):
         Tail(ledger, "no-such").poll()
@@ -109,11 +109,11 @@ def test_whoever_was_away_is_told_what_he_missed(ledger: Ledger, monkeypatch: py
     _, short = opened(ledger, 1)
     settled(ledger, short)
     tail = Tail(ledger, since=1_500.0)
-    found = [document for _ in range(4) for document in told(tail.poll())]
+    found = [document for _ in range(4) for document in reported(tail.poll())]
     assert sorted(found) == sorted([*missed[5:11], *short])
     settled(ledger, missed[11:])
-    assert told(tail.poll()) == missed[11:]
-    assert told(tail.poll()) == []
+    assert reported(tail.poll()) == missed[11:]
+    assert reported(tail.poll()) == []
 
 
 def test_many_come_in_pages_without_a_gap(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,10 +121,10 @@ def test_many_come_in_pages_without_a_gap(ledger: Ledger, monkeypatch: pytest.Mo
     batch, ids = opened(ledger, 25)
     settled(ledger, ids)
     tail = Tail(ledger, batch)
-    looks = [tail.poll() for _ in range(4)]
-    assert [len(look.documents) for look in looks] == [10, 10, 5, 0]
-    assert [look.more for look in looks] == [True, True, False, False]
-    assert [document for look in looks for document in told(look)] == ids
+    polls = [tail.poll() for _ in range(4)]
+    assert [len(news.documents) for news in polls] == [10, 10, 5, 0]
+    assert [news.more for news in polls] == [True, True, False, False]
+    assert [document for news in polls for document in reported(news)] == ids
 
 
 @pytest.mark.parametrize("retried", [[0], [2], [0, 1], [0, 1, 2]], ids=str)
@@ -134,19 +134,19 @@ def test_a_retry_out_of_the_quarantine_hides_nothing(ledger: Ledger, retried: li
     tail = Tail(ledger)
     tail.poll()
     settled(ledger, ids[:3], state=State.QUARANTINED, error="worker_lost")
-    assert told(tail.poll()) == ids[:3]
+    assert reported(tail.poll()) == ids[:3]
     for position in retried:
         document = ledger.document(ids[position])
         assert document is not None
         assert ledger.retry(document)
     if len(retried) < 3:
         settled(ledger, ids[3:4])
-        assert told(tail.poll()) == ids[3:4]
+        assert reported(tail.poll()) == ids[3:4]
     else:
-        assert told(tail.poll()) == []
+        assert reported(tail.poll()) == []
     again = [ids[position] for position in retried]
     settled(ledger, [*again, ids[4]])
-    assert told(tail.poll()) == [*again, ids[4]]
+    assert reported(tail.poll()) == [*again, ids[4]]
 
 
 def test_a_batch_with_something_in_quarantine_is_still_followed(ledger: Ledger) -> None:
@@ -161,7 +161,7 @@ def test_a_batch_with_something_in_quarantine_is_still_followed(ledger: Ledger) 
     ledger.retry(document)
     assert tail.poll().open == 1
     settled(ledger, ids)
-    assert told(tail.poll()) == ids
+    assert reported(tail.poll()) == ids
 
 
 def test_a_look_asks_the_server_three_times_at_most(ledger: Ledger, client: redis.Redis) -> None:
@@ -177,7 +177,7 @@ def test_a_look_asks_the_server_three_times_at_most(ledger: Ledger, client: redi
     write = connection.send_packed_command
     connection.send_packed_command = lambda *given, **named: (sent.append(1), write(*given, **named))[1]
     ledger.client.connection_pool.release(connection)
-    assert len(told(tail.poll())) == 50
+    assert len(reported(tail.poll())) == 50
     assert len(sent) == 3
     sent.clear()
     tail.poll()
@@ -193,11 +193,11 @@ def lines(running: Running) -> list[News | Away]:
 
 
 def seen(running: Running, holds: Callable[[News | Away], bool], what: str) -> News | Away:
-    def look() -> News | Away | None:
+    def find() -> News | Away | None:
         assert running.process.poll() is None, running.errors
         return next((line for line in lines(running) if holds(line)), None)
 
-    found = wait_for(look, what)
+    found = wait_for(find, what)
     assert isinstance(found, News | Away)
     return found
 
@@ -208,7 +208,7 @@ def test_a_server_that_goes_and_comes_back_is_waited_for(commands: Commands, ser
     with commands.start("status", "--follow", "--json", FLEET_REDIS_URL=server.url) as running:
         seen(running, lambda line: isinstance(line, News) and line.open == 3, "the first line")
         settled(ledger, ids[:1])
-        seen(running, lambda line: isinstance(line, News) and told(line) == ids[:1], "the first document")
+        seen(running, lambda line: isinstance(line, News) and reported(line) == ids[:1], "the first document")
         server.stop()
         seen(running, lambda line: isinstance(line, Away), "a line that says so")
         server.start()
@@ -216,7 +216,7 @@ def test_a_server_that_goes_and_comes_back_is_waited_for(commands: Commands, ser
         seen(running, lambda line: isinstance(line, News) and line.settled == 3, "the others")
         running.send(signal.SIGTERM)
         assert running.wait(10.0) == 143
-    every = [document for line in lines(running) if isinstance(line, News) for document in told(line)]
+    every = [document for line in lines(running) if isinstance(line, News) for document in reported(line)]
     assert every == ids
 
 

@@ -62,3 +62,31 @@ def test_a_run_that_was_killed_on_this_machine_holds_nothing(redis_url: str, cli
     client.set(KEY, f"pid {gone.pid} on {socket.gethostname()}")
     ServerClaim(client, Settings(redis_url=redis_url)).hold()
     assert client.get(KEY) == f"pid {os.getpid()} on {socket.gethostname()}"
+
+
+def test_a_claim_that_was_lost_is_taken_again_or_refused(
+    redis_url: str, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.local.claim.HOLD_SECONDS", 0.0)  # every call renews
+    claim = ServerClaim(client, Settings(redis_url=redis_url))
+    monkeypatch.setattr(claim._lock, "timeout", 30.0)
+    claim.hold()
+    client.delete(KEY)  # the server was away for longer, or lost its data
+    claim.hold()
+    assert client.get(KEY) == f"pid {os.getpid()} on {socket.gethostname()}"
+    client.set(KEY, "pid 1 on another-machine")
+    with pytest.raises(FleetError, match=r"Another local fleet \(pid 1 on another-machine\)"):
+        claim.hold()
+    claim.release()
+    assert client.get(KEY) == "pid 1 on another-machine"
+
+
+def test_a_claim_is_renewed(redis_url: str, client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = ServerClaim(client, Settings(redis_url=redis_url))
+    claim.hold()
+    client.pexpire(KEY, 1_000)
+    claim.hold()
+    assert client.pttl(KEY) <= 1_000  # not yet due
+    monkeypatch.setattr("app.local.claim.HOLD_SECONDS", 0.0)
+    claim.hold()
+    assert client.pttl(KEY) > 1_000
