@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from app.client import follow as tails
-from app.client.follow import Tail
+from app.client.follow import NewsFeed
 from app.client.news import Away, News, decode
 from app.config import Settings
 from app.errors import UsageError
@@ -48,13 +47,13 @@ def reported(news: News) -> list[str]:
 def test_only_what_is_new_is_told_and_once(ledger: Ledger) -> None:
     batch, ids = opened(ledger, 4)
     settled(ledger, ids[:1])
-    tail = Tail(ledger)
-    first = tail.poll()
+    feed = NewsFeed(ledger)
+    first = feed.poll()
     assert (reported(first), first.open, first.settled) == ([], 3, 0)
     assert first.queues["pdf"].waiting == 4
     settled(ledger, ids[1:3])
     settled(ledger, ids[3:], state=State.FAILED, error="malformed")
-    news = tail.poll()
+    news = feed.poll()
     assert reported(news) == ids[1:]
     assert (news.open, news.settled, news.failed) == (0, 3, {"malformed": 1})
     assert [(one.batch_id, one.total, one.settled, one.failed) for one in news.batches] == [(batch, 4, 4, 1)]
@@ -64,40 +63,40 @@ def test_only_what_is_new_is_told_and_once(ledger: Ledger) -> None:
     assert record.finished is not None
     assert news.time - 60 < record.opened <= record.started <= record.finished <= news.time
     # Over and told: the batch is in one more line, then in none.
-    assert reported(tail.poll()) == []
-    assert tail.poll().batches == []
+    assert reported(feed.poll()) == []
+    assert feed.poll().batches == []
 
 
 def test_a_batch_that_comes_later_is_told_from_its_first_document(ledger: Ledger) -> None:
-    tail = Tail(ledger)
-    assert tail.poll().batches == []
+    feed = NewsFeed(ledger)
+    assert feed.poll().batches == []
     batch, ids = opened(ledger, 2)
     settled(ledger, ids)
-    found = reported(tail.poll()) + reported(tail.poll())
+    found = reported(feed.poll()) + reported(feed.poll())
     assert found == ids
     # It is over; what is opened in it after that is told as well, and nothing twice.
-    tail.poll()
-    assert tail.poll().batches == []
+    feed.poll()
+    assert feed.poll().batches == []
     _, more = opened(ledger, 1, batch)
     settled(ledger, more)
-    assert reported(tail.poll()) + reported(tail.poll()) == more
+    assert reported(feed.poll()) + reported(feed.poll()) == more
 
 
 def test_one_batch_from_its_first_document_on(ledger: Ledger) -> None:
     _, others = opened(ledger, 1)
     batch, ids = opened(ledger, 2)
     settled(ledger, [*others, *ids])
-    tail = Tail(ledger, batch)
-    assert reported(tail.poll()) == ids
-    news = tail.poll()
+    feed = NewsFeed(ledger, batch)
+    assert reported(feed.poll()) == ids
+    news = feed.poll()
     assert reported(news) == []
     assert [one.batch_id for one in news.batches] == [batch]
     with pytest.raises(UsageError, match="There is no batch no-such"):
-        Tail(ledger, "no-such").poll()
+        NewsFeed(ledger, "no-such").poll()
 
 
 def test_whoever_was_away_is_told_what_he_missed(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tails, "PAGE", 4)
+    monkeypatch.setattr("app.ledger.tail.PAGE", 4)
     clock = 1_000.0
     ledger.clock = lambda: clock
     _, missed = opened(ledger, 12)
@@ -108,20 +107,20 @@ def test_whoever_was_away_is_told_what_he_missed(ledger: Ledger, monkeypatch: py
     settled(ledger, missed[5:11])
     _, short = opened(ledger, 1)
     settled(ledger, short)
-    tail = Tail(ledger, since=1_500.0)
-    found = [document for _ in range(4) for document in reported(tail.poll())]
+    feed = NewsFeed(ledger, since=1_500.0)
+    found = [document for _ in range(4) for document in reported(feed.poll())]
     assert sorted(found) == sorted([*missed[5:11], *short])
     settled(ledger, missed[11:])
-    assert reported(tail.poll()) == missed[11:]
-    assert reported(tail.poll()) == []
+    assert reported(feed.poll()) == missed[11:]
+    assert reported(feed.poll()) == []
 
 
 def test_many_come_in_pages_without_a_gap(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tails, "PAGE", 10)
+    monkeypatch.setattr("app.ledger.tail.PAGE", 10)
     batch, ids = opened(ledger, 25)
     settled(ledger, ids)
-    tail = Tail(ledger, batch)
-    polls = [tail.poll() for _ in range(4)]
+    feed = NewsFeed(ledger, batch)
+    polls = [feed.poll() for _ in range(4)]
     assert [len(news.documents) for news in polls] == [10, 10, 5, 0]
     assert [news.more for news in polls] == [True, True, False, False]
     assert [document for news in polls for document in reported(news)] == ids
@@ -131,45 +130,45 @@ def test_many_come_in_pages_without_a_gap(ledger: Ledger, monkeypatch: pytest.Mo
 def test_a_retry_out_of_the_quarantine_hides_nothing(ledger: Ledger, retried: list[int]) -> None:
     """It takes ids off the list that the tail reads by position."""
     _, ids = opened(ledger, 5)
-    tail = Tail(ledger)
-    tail.poll()
+    feed = NewsFeed(ledger)
+    feed.poll()
     settled(ledger, ids[:3], state=State.QUARANTINED, error="worker_lost")
-    assert reported(tail.poll()) == ids[:3]
+    assert reported(feed.poll()) == ids[:3]
     for position in retried:
         document = ledger.document(ids[position])
         assert document is not None
         assert ledger.retry(document)
     if len(retried) < 3:
         settled(ledger, ids[3:4])
-        assert reported(tail.poll()) == ids[3:4]
+        assert reported(feed.poll()) == ids[3:4]
     else:
-        assert reported(tail.poll()) == []
+        assert reported(feed.poll()) == []
     again = [ids[position] for position in retried]
     settled(ledger, [*again, ids[4]])
-    assert reported(tail.poll()) == [*again, ids[4]]
+    assert reported(feed.poll()) == [*again, ids[4]]
 
 
 def test_a_batch_with_something_in_quarantine_is_still_followed(ledger: Ledger) -> None:
-    tail = Tail(ledger)
-    tail.poll()
+    feed = NewsFeed(ledger)
+    feed.poll()
     _, ids = opened(ledger, 1)
     settled(ledger, ids, state=State.QUARANTINED, error="worker_lost")
-    tail.poll()
-    tail.poll()
+    feed.poll()
+    feed.poll()
     document = ledger.document(ids[0])
     assert document is not None
     ledger.retry(document)
-    assert tail.poll().open == 1
+    assert feed.poll().open == 1
     settled(ledger, ids)
-    assert reported(tail.poll()) == ids
+    assert reported(feed.poll()) == ids
 
 
 def test_a_look_asks_the_server_three_times_at_most(ledger: Ledger, client: redis.Redis) -> None:
     for _ in range(20):
         opened(ledger, 2)
     _, ids = opened(ledger, 50)
-    tail = Tail(ledger)
-    tail.poll()
+    feed = NewsFeed(ledger)
+    feed.poll()
     settled(ledger, ids)
     client.config_resetstat()  # other tests of this server list keys
     sent: list[int] = []
@@ -177,10 +176,10 @@ def test_a_look_asks_the_server_three_times_at_most(ledger: Ledger, client: redi
     write = connection.send_packed_command
     connection.send_packed_command = lambda *given, **named: (sent.append(1), write(*given, **named))[1]
     ledger.client.connection_pool.release(connection)
-    assert len(reported(tail.poll())) == 50
+    assert len(reported(feed.poll())) == 50
     assert len(sent) == 3
     sent.clear()
-    tail.poll()
+    feed.poll()
     assert len(sent) == 2
     assert not any("KEYS" in name.upper() or "SCAN" in name.upper() for name in client.info("commandstats"))
 

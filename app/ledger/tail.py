@@ -1,0 +1,194 @@
+"""The tail of the ledger: the documents that were settled since the previous poll, and their batches."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import msgspec
+
+from app.ledger.models import BatchCounts, Document
+from app.ledger.reader import Reader, decode_batch
+
+MOST_BATCHES = 1_000
+"""Batches examined at the start, the newest first."""
+PAGE = 2_000
+"""Documents reported in one poll, over all batches."""
+OVERLAP_SECONDS = 60.0
+"""Difference between the clocks of two senders up to which no new batch is missed."""
+REMEMBERED = 64
+"""Documents of a batch by which its list is searched after a retry."""
+SKEW_SECONDS = 5.0
+"""Difference between the workers' clocks and that of `since` up to which no document is missed."""
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of one poll."""
+
+    batches: list[BatchCounts]
+    """The batches that are followed; one that is finished is in one more poll."""
+    documents: list[Document | None]
+    """Settled since the previous poll; None for a document that the ledger has forgotten meanwhile."""
+    more: bool
+    """Whether the next poll may report further documents at once."""
+
+
+@dataclass
+class _Followed:
+    """A batch, and the reported part of its list of settled documents."""
+
+    reported: int = 0
+    last: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    """The ids reported last: they find the position again after a retry removed ids from the list."""
+    counts: BatchCounts | None = None
+
+
+class Tail:
+    """Polls the ledger for newly settled documents, with two or three round trips to the server per poll.
+
+    A batch is followed while it has open documents, or quarantined ones that may be sent again. A document that is
+    sent again out of the quarantine and settled a second time between two polls is reported once.
+
+    Args:
+        reader: Reads the ledger.
+        batch_id: The only batch to follow, from its first document on; None: all documents settled from now on.
+        since: With no batch_id, all documents settled from this time on, in seconds since the epoch; clocks differ, so
+            some that were settled shortly before it are reported too.
+    """
+
+    def __init__(self, reader: Reader, batch_id: str | None = None, *, since: float | None = None) -> None:
+        self.reader = reader
+        self._only = batch_id
+        self._from = since
+        self._followed: dict[str, _Followed] = {}
+        self._recent: dict[str, tuple[float, _Followed]] = {}
+        """Batches of the last minute, each with the time at which a document was last opened in it."""
+        self._since: float | None = None
+        if batch_id is not None:
+            self._followed[batch_id] = _Followed()
+
+    def poll(self) -> Settled:
+        """Return the documents settled since the previous poll.
+
+        Raises:
+            ServerError: the server does not answer; the next poll reports what this one would have.
+        """
+        if self._only is None and self._since is None:
+            self._begin()
+        fresh, emptied = self._read()
+        ids = [document_id for found in fresh.values() for document_id in found]
+        documents = self.reader.documents(ids) if ids else []
+        # Nothing fails from here on: the documents will be reported.
+        for batch_id, found in fresh.items():
+            self._followed[batch_id].reported += len(found)
+            self._followed[batch_id].last.extend(found)
+        batches = [followed.counts for followed in self._followed.values() if followed.counts]
+        more = any(len(found) == self._page for found in fresh.values())
+        if self._only is None:
+            for batch_id in emptied:
+                del self._followed[batch_id]
+        return Settled(batches=batches, documents=documents, more=more)
+
+    @property
+    def _page(self) -> int:
+        return max(10, PAGE // max(len(self._followed), 1))
+
+    def _begin(self) -> None:
+        """Find the open batches, and count their settled documents as reported."""
+        client, keys = self.reader.client, self.reader.keys
+        listed = client.zrange(keys.batches, 0, MOST_BATCHES - 1, desc=True, withscores=True)
+        with client.pipeline(transaction=False) as pipe:
+            for batch_id, _ in listed:
+                pipe.hgetall(keys.batch(batch_id))
+                pipe.llen(keys.settled(batch_id))
+                pipe.lrange(keys.settled(batch_id), -REMEMBERED, -1)
+            replies = pipe.execute()
+        newest = max((score for _, score in listed), default=0.0)
+        for position, (batch_id, score) in enumerate(listed):
+            fields, settled, last = replies[3 * position : 3 * position + 3]
+            known = _Followed(settled, deque(last, maxlen=REMEMBERED), decode_batch(batch_id, fields))
+            if self._from is not None:
+                self._go_back(batch_id, known, self._from - SKEW_SECONDS)
+            if score >= newest - OVERLAP_SECONDS:
+                self._recent[batch_id] = (score, known)
+            if known.reported < settled or not _over(known):
+                self._followed[batch_id] = known
+        self._since = newest
+
+    def _go_back(self, batch_id: str, followed: _Followed, since: float) -> None:
+        """Count the documents settled from `since` on as not reported."""
+        client, keys = self.reader.client, self.reader.keys
+        if followed.counts is not None and (followed.counts.finished or since) < since:
+            return
+        while followed.reported:
+            start = max(0, followed.reported - PAGE)
+            ids = client.lrange(keys.settled(batch_id), start, followed.reported - 1)
+            with client.pipeline(transaction=False) as pipe:
+                for document_id in ids:
+                    pipe.hget(keys.document(document_id), "finished")
+                times = pipe.execute()
+            before = [place for place, at in enumerate(times) if at is None or float(at) < since]
+            followed.reported = start + before[-1] + 1 if before else start
+            if before:
+                ids = ids[: before[-1] + 1]
+                followed.last = deque(ids, maxlen=REMEMBERED)
+                return
+        followed.last.clear()
+
+    def _read(self) -> tuple[dict[str, list[str]], list[str]]:
+        """Return each batch's settled documents that are not reported, and the finished batches that have none."""
+        client, keys, page = self.reader.client, self.reader.keys, self._page
+        with client.pipeline(transaction=False) as pipe:
+            for batch_id, followed in self._followed.items():
+                pipe.hgetall(keys.batch(batch_id))
+                start = max(followed.reported - 1, 0)
+                pipe.lrange(keys.settled(batch_id), start, followed.reported + page - 1)
+            if self._since is not None:
+                oldest = self._since - OVERLAP_SECONDS
+                pipe.zrange(keys.batches, oldest, "+inf", byscore=True, withscores=True)
+            replies = pipe.execute()
+        fresh, emptied = {}, []
+        for position, (batch_id, followed) in enumerate(self._followed.items()):
+            fields, found = replies[2 * position : 2 * position + 2]
+            followed.counts = decode_batch(batch_id, fields)
+            if followed.reported:
+                in_place = bool(followed.last) and found[:1] == [followed.last[-1]]
+                found = found[1:] if in_place else self._found_again(batch_id, followed)
+            fresh[batch_id] = found
+            if _over(followed) and not found:
+                emptied.append(batch_id)
+        if self._since is not None:
+            self._take_new(replies[-1])
+        return fresh, emptied
+
+    def _found_again(self, batch_id: str, followed: _Followed) -> list[str]:
+        """Return the new ids of a list from which a retry out of the quarantine removed some."""
+        key = self.reader.keys.settled(batch_id)
+        with self.reader.client.pipeline(transaction=False) as pipe:
+            for document_id in followed.last:
+                pipe.lpos(key, document_id)
+            pipe.llen(key)
+            *places, length = pipe.execute()
+        left = [
+            (place, known) for place, known in zip(places, followed.last, strict=True) if place is not None
+        ]
+        followed.reported = max((place + 1 for place, _ in left), default=length)
+        followed.last = deque((known for _, known in left), maxlen=REMEMBERED)
+        if not left:
+            followed.reported = length
+            followed.last.extend(self.reader.client.lrange(key, -REMEMBERED, -1))
+            return []
+        return list(self.reader.client.lrange(key, followed.reported, followed.reported + self._page - 1))
+
+    def _take_new(self, listed: list[tuple[str, float]]) -> None:
+        recent: dict[str, tuple[float, _Followed]] = {}
+        for batch_id, score in listed:
+            before, known = self._recent.get(batch_id, (None, self._followed.get(batch_id) or _Followed()))
+            recent[batch_id] = (score, known)
+            if before != score:
+                self._followed.setdefault(batch_id, known)
+        self._since = max((score for _, score in listed), default=self._since)
+        self._recent = recent
+
+
+def _over(followed: _Followed) -> bool:
+    counts = followed.counts
+    return counts is not None and (not counts.total or (counts.done and not counts.quarantined))
