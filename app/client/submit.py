@@ -34,7 +34,9 @@ def wait_for_fleet(timeout: float) -> tuple[Ledger, ObjectStore]:
         ServerError: the server does not answer in time.
         StorageError: the store does not answer in time.
     """
-    store = ObjectStore.of(settings())
+    config = settings()
+    config.require("redis_url")  # named before the store, if both are missing
+    store = ObjectStore.of(config)
     deadline = time.monotonic() + timeout
     pause = threading.Event()
     while True:
