@@ -42,7 +42,7 @@ HEAD = """\
 Every setting is an environment variable. A command refuses to start (exit code 2, one sentence) with a `FLEET_` name
 that is not in this page, with a value that cannot be used, or with time limits in an order that loses work:
 
-    FLEET_SANDBOX_WALL_SECONDS < FLEET_SOFT_LIMIT_SECONDS < FLEET_HARD_LIMIT_SECONDS
+    FLEET_SANDBOX_WALL_SECONDS < FLEET_SOFT_LIMIT_SECONDS
       < FLEET_GRACE_SECONDS - 15 < FLEET_GRACE_SECONDS < FLEET_VISIBILITY_TIMEOUT_SECONDS
 
 `fleet demo` and `fleet process` shorten some times for one machine: `local_settings()` in `app/local/session.py`.
