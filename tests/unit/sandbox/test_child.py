@@ -1,4 +1,4 @@
-"""The child's side, served from a thread over a socket pair, without limits on the test's own process."""
+"""The child's request loop in a thread, over a socket pair and without limits on the test's own process."""
 
 import socket
 import threading
