@@ -4,7 +4,7 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import msgspec
 
@@ -139,6 +139,35 @@ def rates(times: Iterable[float], grid: Sequence[float], window: float) -> list[
     """How many of `times` a second fell into the `window` seconds up to each point of the grid."""
     ordered = sorted(times)
     return [(bisect_right(ordered, t) - bisect_right(ordered, t - window)) / window for t in grid]
+
+
+def thinned(rows: Sequence[tuple[float, ...]], slices: int) -> list[tuple[float, ...]]:
+    """The rows that a picture needs to look the same as with all of them.
+
+    These are, in each slice of time, the rows with the lowest and the highest of each value; of rows with
+    equal values in succession only the first and the last.
+
+    Args:
+        rows: a time and values at that time, in the order of time.
+        slices: how many slices of equal length the rows' time is divided into.
+    """
+    if not rows:
+        return []
+    (began, *_), (ended, *_) = rows[0], rows[-1]
+    _, *columns = zip(*rows, strict=True)
+    places = {0, len(rows) - 1}
+    for _, group in groupby(
+        range(len(rows)), lambda place: int((rows[place][0] - began) / ((ended - began) or 1.0) * slices)
+    ):
+        within = list(group)
+        for column in columns:
+            places |= {min(within, key=column.__getitem__), max(within, key=column.__getitem__)}
+    kept = [rows[place] for place in sorted(places)]
+    return [
+        row
+        for before, row, after in zip([(), *kept], kept, [*kept[1:], ()], strict=False)
+        if not before[1:] == row[1:] == after[1:]
+    ]
 
 
 def _busy(queue: QueueSample) -> bool:
