@@ -14,8 +14,8 @@ from matplotlib.rcsetup import cycler
 from app.report.measures import Run
 from app.report.theme import LIGHT, SERIES
 
-SLICES = 300
-"""Time slices of a picture's full width, some two points each, for `thinned`."""
+MOST_ROWS = 1_500
+"""Rows of data in a picture, over all panels: some 100 bytes each."""
 _WIDTH_INCHES = 9.0
 _MINUTES_FROM = 600.0
 """Runs of at least this many seconds have an axis in minutes."""

@@ -141,33 +141,32 @@ def rates(times: Iterable[float], grid: Sequence[float], window: float) -> list[
     return [(bisect_right(ordered, t) - bisect_right(ordered, t - window)) / window for t in grid]
 
 
-def thinned(rows: Sequence[tuple[float, ...]], slices: int) -> list[tuple[float, ...]]:
-    """The rows that a picture needs to look the same as with all of them.
+def thinned(rows: Sequence[tuple[float, ...]], most: int) -> list[tuple[float, ...]]:
+    """The rows that a picture needs to look the same, or nearly the same, as with all of them.
 
-    These are, in each slice of time, the rows with the lowest and the highest of each value; of rows with
-    equal values in succession only the first and the last.
+    Of successive rows with equal values only the first and the last are kept. If these are more than `most`,
+    then in each slice of time only the rows with the lowest and the highest of each value.
 
     Args:
-        rows: a time and values at that time, in the order of time.
-        slices: how many slices of equal length the rows' time is divided into.
+        rows: each a time and the values at that time, in the order of time.
+        most: rows to keep; at least two for each value, and two.
     """
-    if not rows:
-        return []
-    (began, *_), (ended, *_) = rows[0], rows[-1]
-    _, *columns = zip(*rows, strict=True)
-    places = {0, len(rows) - 1}
-    for _, group in groupby(
-        range(len(rows)), lambda place: int((rows[place][0] - began) / ((ended - began) or 1.0) * slices)
-    ):
+    changes = [
+        row
+        for before, row, after in zip([(), *rows], rows, [*rows[1:], ()], strict=False)
+        if not before[1:] == row[1:] == after[1:]
+    ]
+    if len(changes) <= most:
+        return changes
+    times, *columns = zip(*changes, strict=True)
+    slices = (most - 2) // (2 * len(columns))
+    length = (times[-1] - times[0]) / slices or 1.0
+    places = {0, len(times) - 1}
+    for _, group in groupby(range(len(times)), lambda place: (times[place] - times[0]) // length):
         within = list(group)
         for column in columns:
             places |= {min(within, key=column.__getitem__), max(within, key=column.__getitem__)}
-    kept = [rows[place] for place in sorted(places)]
-    return [
-        row
-        for before, row, after in zip([(), *kept], kept, [*kept[1:], ()], strict=False)
-        if not before[1:] == row[1:] == after[1:]
-    ]
+    return [changes[place] for place in sorted(places)]
 
 
 def _busy(queue: QueueSample) -> bool:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from app.report.figure import SLICES, figure_of, legend_above, time_axis, unit_of
+from app.report.figure import MOST_ROWS, figure_of, legend_above, time_axis, unit_of
 from app.report.measures import Run, thinned
 
 _NODE_INCHES = 1.25
@@ -31,7 +31,7 @@ def nodes(run: Run) -> Figure:
         ]
         # The last sample holds up to the end of the axis, as the others do up to the next.
         end = (max(run.seconds / unit, series[-1][0]), *series[-1][1:])
-        times, *tops = zip(*thinned([*series, end], SLICES // columns), strict=True)
+        times, *tops = zip(*thinned([*series, end], MOST_ROWS // len(names)), strict=True)
         below: tuple[float, ...] = (0,) * len(times)
         for number, (queue, above) in enumerate(zip(run.queues, tops, strict=True)):
             if queue in drawn:

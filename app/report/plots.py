@@ -5,12 +5,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from app.report.figure import SLICES, figure_of, legend_above, time_axis, unit_of
+from app.report.figure import MOST_ROWS, figure_of, legend_above, time_axis, unit_of
 from app.report.measures import QUANTILES, Run, quantile, rates, thinned, window_seconds
 from app.report.theme import LIGHT
 from app.report.timeline import What
 
 _PANEL_INCHES = 2.3
+_GRID_POINTS = 600
 _LOG_SPREAD = 20.0
 """Times, or counts, that differ by more than this factor get a logarithmic axis."""
 _SHORTEST = 0.001
@@ -31,7 +32,7 @@ def scaling(run: Run) -> Figure:
                 (t / unit, one.running, one.waiting + one.running, one.replicas, one.ready)
                 for t, one in run.series(queue)
             ],
-            SLICES,
+            MOST_ROWS // len(queues),
         )
         times, running, depth, desired, ready = zip(*rows, strict=True) if rows else ((),) * 5
         axes.fill_between(times, running, depth, color=LIGHT["pale"], alpha=0.55, lw=0, label="waiting")
@@ -65,7 +66,7 @@ def throughput(run: Run) -> Figure:
     unit, _ = unit_of(run)
     window = window_seconds(run.seconds)
     # One window past the end of the run, where the last rate falls to zero.
-    grid = [(run.seconds + window) * step / (2 * SLICES) for step in range(2 * SLICES + 1)]
+    grid = [(run.seconds + window) * step / _GRID_POINTS for step in range(_GRID_POINTS + 1)]
     places = [t / unit for t in grid]
     settled = [document.finished for document in run.documents if document.finished is not None]
     total = rates(settled, grid, window)

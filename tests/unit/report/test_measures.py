@@ -61,11 +61,11 @@ rows = st.lists(st.tuples(*[st.integers(0, 9)] * 3), max_size=60).map(
 )
 
 
-@given(rows=rows, slices=st.integers(1, 80))
-def test_thinned_rows_keep_the_ends_and_the_extremes(rows: list[tuple[float, ...]], slices: int) -> None:
-    kept = thinned(rows, slices)
+@given(rows=rows, most=st.integers(8, 80))
+def test_thinned_rows_keep_the_ends_and_the_extremes(rows: list[tuple[float, ...]], most: int) -> None:
+    kept = thinned(rows, most)
     assert kept == [row for row in rows if row in kept]
-    assert len(kept) <= 6 * (slices + 1) + 2
+    assert len(kept) <= most
     if rows:
         assert (kept[0], kept[-1]) == (rows[0], rows[-1])
         for column in (1, 2, 3):
@@ -76,7 +76,7 @@ def test_thinned_rows_keep_the_ends_and_the_extremes(rows: list[tuple[float, ...
 
 def test_thinned_rows_leave_out_what_does_not_change() -> None:
     rows = [(float(t), 5 if 30 <= t < 60 else 0) for t in range(100)]
-    assert [row[0] for row in thinned(rows, 100)] == [0, 29, 30, 59, 60, 99]
+    assert [row[0] for row in thinned(rows, 10)] == [0, 29, 30, 59, 60, 99]
 
 
 def test_a_summary_counts_documents_states_codes_and_peaks() -> None:

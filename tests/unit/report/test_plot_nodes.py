@@ -32,7 +32,7 @@ def test_any_number_of_nodes_fits_on_a_small_picture(count: int) -> None:
             # Pods come and go on every node all the time.
             nodes={f"node-{node}": {"pdf": t * node % 7, "ocr": t % 3} for node in range(count)},
         )
-        for t in range(2_000)
+        for t in range(300)
     ]
     picture = svg("nodes", nodes, take_apart(samples))
     root = ET.fromstring(picture)
