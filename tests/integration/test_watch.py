@@ -199,7 +199,7 @@ def test_a_run_from_nothing_to_nothing(
     with commands.start("report", watching.recording, "--output", tmp_path / "report") as reporting:
         assert reporting.wait(240.0) == 0, reporting.errors  # matplotlib looks for fonts on its first use
     assert reporting.lines == [str(tmp_path / "report" / "index.html")]
-    assert (tmp_path / "report" / "nodes-dark.png").exists()
+    assert (tmp_path / "report" / "nodes.svg").exists()
 
 
 def test_a_watch_outlives_its_server_its_history_and_its_beat_pod(

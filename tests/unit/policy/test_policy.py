@@ -1,4 +1,4 @@
-"""The formula, the knobs and their guards."""
+"""The formula, the settings and their limits."""
 
 import re
 from pathlib import Path
@@ -42,8 +42,8 @@ COUNTS = st.integers(0, 100_000)
         (0, 7, 4, 20, 1_750),
         (100, 4, 1, 20, 5_200),
         (100, 6, 1, 20, 6_000),
-        (1, 0, 1, 1_000, 1),  # the least that KEDA can tell from nothing
-        (2, 0, 1, 3, 666),  # cut, not rounded
+        (1, 0, 1, 1_000, 1),  # the least that KEDA can distinguish from 0
+        (2, 0, 1, 3, 666),  # truncated, not rounded
     ],
 )
 def test_formula_in_thousandths(
@@ -54,18 +54,18 @@ def test_formula_in_thousandths(
 
 
 @given(policy=POLICIES, waiting=COUNTS, inflight=COUNTS, more=st.integers(1, 1_000))
-def test_more_work_never_asks_for_less(policy: Policy, waiting: int, inflight: int, more: int) -> None:
+def test_more_work_never_needs_fewer_replicas(policy: Policy, waiting: int, inflight: int, more: int) -> None:
     metric = policy.metric_milli(waiting, inflight)
     assert policy.metric_milli(waiting + more, inflight) >= metric
     assert policy.metric_milli(waiting, inflight + more) >= metric
 
 
 @given(policy=POLICIES, waiting=COUNTS, replicas=st.integers(1, 200), data=st.data())
-def test_a_taken_message_never_lowers_the_metric_nor_lifts_it_above_the_busy_replicas(
+def test_a_delivered_message_never_lowers_the_metric_nor_lifts_it_above_the_busy_replicas(
     policy: Policy, waiting: int, replicas: int, data: st.DataObject
 ) -> None:
-    taken = data.draw(st.integers(0, min(waiting, replicas * policy.concurrency)))
-    before, after = policy.metric_milli(waiting, 0), policy.metric_milli(waiting - taken, taken)
+    delivered = data.draw(st.integers(0, min(waiting, replicas * policy.concurrency)))
+    before, after = policy.metric_milli(waiting, 0), policy.metric_milli(waiting - delivered, delivered)
     assert before <= after <= max(before, replicas * MILLI)
 
 
@@ -127,7 +127,7 @@ def test_a_backlog_from_impossible_times_is_refused(value: float) -> None:
         ({"tolerance": 1.0}, r"tolerance \(1\) must be at least 0 and below 1"),
     ],
 )
-def test_knobs_that_cannot_work_are_refused_with_their_numbers(
+def test_settings_that_cannot_work_are_refused_with_their_numbers(
     changes: dict[str, float], message: str
 ) -> None:
     with pytest.raises(SettingsError, match=message):
