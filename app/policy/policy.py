@@ -69,8 +69,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     max_replicas: int
     backlog_per_replica: int
     """Documents, waiting or running, per replica; see `backlog_per_replica()`."""
-    concurrency: int = 1
-    """Documents that one replica runs at once."""
     min_replicas: int = 0
     activation_target: float = 0.0
     """KEDA activates a fleet, and keeps it active, while the metric (in replicas, not documents) exceeds this."""
@@ -91,7 +89,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     fallback: Fallback | None = Fallback()
 
     def __post_init__(self) -> None:
-        for name in ("max_replicas", "backlog_per_replica", "concurrency"):
+        for name in ("max_replicas", "backlog_per_replica"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} ({getattr(self, name)}) must be at least 1.")
         for name in ("polling_seconds", "sync_seconds"):
@@ -114,24 +112,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
                 raise SettingsError(f"{name} ({getattr(self, name):g}) must be at least 0 and finite.")
 
     @classmethod
-    def cluster(
-        cls, max_replicas: int, *, backlog_per_replica: int, concurrency: int = 1, min_replicas: int = 0
-    ) -> Self:
+    def cluster(cls, max_replicas: int, *, backlog_per_replica: int, min_replicas: int = 0) -> Self:
         """Return the policy of a queue on Kubernetes, with the default times."""
         return cls(
-            max_replicas=max_replicas,
-            backlog_per_replica=backlog_per_replica,
-            concurrency=concurrency,
-            min_replicas=min_replicas,
+            max_replicas=max_replicas, backlog_per_replica=backlog_per_replica, min_replicas=min_replicas
         )
 
     @classmethod
-    def local(cls, max_replicas: int, *, backlog_per_replica: int = 20, concurrency: int = 1) -> Self:
+    def local(cls, max_replicas: int, *, backlog_per_replica: int = 20) -> Self:
         """Return the policy of a queue on this machine, with short times: replicas are processes and start at once."""
         return cls(
             max_replicas=max_replicas,
             backlog_per_replica=backlog_per_replica,
-            concurrency=concurrency,
             polling_seconds=0.25,
             cooldown_seconds=3.0,
             sync_seconds=0.5,
@@ -146,32 +138,26 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     def metric_milli(self, waiting: int, inflight: int) -> int:
         """Return the replicas that the queue needs, in thousandths, truncated as KEDA does it.
 
-        max(inflight / concurrency, (waiting + inflight) / backlog_per_replica): the second term covers all work;
-        the first keeps every busy replica.
+        max(inflight, (waiting + inflight) / backlog_per_replica): the second term covers all work; the first keeps
+        every busy replica, as a replica has one document in progress.
         """
-        metric = max(inflight / self.concurrency, (waiting + inflight) / self.backlog_per_replica)
+        metric = max(inflight, (waiting + inflight) / self.backlog_per_replica)
         return int(metric * MILLI)
 
 
-def backlog_per_replica(
-    target_drain_seconds: float, seconds_per_document: float, concurrency: int = 1
-) -> int:
+def backlog_per_replica(target_drain_seconds: float, seconds_per_document: float) -> int:
     """Return how many documents per replica are done in `target_drain_seconds`.
 
-    A replica does concurrency / seconds_per_document documents per second. The product is rounded down and
-    clamped between 1 and 1,000, the most that KEDA's thousandths allow (the fleet then drains sooner).
+    The quotient of the two times is rounded down and clamped between 1 and 1,000, the most that KEDA's thousandths
+    allow (the fleet then drains sooner).
 
     Raises:
         SettingsError: for a value that is not above 0 and finite.
     """
-    values = {
-        "target_drain_seconds": target_drain_seconds,
-        "seconds_per_document": seconds_per_document,
-        "concurrency": concurrency,
-    }
+    values = {"target_drain_seconds": target_drain_seconds, "seconds_per_document": seconds_per_document}
     for name, value in values.items():
         if not 0 < value < math.inf:
             raise SettingsError(f"{name} ({value:g}) must be above 0 and finite.")
-    documents = min(target_drain_seconds * concurrency / seconds_per_document, MAX_BACKLOG_PER_REPLICA)
+    documents = min(target_drain_seconds / seconds_per_document, MAX_BACKLOG_PER_REPLICA)
     # 0.3 s at 0.1 s each is 2.9999999999999996 in floats, and 3 documents.
     return max(math.floor(documents + 1e-9), 1)

@@ -45,7 +45,7 @@ def run(
     scaler, replicas, trace = Autoscaler(policy), 0, []
     for tick in range(int(seconds * 4)):
         now = tick / 4
-        queue.advance(now, replicas * policy.concurrency)
+        queue.advance(now, replicas)
         inflight = len(queue.ends)
         seen = Measurement(waiting=queue.waiting, inflight=inflight if see_inflight else 0, replicas=replicas)
         replicas = scaler.step(now, seen).replicas
