@@ -264,9 +264,8 @@ def test_the_end_of_its_input_ends_it(commands: Commands, redis_url: str) -> Non
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["--follow", "--batch", "no-such"], 2, "There is no batch no-such"),
+        (["no-such", "--follow"], 2, "There is no batch no-such"),
         (["--until-eof"], 2, "--since and --until-eof go with --follow."),
-        (["one", "--batch", "two"], 2, "Name one batch."),
     ],
     ids=lambda given: given[0] if isinstance(given, list) else "",
 )

@@ -1,10 +1,9 @@
 """How data is shown: tables for people, JSON for programs."""
 
-import math
 import os
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -40,50 +39,14 @@ def as_line(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-class BatchProgress:
-    """Tells on standard error how a batch gets on: a line for each news, but at most one every few seconds.
-
-    On a terminal the making and the storing of originals are a line each that is written over.
-    """
-
-    PAUSE_SECONDS = 5.0
-
-    def __init__(self) -> None:
-        self._said = ""
-        self._at = -math.inf
-
-    def made(self, ready: int, total: int) -> None:
-        """Say how many synthetic documents are ready."""
-        self._step(f"made {ready:,} of {total:,}", done=ready == total)
-
-    def sent(self, stored: int, total: int) -> None:
-        """Say how many originals are stored."""
-        self._step(f"stored {stored:,} of {total:,}", done=stored == total)
-
-    def _step(self, line: str, *, done: bool) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{line}" + ("\n" if done else ""))
-            sys.stderr.flush()
-        else:
-            self._say(line, at_once=done)
-
-    def counts(self, counts: "BatchCounts") -> None:
-        """Say how many documents are settled."""
-        line = (
-            f"settled {counts.settled:,}/{counts.total:,}  succeeded {counts.succeeded:,}  "
-            f"failed {counts.failed:,}  quarantined {counts.quarantined:,}"
-        )
-        self._say(line, at_once=counts.done)
-
-    def absence(self, why: str) -> None:
-        """Say that the server cannot be asked."""
-        self._say(f"The Redis server is away ({why}); waiting for it.", at_once=False)
-
-    def _say(self, line: str, *, at_once: bool) -> None:
-        now = time.monotonic()
-        if line != self._said and (at_once or now - self._at >= self.PAUSE_SECONDS):
-            self._said, self._at = line, now
-            typer.echo(line, err=True)
+@contextmanager
+def until_reader_leaves() -> Iterator[None]:
+    """End the body quietly if the reader of standard output leaves, as `head` does."""
+    try:
+        yield
+    except BrokenPipeError:
+        # Python flushes standard output once more when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _counts(counts: "BatchCounts") -> dict[str, object]:
