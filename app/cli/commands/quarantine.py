@@ -17,10 +17,10 @@ All = Annotated[bool, typer.Option("--all", help="Choose every quarantined docum
 
 @app.callback()
 def quarantine() -> None:
-    """List, show, retry or drop the quarantined documents of a remote fleet.
+    """List, show, retry or drop quarantined documents.
 
-    A document is quarantined when each worker that started it died, or when an error of its surroundings outlasted
-    all retries. FLEET_REDIS_URL names the fleet's Redis.
+    A document is quarantined when each worker that started it died, or when an error that is not its own outlasted
+    all retries. FLEET_REDIS_URL names the Redis of the remote fleet.
     """
 
 

@@ -22,6 +22,6 @@ def report(
 ) -> None:
     """Write the report of a recorded run: index.html and its pictures.
 
-    Example: fleet report run/timeline.jsonl --output report
+    Example: fleet report timeline.jsonl --output report
     """
     typer.echo(show.plain(str(write_report(output, timeline))))

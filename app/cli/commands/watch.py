@@ -46,7 +46,7 @@ def watch(
 
     Watching changes nothing in the cluster.
 
-    Example: fleet watch --namespace pdf-fleet --record run/timeline.jsonl --until-idle
+    Example: fleet watch -n pdf-fleet --record timeline.jsonl --until-idle
     """
     cluster = Cluster(namespace, context=context, release=release)
     title = f"release {cluster.release}, namespace {cluster.namespace}, context {cluster.context}"
