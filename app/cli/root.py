@@ -12,11 +12,7 @@ from app import __version__
 from app.errors import ExitCode
 
 PACKAGE = "app.cli.commands"
-COMMANDS = (
-    *("demo", "process"),
-    *("worker", "beat", "flood", "check", "status", "quarantine"),
-    *("watch", "report"),
-)
+COMMANDS = ("demo", "process", "worker", "beat", "flood", "check", "status", "quarantine", "watch", "report")
 """The commands, in the order of `fleet --help`. Each is a module of `PACKAGE` with a function of the same name; if
 the module has an `app`, the command is a group and the function its callback."""
 

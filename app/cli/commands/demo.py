@@ -17,26 +17,20 @@ from app.local.process import policies
 
 def demo(
     documents: Annotated[int, typer.Option(min=1, metavar="N", help="Make this many PDFs.")] = 1000,
-    seed: Annotated[
-        int, typer.Option(metavar="N", help="Seed the PDFs: the same seed makes the same bytes.")
-    ] = 7,
+    seed: Annotated[int, typer.Option(metavar="N", help="Make the PDFs from this seed.")] = 7,
     max_replicas: Annotated[
         int | None,
         typer.Option(
-            min=1,
-            metavar="N",
-            help="Run at most this many workers per queue.",
-            show_default="two per processor, at least 4",
+            min=1, metavar="N", help="Run at most N workers per queue (default: two per processor)."
         ),
     ] = None,
-    report: Annotated[Path, typer.Option(metavar="FOLDER", help="Write the report to this folder.")] = Path(
-        "report"
-    ),
+    report: Annotated[Path, typer.Option(metavar="FOLDER", help="Write the report here.")] = Path("report"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Make PDFs, process them on this machine, and report the run.
 
-    The fleet starts empty, grows with its queues, and shrinks to nothing at the end.
+    The fleet starts empty, grows with its queues, and shrinks to nothing at the end. The same seed makes the same
+    PDFs.
 
     Example: fleet demo --documents 200 --report /tmp/report
     """

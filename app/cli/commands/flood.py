@@ -14,43 +14,28 @@ from app.errors import ExitCode
 def flood(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="PATH",
-            help="Send these files, and every file in these folders.",
-            show_default="synthetic documents",
-        ),
+        typer.Argument(metavar="PATH", help="Send these files and folders (default: synthetic documents)."),
     ] = None,
     documents: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Without PATH, make this many synthetic documents.")
+        int, typer.Option(min=1, metavar="N", help="Without PATH, make this many documents.")
     ] = 1000,
-    seed: Annotated[
-        int, typer.Option(metavar="N", help="Seed the documents: the same seed makes the same bytes.")
-    ] = 7,
+    seed: Annotated[int, typer.Option(metavar="N", help="Make them from this seed.")] = 7,
     batch: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID",
-            help="Name the batch: sending it again adds only the documents that are missing.",
-            show_default="a new id",
-        ),
+        str | None, typer.Option(metavar="ID", help="Add what is missing to this batch (default: a new one).")
     ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until every document of the batch is settled.")
-    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the whole batch is settled.")] = False,
     server_timeout: Annotated[
         float,
         typer.Option(
-            min=0,
-            metavar="SECONDS",
-            help="Wait this long for Redis and the object store to answer, at the start and, with --wait, for "
-            "Redis to come back; 0 fails at once.",
+            min=0, metavar="SECONDS", help="Wait this long for a server that is away; 0: fail at once."
         ),
     ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts of the batch as JSON.")] = False,
 ) -> None:
     """Send documents to a remote fleet.
 
-    FLEET_REDIS_URL and FLEET_STORE_URL name the fleet's Redis and its object store.
+    FLEET_REDIS_URL and FLEET_STORE_URL name the fleet's Redis and its object store; the timeout is for both at the
+    start, and for Redis during --wait. The same seed makes the same documents.
 
     With --wait the exit code is 3 if a document did not succeed. Some synthetic documents are broken on purpose:
     with these it is 3 only if a document is quarantined.

@@ -23,7 +23,7 @@ from app.local.session import Session
 def process(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH", help="Process these files, and every file in these folders."),
+        typer.Argument(metavar="PATH", help="Process these files, and all files in these folders."),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Write the results to this folder.")
@@ -34,22 +34,16 @@ def process(
     password: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT", envvar="PDF_PASSWORD", show_envvar=True, help="Try this on encrypted documents."
+            metavar="TEXT", envvar="PDF_PASSWORD", show_envvar=True, help="Decrypt documents with this."
         ),
     ] = None,
     ocr: Annotated[
-        OcrMode,
-        typer.Option(
-            help="Recognise text: auto on pages with an image and no text, never, or always on every page."
-        ),
+        OcrMode, typer.Option(help="Run OCR on pages with an image and no text (auto), on none, or on all.")
     ] = OcrMode.AUTO,
     max_replicas: Annotated[
         int | None,
         typer.Option(
-            min=1,
-            metavar="N",
-            help="Run at most this many workers per queue.",
-            show_default="one per processor, at least 2",
+            min=1, metavar="N", help="Run at most N workers per queue (default: one per processor)."
         ),
     ] = None,
 ) -> None:

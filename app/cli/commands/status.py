@@ -17,8 +17,7 @@ from app.runtime.lifeline import STDIN, when_it_ends
 
 def status(
     batch: Annotated[
-        str | None,
-        typer.Argument(metavar="BATCH", help="Show only this batch.", show_default="queues and all batches"),
+        str | None, typer.Argument(metavar="BATCH", help="Show this batch (default: queues and all batches).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     following: Annotated[
@@ -30,16 +29,12 @@ def status(
     since: Annotated[
         float | None,
         typer.Option(
-            metavar="TIME",
-            help="With --follow, also print documents settled since this time, in seconds since the epoch.",
+            metavar="TIME", help="With --follow, start at this time (seconds since the epoch), not now."
         ),
     ] = None,
     until_eof: Annotated[
         bool,
-        typer.Option(
-            "--until-eof",
-            help="With --follow, exit when standard input is closed (used over kubectl exec).",
-        ),
+        typer.Option("--until-eof", help="Exit when standard input is closed (used over kubectl exec)."),
     ] = False,
 ) -> None:
     """Show the queues and batches of a remote fleet, or one batch.

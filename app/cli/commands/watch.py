@@ -22,29 +22,21 @@ def watch(
     ],
     context: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME", help="Use this context of the kubeconfig.", show_default="the current one"
-        ),
+        typer.Option(metavar="NAME", help="Use this kubeconfig context (default: the current one)."),
     ] = None,
     release: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Watch this Helm release.", show_default="the only one in the namespace"
-        ),
+        str | None, typer.Option(metavar="NAME", help="Watch this Helm release (default: the only one).")
     ] = None,
     record: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record the run to this file for `fleet report`.")
     ] = None,
     until_idle: Annotated[
-        bool,
-        typer.Option(
-            "--until-idle", help="Exit when every document is settled and no worker is left, after some work."
-        ),
+        bool, typer.Option("--until-idle", help="Exit once all work is settled and no worker is left.")
     ] = False,
 ) -> None:
     """Watch a fleet on Kubernetes: replicas, pods, queues and events.
 
-    Watching changes nothing in the cluster.
+    Watching changes nothing in the cluster. Start before the work: --until-idle waits for some.
 
     Example: fleet watch -n pdf-fleet --record timeline.jsonl --until-idle
     """
@@ -57,20 +49,13 @@ def watch(
             command = shlex.join(["fleet", *sys.argv[1:]])
             timeline = stack.enter_context(Timeline(record, watch_meta(watcher, command)))
             recorder = WatchRecorder(timeline)
-        try:
-            with show.until_reader_leaves(), WatchView(title) as view:
-                _show(watcher, view, recorder, until_idle=until_idle)
-        finally:
-            if recorder is not None:
-                recorder.finish()
+            stack.callback(recorder.finish)
+        with show.until_reader_leaves(), WatchView(title) as view:
+            for snapshot in watcher.snapshots():
+                if recorder is not None:
+                    recorder.look(snapshot)
+                view.update(snapshot)
+                if until_idle and snapshot.idle:
+                    break
     if record is not None:
         typer.echo(f"Recorded in {record}: fleet report {shlex.quote(str(record))} --output DIR", err=True)
-
-
-def _show(watcher: Watcher, view: WatchView, recorder: WatchRecorder | None, *, until_idle: bool) -> None:
-    for snapshot in watcher.snapshots():
-        if recorder is not None:
-            recorder.look(snapshot)
-        view.update(snapshot)
-        if until_idle and snapshot.idle:
-            return

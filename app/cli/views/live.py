@@ -91,14 +91,11 @@ class LiveView:
         width = min(self.console.width, FIXED + SPARKLINE[1])
         return Group(
             Text(),
-            self._heading(width),
+            heading(self.title, time.monotonic() - self._began, width),
             self._table(snapshot, width),
             self._bar(snapshot, left, width),
             failures(snapshot.counts.errors),
         )
-
-    def _heading(self, width: int) -> Table:
-        return heading(self.title, time.monotonic() - self._began, width)
 
     def _table(self, snapshot: RunSnapshot, width: int) -> Table:
         least, most = SPARKLINE

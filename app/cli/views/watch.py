@@ -101,7 +101,7 @@ class WatchView:
         width = min(self.console.width, FIXED + SPARKLINE[1])
         parts: list[RenderableType] = [
             Text(),
-            self._heading(snapshot, width),
+            heading(self.title, snapshot.t, width),
             self._queues(snapshot, width),
             self._counts(snapshot),
         ]
@@ -109,9 +109,6 @@ class WatchView:
             parts += [Text(), self._nodes(snapshot)]
         parts += [Text(), *self._latest(snapshot, width)]
         return Group(*parts)
-
-    def _heading(self, snapshot: "FleetSnapshot", width: int) -> Table:
-        return heading(self.title, snapshot.t, width)
 
     def _queues(self, snapshot: "FleetSnapshot", width: int) -> Table:
         least, most = SPARKLINE
