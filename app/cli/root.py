@@ -3,7 +3,7 @@
 import ast
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -13,8 +13,8 @@ from app.errors import ExitCode
 
 PACKAGE = "app.cli.commands"
 COMMANDS = ("demo", "process", "worker", "beat", "flood", "check", "status", "quarantine", "watch", "report")
-"""The commands, in the order of `fleet --help`. Each is a module of `PACKAGE` with a function of the same name; if
-the module has an `app`, the command is a group and the function its callback."""
+"""The commands in the order of `fleet --help`: modules of `PACKAGE`, each with a function of the same name. If a
+module has an `app`, its command is a group and the function the callback of that."""
 
 
 class LazyGroup(TyperGroup):
@@ -50,7 +50,7 @@ def summary(name: str) -> str:
     return (ast.get_docstring(function) or "").partition("\n")[0]
 
 
-codes = ", ".join(f"{code:d} {code.name.lower().replace('_', ' ')}" for code in ExitCode)
+EXIT_CODES = ", ".join(f"{code:d} {code.name.lower().replace('_', ' ')}" for code in ExitCode)
 app = typer.Typer(
     name="fleet",
     cls=LazyGroup,
@@ -61,7 +61,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: no frames to waste columns on, and 100 ms less to import
     # Typer imports pydantic to convert the missing value of an option: a default for --help spares its pages that.
     context_settings={"help_option_names": ["-h", "--help"], "default_map": {"help": False}},
-    epilog=f"Exit codes: {codes}, 128 + N stopped by signal N.",
+    epilog=f"Exit codes: {EXIT_CODES}, 128 + N stopped by signal N.",
 )
 
 
@@ -73,8 +73,8 @@ def _version(requested: bool) -> None:
 
 @app.callback()
 def _options(
-    version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
-    ),
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Define the options before the command."""

@@ -1,4 +1,4 @@
-"""`fleet flood` and `fleet check` against a fleet whose server and store are elsewhere."""
+"""`fleet flood` and `fleet check` against a remote fleet."""
 
 import signal
 import tempfile
@@ -99,7 +99,9 @@ def test_a_server_that_comes_later_and_goes_away_for_a_while_is_waited_for(
         assert worker.wait(20.0) == 0, worker.errors
 
 
-def test_a_server_that_stays_away_ends_the_flood_after_the_timeout(commands: Commands, tmp_path: Path) -> None:
+def test_a_server_that_stays_away_ends_the_flood_after_the_timeout(
+    commands: Commands, tmp_path: Path
+) -> None:
     variables = {
         "FLEET_REDIS_URL": f"unix://{tmp_path}/nowhere",
         "FLEET_STORE_URL": f"file://{tmp_path / 'store'}",

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.views.pieces import SPARKLINE, clock, failures, heading, number, queue_table
+from app.cli.views.pieces import clock, failures, fitted, heading, number, queue_table
 from app.cli.views.trend import History, Rate
 from app.local.fleet import QueueStatus
 from app.local.snapshot import RunSnapshot
@@ -20,8 +20,6 @@ from app.queues import Queue
 PLAIN_SECONDS = 2.0
 COLUMNS = {"queue": 5, "waiting": 7, "running": 7, "replicas": 8, "": 0, "docs/s": 7, "done": 7, "oldest": 8}
 """The least width of each column: no column moves while numbers grow. "" is the sparkline."""
-FIXED = sum(COLUMNS.values()) + 2 * len(COLUMNS) - 1
-"""The width of the table without the sparkline, with a space before each column and one between two."""
 
 
 class LiveView:
@@ -88,18 +86,16 @@ class LiveView:
             self._printed_at = now
 
     def _picture(self, snapshot: RunSnapshot, left: str) -> Group:
-        width = min(self.console.width, FIXED + SPARKLINE[1])
+        width, bars = fitted(COLUMNS, self.console.width)
         return Group(
             Text(),
             heading(self.title, time.monotonic() - self._began, width),
-            self._table(snapshot, width),
+            self._table(snapshot, bars),
             self._bar(snapshot, left, width),
             failures(snapshot.counts.errors),
         )
 
-    def _table(self, snapshot: RunSnapshot, width: int) -> Table:
-        least, most = SPARKLINE
-        bars = max(least, min(most, width - FIXED))
+    def _table(self, snapshot: RunSnapshot, bars: int) -> Table:
         table = queue_table(COLUMNS, bars)
         for queue, status in snapshot.queues.items():
             table.add_row(*self._row(queue, status, bars))

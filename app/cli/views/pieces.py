@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 SPARKLINE = (8, 40)
-"""The least and the greatest width of a sparkline, in columns; it takes what the terminal has left."""
+"""The least and the greatest width of a sparkline."""
 
 
 def clock(seconds: float) -> str:
@@ -44,6 +44,13 @@ def heading(title: str, seconds: float, width: int) -> Table:
 def lined_table() -> Table:
     """Return an empty table whose only line is the one below its headings."""
     return Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_edge=False, header_style="dim")
+
+
+def fitted(columns: Mapping[str, int], available: int) -> tuple[int, int]:
+    """Return the widths of a queue table and of its sparkline, which takes what the terminal has left."""
+    fixed = sum(columns.values()) + 2 * len(columns) - 1  # a space before each column, and one between two
+    least, most = SPARKLINE
+    return min(available, fixed + most), max(least, min(most, available - fixed))
 
 
 def queue_table(columns: Mapping[str, int], bars: int) -> Table:

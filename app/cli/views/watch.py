@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.views.pieces import SPARKLINE, clock, failures, heading, lined_table, number, queue_table
+from app.cli.views.pieces import clock, failures, fitted, heading, lined_table, number, queue_table
 from app.cli.views.show import plain
 from app.cli.views.trend import History, Rate
 from app.client.news import QueueNews
@@ -35,7 +35,6 @@ COLUMNS = {
     "done": 7,
 }
 """The least width of each column; "" is the sparkline of the ready replicas."""
-FIXED = sum(COLUMNS.values()) + 2 * len(COLUMNS) - 1
 NO_NEWS = QueueNews(waiting=0, running=0, done=0)
 STYLES = {What.SCALE: "cyan", What.REPLACED: "yellow", What.FAULT: "red", What.RECOVERED: "green"}
 STALE_SECONDS = 5.0
@@ -98,11 +97,11 @@ class WatchView:
 
     def picture(self, snapshot: "FleetSnapshot") -> Group:
         """Return a snapshot as it is drawn."""
-        width = min(self.console.width, FIXED + SPARKLINE[1])
+        width, bars = fitted(COLUMNS, self.console.width)
         parts: list[RenderableType] = [
             Text(),
             heading(self.title, snapshot.t, width),
-            self._queues(snapshot, width),
+            self._queues(snapshot, bars),
             self._counts(snapshot),
         ]
         if any(snapshot.nodes.values()) or len(snapshot.nodes) > 1:
@@ -110,9 +109,7 @@ class WatchView:
         parts += [Text(), *self._latest(snapshot, width)]
         return Group(*parts)
 
-    def _queues(self, snapshot: "FleetSnapshot", width: int) -> Table:
-        least, most = SPARKLINE
-        bars = max(least, min(most, width - FIXED))
+    def _queues(self, snapshot: "FleetSnapshot", bars: int) -> Table:
         table = queue_table(COLUMNS, bars)
         known: Mapping[str, QueueNews] = snapshot.news.queues if snapshot.news else {}
         for name, replicas in snapshot.replicas.items():
