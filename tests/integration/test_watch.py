@@ -168,7 +168,7 @@ def test_a_run_from_nothing_to_nothing(
         assert running.wait() == 0, running.errors
         out = "\n".join(running.lines)
     assert "release fleet, namespace fleet, context here" in running.lines[0]
-    assert "pdf: 0 → 2 replicas asked (fleet-worker-pdf)" in out
+    assert "pdf: 0 → 2 replicas desired (fleet-worker-pdf)" in out
     assert "pod p2 on node-2 was restarted (OOMKilled, exit 137)" in out
     assert "open 0  settled 5  failed 0" in running.lines[-1]
     assert "\x1b" not in out

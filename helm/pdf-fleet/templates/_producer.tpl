@@ -4,7 +4,7 @@ floods again.
 */}}
 {{- define "fleet.producer.pod" -}}
 {{- $producer := .Values.producer -}}
-{{- $command := list "fleet" "flood" "--documents" (include "fleet.number" $producer.documents) "--seed" (include "fleet.number" $producer.seed) "--batch" "$(BATCH)" "--patience" (include "fleet.number" $producer.patienceSeconds) -}}
+{{- $command := list "fleet" "flood" "--documents" (include "fleet.number" $producer.documents) "--seed" (include "fleet.number" $producer.seed) "--batch" "$(BATCH)" "--server-timeout" (include "fleet.number" $producer.serverTimeoutSeconds) -}}
 {{- if $producer.wait -}}
 {{- $command = append $command "--wait" -}}
 {{- end -}}
