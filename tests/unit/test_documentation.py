@@ -1,4 +1,4 @@
-"""What the documents for people promise, compared with the code."""
+"""The promises of the documentation, compared with the code."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,8 @@ from tools import figures_table, settings_table
 
 ROOT = Path(app.__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-README = (ROOT / "README.md").read_text()
+FOLDER = (ROOT / "docs" / "folder.md").read_text()
+"""The page about `fleet process`, which lists fields, exit codes and error codes."""
 COMMANDS = typer.main.get_command(cli)
 OWN_CODES = {"worker_lost", "internal_error", "unreadable_file"}
 """Codes that stand for no exception type; `app/worker/attempt.py` and `app/local/delivery.py` give them."""
@@ -55,8 +56,8 @@ def anchors(page: Path) -> set[str]:
 
 
 def table_under(heading: str) -> list[list[str]]:
-    """Cells of the rows of the table that follows `heading` in the README."""
-    rows = re.search(r"^\| -[^\n]*\n((?:\|[^\n]*\n)+)", README.partition(heading)[2], re.MULTILINE)
+    """Cells of the rows of the table that follows `heading` in docs/folder.md."""
+    rows = re.search(r"^\| -[^\n]*\n((?:\|[^\n]*\n)+)", FOLDER.partition(heading)[2], re.MULTILINE)
     assert rows, heading
     return [[cell.strip() for cell in row.strip("|\n").split(" | ")] for row in rows[1].splitlines()]
 
@@ -144,7 +145,7 @@ def test_the_index_lines_fields_are_explained() -> None:
 
 
 def test_the_files_of_a_document_are_explained() -> None:
-    files = re.findall(r"`NAME/([\w.]+)`", README.partition("`results/` then holds:")[2])
+    files = re.findall(r"`NAME/([\w.]+)`", FOLDER.partition("`results/` then holds:")[2])
     assert files == list(FILES.values())
 
 
