@@ -1,4 +1,4 @@
-"""`python -m bench`: run all benchmarks, or those named, and write what they found."""
+"""`python -m bench`: run all benchmarks, or the named ones, and write their results."""
 
 import argparse
 import shlex
@@ -28,7 +28,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="seconds instead of minutes: does it run? Its figures say nothing",
+        help="run for seconds instead of minutes, to see whether the benchmarks work; the figures mean nothing",
     )
     parser.add_argument("--output", type=Path, help="folder of the results (none with --quick)")
     given = parser.parse_args(argv)
@@ -84,7 +84,7 @@ FIGURES: dict[str, tuple[str, Callable[[argparse.Namespace], Finding]]] = {
 
 
 def main(argv: list[str]) -> int:
-    """Run what is asked for; return the exit code."""
+    """Run the figures that `argv` names; return the exit code."""
     given = parse(argv)
     output = given.output or (None if given.quick else RESULTS)
     command = shlex.join(["python", "-m", "bench", *argv])
@@ -92,7 +92,7 @@ def main(argv: list[str]) -> int:
     for name in given.figures or FIGURES:
         sys.stderr.write(f"{name} ...\n")
         title, measure = FIGURES[name]
-        # Figures of another pool stand beside those of the fleet's own.
+        # Figures of another pool have files of their own.
         figure = (
             name if given.pool == "solo" or name not in {"throughput", "start"} else f"{name}-{given.pool}"
         )
