@@ -50,7 +50,7 @@ def sample(worker: Worker, settled: int) -> Sample:
 
 
 def _proportional(pids: Sequence[int]) -> float | None:
-    """Return the PSS of processes (a shared page counts in equal parts), in MiB; None if the system does not report it."""
+    """Return the PSS of processes, in MiB, in which a shared page counts in equal parts; None if it is unknown."""
     total = 0
     for pid in pids:
         try:

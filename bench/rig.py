@@ -136,7 +136,7 @@ class Rig:
 
     @contextmanager
     def workers(self, number: int, *, warm_up: Sequence[Path]) -> Iterator[list[Worker]]:
-        """Yield workers that are ready and have read `warm_up`, so that their children have started too; stop them after."""
+        """Yield ready workers that have read `warm_up`, so that their children have started too; stop them after."""
         started: list[Worker] = []
         try:
             started += [self.start_worker() for _ in range(number)]
