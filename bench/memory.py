@@ -73,12 +73,12 @@ def _peak(pid: int) -> float:
 
 def measure_set(rig: Rig, paths: list[Path], wanted: int, every: int) -> list[Sample]:
     """Send `wanted` documents through one worker and measure it after each `every` of them."""
-    taken = documents.repeated(paths, wanted)
+    chosen = documents.repeated(paths, wanted)
     samples = []
     with rig.workers(1, warm_up=paths[:4]) as workers:
         for start in range(0, wanted, every):
             batch = new_id()
-            rig.send(rig.submissions(taken[start : start + every], batch), batch)
+            rig.send(rig.submissions(chosen[start : start + every], batch), batch)
             rig.await_settled(batch, workers, poll=0.02)
             samples.append(sample(workers[0], min(start + every, wanted)))
             rig.forget(batch)

@@ -56,14 +56,14 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, name: str, unit: str, samples: Iterable[float], target: Target | None = None) -> Self:
         """Make a series of `samples`; there must be at least one."""
-        taken = [float(f"{sample:.6g}") for sample in samples]
+        values = [float(f"{sample:.6g}") for sample in samples]
         return cls(
             name=name,
             unit=unit,
-            median=float(f"{statistics.median(taken):.6g}"),
-            low=min(taken),
-            high=max(taken),
-            samples=taken,
+            median=float(f"{statistics.median(values):.6g}"),
+            low=min(values),
+            high=max(values),
+            samples=values,
             target=target,
         )
 

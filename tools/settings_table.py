@@ -107,7 +107,9 @@ def bounds(kind: msgspec.inspect.Type) -> str:
     if isinstance(kind, StrType):
         return "not empty" if kind.min_length else ""
     if not isinstance(kind, IntType | FloatType):
-        raise TypeError(f"Describe the bounds of {kind} in tools/settings_table.py: no setting had this type before.")
+        raise TypeError(
+            f"Describe the bounds of {kind} in tools/settings_table.py: no setting had this type before."
+        )
     words = []
     if kind.gt is not None:
         words.append(f"above {kind.gt:,}")

@@ -34,7 +34,7 @@ def build(config: Path, site: Path) -> subprocess.CompletedProcess[str]:
     # A proxy that nobody answers at: whoever asks for anything fails.
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     # No --quiet: MkDocs then counts no warnings, and builds whatever it finds.
-    command = [sys.executable, "-m", "mkdocs", "build", "--config-file", config, "--site-dir", site]
+    command = [sys.executable, "-m", "mkdocs", "build", "--config-file", str(config), "--site-dir", str(site)]
     environment = {**os.environ, **nowhere, "NO_MKDOCS_2_WARNING": "1"}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
