@@ -21,7 +21,6 @@ GRACE_RESERVE_SECONDS = 15.0
 
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=366 * 24 * 3_600)]  # bounded: no server takes "inf" for a time
-Pool = Literal["solo", "threads", "prefork"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,10 +37,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Begins every Redis key but the queues themselves, which carry their own names."""
 
     # A worker.
-    worker_pool: Pool = "solo"
-    """The sandbox child already isolates and limits; a process between would be a hop (docs/decisions)."""
-    worker_concurrency: Positive = 1
-    """Documents that one worker process has in hand at once (threads and prefork)."""
     heartbeat_file: str = ""
     """Touched by the worker's loop; a liveness probe looks at its age. Empty: none."""
     presence_seconds: Seconds = 30.0
@@ -49,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     """Messages of this level and above are logged; at INFO Celery writes several lines a document."""
 
-    # Attempts and time. soft < hard < grace - 15 < grace < visibility: `check_order` refuses the rest.
+    # Attempts and time. soft < grace - 15 < grace < visibility: `check_order` refuses the rest.
     max_attempts: Positive = 3
     """Starts after which a document is quarantined instead of started again."""
     max_retries: Annotated[int, Meta(ge=0)] = 20
@@ -59,10 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retry_backoff_max_seconds: Seconds = 60.0
     """Longest pause before a retry, so that a store that came back is soon asked again."""
     soft_limit_seconds: Seconds = 600.0
-    """OCR of one document ends after this long, with what it has (100 pages at 1.5 s, four times over); a prefork
-    pool interrupts any task."""
-    hard_limit_seconds: Seconds = 630.0
-    """A prefork pool kills the child after this long."""
+    """OCR of one document ends after this long and keeps the pages recognised by then; 100 pages take 150 s."""
     grace_seconds: Seconds = 690.0
     """terminationGracePeriodSeconds: SIGTERM to SIGKILL."""
     visibility_timeout_seconds: Seconds = 900.0
@@ -115,6 +107,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     socket_timeout_seconds: Seconds = 10.0
     """How long the broker, ledger or object store may keep silent before the connection counts as dead."""
 
+    def require(self, name: Literal["redis_url", "store_url"]) -> str:
+        """Return the address `redis_url` or `store_url`.
+
+        Raises:
+            SettingsError: it is not set.
+        """
+        value = str(getattr(self, name))
+        if not value:
+            what = {"redis_url": "the Redis server", "store_url": "the object store"}[name]
+            raise SettingsError(f"Set FLEET_{name.upper()} to {what} of the fleet.")
+        return value
+
 
 def check_order(settings: Settings) -> None:
     """Refuse time limits in an order that loses work.
@@ -124,7 +128,6 @@ def check_order(settings: Settings) -> None:
     """
     steps = (
         ("FLEET_SOFT_LIMIT_SECONDS", settings.soft_limit_seconds),
-        ("FLEET_HARD_LIMIT_SECONDS", settings.hard_limit_seconds),
         ("FLEET_GRACE_SECONDS - 15", settings.grace_seconds - GRACE_RESERVE_SECONDS),
         ("FLEET_GRACE_SECONDS", settings.grace_seconds),
         ("FLEET_VISIBILITY_TIMEOUT_SECONDS", settings.visibility_timeout_seconds),
@@ -132,11 +135,6 @@ def check_order(settings: Settings) -> None:
     for (lower, low), (higher, high) in pairwise(steps):
         if not low < high:
             raise SettingsError(f"{lower} ({low:g} s) must be less than {higher} ({high:g} s).")
-    if settings.worker_pool == "solo" and settings.worker_concurrency > 1:
-        raise SettingsError(
-            f"FLEET_WORKER_CONCURRENCY ({settings.worker_concurrency}) needs FLEET_WORKER_POOL=threads or "
-            "prefork: a solo worker has one document in hand."
-        )
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:

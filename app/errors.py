@@ -38,6 +38,10 @@ class ServerError(FleetError):
     """The Redis server cannot be reached."""
 
 
+class ServerRefusedError(ServerError):
+    """The Redis server refuses a command: another try will not help."""
+
+
 class TransientError(FleetError):
     """Something around the document failed; the task is tried again."""
 

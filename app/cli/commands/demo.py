@@ -35,7 +35,7 @@ def demo(
     with LiveView(documents, f"{documents:,} documents, at most {replicas} workers a queue") as view:
         result = job.run(
             config,
-            policies(config, replicas),
+            policies(replicas),
             synthetics,
             seed=seed,
             command=command,

@@ -68,7 +68,7 @@ def process(
     busy = f"Another run is writing its results to {output}: wait for it, or choose another folder."
     with (
         claimed(output, otherwise=busy),
-        Session(config, policies(config, replicas)) as session,
+        Session(config, policies(replicas)) as session,
         LiveView(len(intakes), title, moving=moving) as view,
     ):
         process_files(

@@ -10,7 +10,6 @@ AWS_ENDPOINT_URL: {{ printf "http://%s-store:7070" (include "fleet.fullname" .) 
 AWS_ENDPOINT_URL: {{ $store.external.endpoint | quote }}
 {{- end }}
 FLEET_SOFT_LIMIT_SECONDS: {{ include "fleet.number" $limits.softSeconds | quote }}
-FLEET_HARD_LIMIT_SECONDS: {{ include "fleet.number" $limits.hardSeconds | quote }}
 FLEET_GRACE_SECONDS: {{ include "fleet.number" $limits.graceSeconds | quote }}
 FLEET_VISIBILITY_TIMEOUT_SECONDS: {{ include "fleet.number" $limits.visibilityTimeoutSeconds | quote }}
 {{- range $name, $value := .Values.settings }}

@@ -25,7 +25,7 @@ Documents per replica: as many as one replica does in targetDrainSeconds, rounde
 arithmetic as backlog_per_replica() in app/policy/policy.py.
 */}}
 {{- define "fleet.backlogPerReplica" -}}
-{{- $documents := divf (mulf .targetDrainSeconds .concurrency) .secondsPerDocument -}}
+{{- $documents := divf .targetDrainSeconds .secondsPerDocument -}}
 {{- /* 0.3 s at 0.1 s each may be 2.9999999999999996, and is 3 documents. */ -}}
 {{- $whole := floor (addf $documents 0.000000001) -}}
 {{- printf "%.0f" (maxf 1 (minf 1000 $whole)) -}}

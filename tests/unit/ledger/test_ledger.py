@@ -2,8 +2,8 @@ import msgspec
 import pytest
 
 from app.ledger.ledger import Ledger
-from app.ledger.message import flood, message, new_id
-from app.ledger.models import Document, Outcome, State, Submission
+from app.ledger.message import document_id_of, new_id
+from app.ledger.models import Advance, Document, Outcome, State, Submission
 from app.queues import Queue
 
 SUCCESS = Outcome(state=State.SUCCEEDED, summary=b'{"pages":2}', results={"text": "k"})
@@ -29,7 +29,7 @@ def test_opening_puts_the_document_and_its_message_in_place(ledger, batch, clien
 def test_opening_again_after_a_lost_reply_changes_nothing(ledger, batch, client):
     one = Submission(document_id=new_id(), source="a", object_key="k")
     for _ in range(2):
-        opened = flood(ledger, [one], batch_id=batch.batch_id, chunk=10)
+        opened = ledger.open(batch.batch_id, Queue.PDF, [one])
     assert opened == 0
     assert client.llen("pdf") == 1
     assert ledger.batch(batch.batch_id).total == 1
@@ -97,7 +97,7 @@ def test_only_the_worker_that_started_may_release(ledger, batch):
 
 @pytest.mark.parametrize(
     ("prepare", "answer"),
-    [("nothing", "unknown"), ("settle", "final"), ("advance", "elsewhere")],
+    [("nothing", "unknown"), ("settle", "final"), ("advance", "advanced")],
 )
 def test_what_must_not_be_worked_on_is_not_started(ledger, batch, prepare, answer):
     (document_id,) = batch.open()
@@ -105,7 +105,7 @@ def test_what_must_not_be_worked_on_is_not_started(ledger, batch, prepare, answe
     if prepare == "settle":
         ledger.settle(document, SUCCESS, token="w/1")
     elif prepare == "advance":
-        ledger.advance(document, Queue.OCR, message(document_id, Queue.OCR), summary=b"{}", results={})
+        ledger.advance(document, Advance(queue=Queue.OCR, summary=b"{}"))
     else:
         document_id = new_id()
     assert ledger.start(document_id, queue=Queue.PDF, worker="w") == answer
@@ -115,12 +115,12 @@ def test_advancing_moves_the_document_and_its_message_together(ledger, batch, cl
     (document_id,) = batch.open()
     document = started(ledger, document_id)
     clock.now += 5
-    order = message(document_id, Queue.OCR)
-    assert ledger.advance(document, Queue.OCR, order, summary=b'{"pages":1}', results={"text": "k"})
-    assert not ledger.advance(document, Queue.OCR, order, summary=b"{}", results={})
+    end = Advance(queue=Queue.OCR, summary=b'{"pages":1}', results={"text": "k"})
+    assert ledger.advance(document, end)
+    assert not ledger.advance(document, Advance(queue=Queue.OCR, summary=b"{}"))
     assert client.zcard("t:open:pdf") == 0
     assert client.zscore("t:open:ocr", document_id) == 1_005.0
-    assert client.lrange("ocr", 0, -1) == [order]
+    assert [document_id_of(raw) for raw in client.lrange("ocr", 0, -1)] == [document_id]
     again = started(ledger, document_id, queue=Queue.OCR)
     assert (again.attempts, again.attempts_before, again.starts) == (1, 1, 1)
     assert again.results == {"text": "k"}
@@ -134,8 +134,8 @@ def test_a_quarantined_document_can_be_sent_again(ledger, batch, client):
     assert ledger.quarantined() == [document_id]
     client.delete("pdf")
     document = ledger.document(document_id)
-    assert ledger.retry(document, message(document_id, Queue.PDF))
-    assert not ledger.retry(document, message(document_id, Queue.PDF))
+    assert ledger.retry(document)
+    assert not ledger.retry(document)
     assert client.llen("pdf") == 1
     counts = ledger.batch(batch.batch_id)
     assert (counts.quarantined, counts.errors, counts.done) == (0, {}, False)
@@ -188,7 +188,7 @@ def test_a_batch_is_forgotten_in_time_once_nobody_has_to_decide_about_it(ledger,
     ledger.settle(started(ledger, second), quarantine, token="w/1")
     names = [f"t:{name}:{batch.batch_id}" for name in ("batch", "batch-documents", "settled")]
     assert [client.ttl(name) for name in names] == [-1, -1, -1]
-    ledger.retry(ledger.document(second), message(second, Queue.PDF))
+    ledger.retry(ledger.document(second))
     ledger.settle(started(ledger, second), SUCCESS, token="w/2")
     assert all(0 < client.ttl(name) <= 100 for name in names)
     assert ledger.batches() == [batch.batch_id]
