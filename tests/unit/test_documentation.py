@@ -1,6 +1,7 @@
 """The promises of the documentation, compared with the code."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -161,3 +162,23 @@ def test_exit_codes_are_explained() -> None:
 def test_the_reconcilers_findings_are_explained() -> None:
     page = (ROOT / "docs" / "loss.md").read_text().partition("## The reconciler's four findings")[2]
     assert re.findall(r"^\| \*(\w+)\*", page, re.MULTILINE) == list(Findings.__struct_fields__)
+
+
+class TestArchitecture:
+    PAGE = (ROOT / "docs" / "architecture.md").read_text()
+
+    def rows(self, heading: str) -> list[str]:
+        section = self.PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+        return re.findall(r"^\| \d+ \| .*", section, re.MULTILINE)
+
+    def test_its_rows_are_the_layers_of_the_contract(self) -> None:
+        contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+        layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+        rows = [re.findall(r"`app/(\w+)", row) for row in self.rows("Rooms and layers")]
+        assert [["celery_app"], *rows] == [layer.split(" | ") for layer in layers]
+
+    def test_a_message_passes_through_no_file_twice(self) -> None:
+        files = [
+            path for row in self.rows("The way of a message") for path in re.findall(r"`(app/[^`]+)`", row)
+        ]
+        assert len(files) == len(set(files)) >= 7
