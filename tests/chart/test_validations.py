@@ -62,11 +62,11 @@ CONTRADICTIONS = [
     ({"workers": {"new": {"tasks": [], "secondsPerDocument": 1}}}, "workers.new has no task"),
     (
         {"workers": {"new": {"tasks": ["a.b"]}}},
-        "set workers.new.secondsPerDocument (how long one takes), or workers.new.backlogPerReplica",
+        "set workers.new.secondsPerDocument (how long one document takes), or workers.new.backlogPerReplica",
     ),
     (
         {"workers": {"new": {"queue": "pdf", "tasks": ["a.b"], "secondsPerDocument": 1}}},
-        'workers.pdf and workers.new both take the queue "pdf"',
+        'workers.pdf and workers.new both consume the queue "pdf"',
     ),
     (
         {"workers": {"pdf": {"fallback": {"replicas": 0}}}},

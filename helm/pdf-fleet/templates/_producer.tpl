@@ -1,6 +1,6 @@
 {{/*
-The pod of a flood. Its batch is its Job's uid, so that a second pod of the same Job adds nothing, and each new Job
-floods again.
+The pod of a flood. The Job's uid names the batch, so that a second pod of the same Job adds only missing documents, and
+each new Job floods again.
 */}}
 {{- define "fleet.producer.pod" -}}
 {{- $producer := .Values.producer -}}
@@ -20,7 +20,7 @@ floods again.
     ) -}}
 {{- end -}}
 
-{{/* What is around the pod, in a Job. */}}
+{{/* The spec of a flood's Job, around its pod. */}}
 {{- define "fleet.producer.job" -}}
 {{- $producer := .Values.producer -}}
 backoffLimit: {{ int $producer.backoffLimit }}

@@ -1,4 +1,4 @@
-{{/* The environment of the fleet's own pods: what the ConfigMap holds. */}}
+{{/* The environment of the fleet's own pods: the data of the ConfigMap. */}}
 {{- define "fleet.settings" -}}
 {{- $limits := .Values.timeLimits -}}
 {{- $store := .Values.store -}}
@@ -15,7 +15,7 @@ FLEET_VISIBILITY_TIMEOUT_SECONDS: {{ include "fleet.number" $limits.visibilityTi
 {{- range $name, $value := .Values.settings }}
 {{ $name }}: {{ include "fleet.number" $value | quote }}
 {{- end }}
-{{- /* The root is read-only: whatever wants a folder of its own gets /tmp. */}}
+{{- /* The root file system is read-only: libraries that want a folder get /tmp. */}}
 HOME: /tmp
 TMPDIR: /tmp
 XDG_CACHE_HOME: /tmp/cache
