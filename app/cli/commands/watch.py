@@ -81,7 +81,7 @@ def _show(
 ) -> None:
     for look in watcher.snapshots():
         if recorder is not None:
-            recorder.look(look)
+            recorder.record(look)
         view.update(look)
         if until_idle and look.idle:
             return

@@ -84,7 +84,7 @@ class WatchView:
         self._events.extend(look.events)
         for name, replicas in look.replicas.items():
             self._ready.setdefault(name, History()).note(replicas.ready)
-        if look.news is not None and look.told:
+        if look.news is not None and look.fresh:
             for name, queue in look.news.queues.items():
                 self._rates.setdefault(name, Rate()).note(look.news.time, queue.done)
         if self._moving:
@@ -120,12 +120,12 @@ class WatchView:
         told: Mapping[str, QueueNews] = look.news.queues if look.news else {}
         for name, replicas in look.replicas.items():
             queue = told.get(name)
-            moving = not replicas.asked == replicas.ready == replicas.total
+            moving = not replicas.desired == replicas.ready == replicas.total
             depth = queue or NO_NEWS
             unknown = queue is None
             table.add_row(
                 Text(plain(name), style="bold"),
-                number(replicas.asked, "cyan"),
+                number(replicas.desired, "cyan"),
                 Text(str(replicas.ready), style="bold cyan" if replicas.ready or moving else "dim"),
                 number(replicas.total, "cyan"),
                 Text(self._ready[name].bars(bars), style="cyan"),
@@ -182,8 +182,8 @@ class WatchView:
         for name, replicas in look.replicas.items():
             queue = told.get(name)
             depth = f"waiting {queue.waiting} running {queue.running}" if queue else "waiting ? running ?"
-            replica = f"replicas {replicas.ready}/{replicas.asked}"
-            if replicas.total != replicas.asked:
+            replica = f"replicas {replicas.ready}/{replicas.desired}"
+            if replicas.total != replicas.desired:
                 replica += f" of {replicas.total}"
             queues.append(f"{name}: {replica} {depth}")
         places = ", ".join(
