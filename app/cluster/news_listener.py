@@ -120,4 +120,5 @@ def exit_code(connection: Any) -> int | None:
 
 
 def _output(connection: Any) -> bytes:
-    return b"".join(connection.read_channel(channel) for channel in (STDOUT_CHANNEL, STDERR_CHANNEL))
+    # Older clients return "" for a channel without data, even in binary mode.
+    return b"".join(connection.read_channel(channel) or b"" for channel in (STDOUT_CHANNEL, STDERR_CHANNEL))
