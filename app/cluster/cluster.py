@@ -88,7 +88,7 @@ class Cluster:
         return [read(kind, item) for item in items], version
 
     def first_objects(self, kind: Kind) -> tuple[list[Object], str]:
-        """Do as `objects`, with errors that a person can read.
+        """Do as `objects` for Deployments or pods, with errors as sentences.
 
         Raises:
             FleetError: The cluster does not answer, or refuses.

@@ -79,15 +79,14 @@ class WatchRecorder:
                 ready=replicas.ready,
                 done=queue.done,
             )
-        self.timeline.record(
-            Sample(
-                t=snapshot.t,
-                queues=queues,
-                settled=snapshot.settled,
-                failed=snapshot.failed,
-                nodes=snapshot.nodes,
-            )
+        sample = Sample(
+            t=snapshot.t,
+            queues=queues,
+            settled=snapshot.settled,
+            failed=snapshot.failed,
+            nodes=snapshot.nodes,
         )
+        self.timeline.record(sample)
 
     def finish(self) -> RunSummary:
         """Write the last line and return it.

@@ -213,9 +213,10 @@ class FleetState:
         self._departures.append(_Departure(t, pod, left, self._desired(pod.queue)))
 
     def _lower_desired(self, queue: str) -> None:
+        desired = self._desired(queue)
         for departure in self._departures:
             if departure.pod.queue == queue:
-                departure.desired = min(departure.desired, self._desired(queue))
+                departure.desired = min(departure.desired, desired)
 
     def _desired(self, queue: str) -> int:
         return self.queues.get(queue, Replicas()).desired
@@ -226,9 +227,8 @@ class FleetState:
 
     def _rolled(self, pod: Pod) -> bool:
         """Whether the youngest pod of its queue is younger and has another template: a rollout replaced the pod."""
-        youngest = max(
-            self._peers(pod), key=lambda peer: peer.metadata.creation_timestamp, default=pod
-        ).metadata
+        peers = [peer.metadata for peer in self._peers(pod)]
+        youngest = max(peers, key=lambda peer: peer.creation_timestamp, default=pod.metadata)
         younger = youngest.creation_timestamp > pod.metadata.creation_timestamp
         return younger and youngest.labels.get(HASH_LABEL, "") != pod.metadata.labels.get(HASH_LABEL, "")
 
@@ -239,14 +239,9 @@ class FleetState:
 def _troubles(pod: Pod) -> list[tuple[str, str]]:
     if not pod.living:
         return []
-    found = [
-        (
-            SAME.get(container.state.waiting.reason, container.state.waiting.reason),
-            container.state.waiting.message,
-        )
-        for container in [*pod.status.init_container_statuses, *pod.status.container_statuses]
-        if container.state.waiting is not None and container.state.waiting.reason in TROUBLES
-    ]
+    containers = [*pod.status.init_container_statuses, *pod.status.container_statuses]
+    waits = [container.state.waiting for container in containers if container.state.waiting is not None]
+    found = [(SAME.get(wait.reason, wait.reason), wait.message) for wait in waits if wait.reason in TROUBLES]
     scheduled = pod.condition("PodScheduled")
     if scheduled is not None and scheduled.status == "False" and scheduled.reason == "Unschedulable":
         found.append((scheduled.reason, scheduled.message))

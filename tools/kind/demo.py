@@ -46,13 +46,7 @@ def run(kube: Kube, documents: int, report: Path = REPORT, arguments: Sequence[s
     report.mkdir(parents=True, exist_ok=True)
     timeline = report / "timeline.jsonl"
     watched = call(
-        *(
-            str(FLEET),
-            "watch",
-            f"--namespace={NAMESPACE}",
-            f"--context={kube.context}",
-            f"--release={RELEASE}",
-        ),
+        *(str(FLEET), "watch", WHERE, f"--context={kube.context}", f"--release={RELEASE}"),
         *("--until-idle", "--record", str(timeline), *arguments),
         extra={"KUBECONFIG": str(kube.kubeconfig)},
         # A flood that cannot start produces no work, and `--until-idle` would wait forever.

@@ -61,13 +61,8 @@ class Kube:
         """
         for name in deployments:
             try:
-                self.run(
-                    "rollout",
-                    "status",
-                    f"deployment/{name}",
-                    f"--namespace={namespace}",
-                    f"--timeout={seconds}s",
-                )
+                where = (f"--namespace={namespace}", f"--timeout={seconds}s")
+                self.run("rollout", "status", f"deployment/{name}", *where)
             except CommandError as error:
                 raise ClusterError(self.explained(error.message, namespace)) from None
 

@@ -1,6 +1,5 @@
 """Required programs: minimum versions, and what to do if one is missing or too old."""
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Iterable
@@ -51,11 +50,7 @@ TOOLS = (
         (1, 31),
         "`kubectl wait --for=create`",
         "https://kubernetes.io/docs/tasks/tools/#kubectl",
-        lambda: str(
-            json.loads(output("kubectl", "version", "--client", "--output=json"))["clientVersion"][
-                "gitVersion"
-            ]
-        ),
+        lambda: output("kubectl", "version", "--client"),
     ),
     Tool(
         "helm",
