@@ -24,7 +24,7 @@ from app.cluster.listener import (
 )
 from app.cluster.news_listener import NewsListener
 from app.cluster.object_listener import ObjectListener
-from app.cluster.objects import Deployment, Kind, Object
+from app.cluster.objects import Kind, Object
 from app.cluster.state import FleetState, Replicas
 from app.errors import FleetError
 from app.report.timeline import DocumentRecord, Event, Stage, What
@@ -152,8 +152,7 @@ class Watcher:
             case Changed(item):
                 self.state.put(item, t)
             case Removed(kind, item):
-                if not isinstance(item, Deployment) or item.queue:
-                    self.state.remove(kind, item.metadata.name, t)
+                self.state.remove(kind, item.metadata.name, t)
             case Broken(source, sentence):
                 self._set_broken(source, sentence)
             case Failed(error):
