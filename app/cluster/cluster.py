@@ -256,6 +256,7 @@ def _reason(error: Exception) -> str:
             return str(msgspec.json.decode(error.body or "")["message"]).rstrip(".")
         except (msgspec.DecodeError, KeyError, TypeError):
             return " ".join(str(error.reason).partition(" -+-+- ")[0].split())
-    reason = getattr(error, "reason", None) or error
+    cause = next((argument for argument in error.args if isinstance(argument, Exception)), error)
+    reason = getattr(error, "reason", None) or cause
     text = " ".join(str(reason).split())
     return text.rpartition(": ")[2] if isinstance(error, HTTPError) else text

@@ -1,4 +1,4 @@
-"""Snapshots of a fleet on a cluster, made from the messages of all listeners."""
+"""Snapshots of a fleet on a cluster, from the messages of all listeners."""
 
 import queue
 import time
