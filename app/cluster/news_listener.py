@@ -8,12 +8,11 @@ from kubernetes.stream.ws_client import STDERR_CHANNEL, STDOUT_CHANNEL
 from app.client.news import Line, News, decode
 from app.cluster.cluster import CONNECTION_ERRORS, Cluster, handshake_refused
 from app.cluster.listener import Failed, Listener, Messages
-from app.errors import FleetError
+from app.errors import ExitCode, FleetError
 
 SILENCE_SECONDS = 30.0
 """The fleet sends a line every second: after this long without output the connection is recreated."""
 COMMAND = ["fleet", "status", "--follow", "--json", "--until-eof"]
-USAGE_EXIT = 2
 
 
 class NewsListener(Listener):
@@ -47,7 +46,7 @@ class NewsListener(Listener):
             else:
                 reason = last_words.removeprefix("Error: ").rstrip(".") or f"exit {code}"
                 sentence = f"`fleet status --follow` in pod {place[0]} ended ({reason})."
-                final = code == USAGE_EXIT
+                final = code == ExitCode.USAGE_ERROR
             if self._stopped.is_set():
                 return
             if final and not self._had_news:

@@ -12,14 +12,14 @@ from app.report.timeline import Event, What
 
 
 def snapshot(
-    t: float, *, ready: int = 0, asked: int = 0, waiting: int = 0, done: int = 0, **more: object
+    t: float, *, ready: int = 0, desired: int = 0, waiting: int = 0, done: int = 0, **more: object
 ) -> FleetSnapshot:
     news = News(
         time=t, queues={"pdf": QueueNews(waiting=waiting, running=ready, done=done)}, open=waiting + ready
     )
     given = {
         "t": t,
-        "replicas": {"pdf": Replicas(asked, ready, max(ready, asked)), "ocr": Replicas()},
+        "replicas": {"pdf": Replicas(desired, ready, max(ready, desired)), "ocr": Replicas()},
         "nodes": {f"node-{number}": {"pdf": ready} if number == 1 else {} for number in range(3)},
         "news": news,
         "news_age": 0.0,
@@ -28,7 +28,7 @@ def snapshot(
         "documents": [],
         "settled": done,
         "failed": {},
-        "told": True,
+        "fresh": True,
         "idle": False,
     }
     return FleetSnapshot(**{**given, **more})  # type: ignore[arg-type]
