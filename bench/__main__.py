@@ -1,4 +1,4 @@
-"""`python -m bench`: run all benchmarks, or those named, and write what they found."""
+"""`python -m bench`: run all benchmarks, or the named ones, and write their results."""
 
 import argparse
 import shlex
@@ -20,7 +20,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="seconds instead of minutes: does it run? Its figures say nothing",
+        help="run for seconds instead of minutes, to see whether the benchmarks work; the figures mean nothing",
     )
     parser.add_argument("--output", type=Path, help="folder of the results (none with --quick)")
     given = parser.parse_args(argv)
@@ -74,7 +74,7 @@ FIGURES: dict[str, tuple[str, Callable[[argparse.Namespace], Finding]]] = {
 
 
 def main(argv: list[str]) -> int:
-    """Run what is asked for; return the exit code."""
+    """Run the figures that `argv` names; return the exit code."""
     given = parse(argv)
     output = given.output or (None if given.quick else RESULTS)
     command = shlex.join(["python", "-m", "bench", *argv])

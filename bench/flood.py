@@ -1,4 +1,4 @@
-"""Tasks a second from one producer: the fleet's flood, ledger included, beside Celery's own `.delay()`."""
+"""Tasks per second from one producer: the fleet's flood, ledger included, and Celery's own `.delay()`."""
 
 import time
 
@@ -18,7 +18,7 @@ TARGET = Target(bound=Bound.AT_LEAST, value=30_000)
 
 
 def measure_flood(rig: Rig, documents: int) -> float:
-    """Return documents/s opened and sent; their ids and ledger entries are made within the time."""
+    """Return documents/s opened and sent; the time includes making their ids and ledger entries."""
     rig.ledger.client.flushall()
     batch = new_id()
     began = time.perf_counter()
@@ -35,7 +35,7 @@ def measure_delay(rig: Rig, tasks: int) -> float:
     rig.ledger.client.flushall()
     with Celery("peer", broker=broker_url(rig.server.url), set_as_current=False) as app:
         task = app.task(name="peer.process")(_peer_task)
-        task.delay(new_id())  # connects, and imports what is imported late
+        task.delay(new_id())  # connects, and runs the late imports
         began = time.perf_counter()
         for _ in range(tasks):
             task.delay(new_id())
@@ -48,7 +48,7 @@ def measure_delay(rig: Rig, tasks: int) -> float:
 
 
 def _peer_task(_document_id: str) -> None:
-    """Is sent and never run."""
+    """A task that is sent and never runs."""
 
 
 def measure(*, documents: int, tasks: int, repeats: int) -> Finding:

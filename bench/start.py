@@ -1,4 +1,4 @@
-"""From exec to the first task done: the fleet's worker beside `celery worker` with its defaults."""
+"""Time from exec to the first task done: the fleet's worker, and `celery worker` with its defaults."""
 
 import sys
 import time
@@ -68,7 +68,7 @@ def measure_peer(rig: Rig, number: int) -> float:
 
 
 def measure(*, repeats: int) -> Finding:
-    """Measure both in turn, after one start of each that only warms the disk's cache."""
+    """Measure both in turn, after one start of each to fill the disk's cache."""
     (document,) = documents.synthetic_texts(10)[:1]
     ours, theirs = [], []
     with Rig() as rig:

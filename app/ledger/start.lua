@@ -13,13 +13,13 @@ local attempts = tonumber(known[3] or '0')
 if attempts >= tonumber(ARGV[4]) then return {'exhausted', tostring(attempts)} end
 redis.call('HSET', doc, 'state', 'running', 'attempts', attempts + 1, 'worker', ARGV[3], 'attempt_started', ARGV[2],
   'started', known[4] or ARGV[2])
--- Of an attempt before; this one may end without a word.
+-- They belong to an earlier attempt; this one may end without leaving any.
 if known[5] then redis.call('HDEL', doc, 'last_error', 'last_message') end
 if ARGV[8] ~= '' then
   redis.call('HSET', KEYS[3], ARGV[7], ARGV[8])
   redis.call('ZADD', KEYS[4], ARGV[2], ARGV[7])
 end
--- A worker's first document says that it lives; afterwards it says so itself, with all that it has in hand.
+-- A worker's first document reports its presence; later reports come from the worker, with all documents in progress.
 redis.call('SET', KEYS[2], '["' .. ARGV[5] .. '"]', 'PX', ARGV[6], 'NX')
 local fields = redis.call('HGETALL', doc)
 table.insert(fields, 1, 'started')

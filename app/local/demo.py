@@ -19,7 +19,6 @@ from app.policy.policy import Policy
 from app.producer.corpus import default_directory, make_set
 from app.producer.models import Synthetic
 from app.queues import Queue
-from app.report.page import write_report
 from app.report.timeline import RunSummary, Timeline
 from app.storage.layout import original_key
 
@@ -98,7 +97,7 @@ def synthetics(documents: int, seed: int, on_progress: Callable[[int], None]) ->
         FleetError: they cannot be made or cached.
         ModuleNotFoundError: a library that the demo or its report needs is not installed; raised before the run.
     """
-    for module in ("reportlab", "matplotlib"):
+    for module in ("reportlab", "matplotlib", "jinja2"):
         if find_spec(module) is None:
             raise ModuleNotFoundError(f"No module named {module!r}", name=module)
     return make_set(default_directory(seed), documents=documents, seed=seed, on_progress=on_progress)
@@ -145,6 +144,8 @@ def run(
             for made, document in zip(documents, found, strict=True)
             if _ending(document) != made.expected
         ]
+        from app.report.page import write_report  # noqa: PLC0415  # slow to import; needed only now
+
         return Result(summary=summary, report=write_report(report, timeline.path), surprises=surprises)
 
 

@@ -18,7 +18,7 @@ def test_an_install_floods(render: Any) -> None:
         "9",
         "--batch",
         "$(BATCH)",
-        "--patience",
+        "--server-timeout",
         "300",
         "--wait",
     ]

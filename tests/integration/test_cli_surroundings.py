@@ -1,4 +1,4 @@
-"""`fleet process` and `fleet demo` where the server, the store, the disk or the settings fail them."""
+"""`fleet process` and `fleet demo` if the server, the store, the disk or the settings fail them."""
 
 import os
 import signal
@@ -134,7 +134,7 @@ def test_documents_in_s3(commands: Commands, tmp_path: Path) -> None:
 
 @contextmanager
 def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
-    """Mount a disk of a few megabytes; skip where that is not allowed."""
+    """Mount a disk of a few megabytes; skip if that is not allowed."""
     folder.mkdir(parents=True, exist_ok=True)
     options = ["-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
     if os.getuid() != 0 or subprocess.run(["mount", *options], capture_output=True, check=False).returncode:

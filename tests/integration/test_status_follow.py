@@ -40,21 +40,21 @@ def settled(
         assert ledger.settle(document, Outcome(state=state, error=error), token=new_id())
 
 
-def reported(news: News) -> list[str]:
+def ids_in(news: News) -> list[str]:
     return [document.id for document in news.documents]
 
 
-def test_only_what_is_new_is_told_and_once(ledger: Ledger) -> None:
+def test_only_new_documents_are_reported_and_once(ledger: Ledger) -> None:
     batch, ids = opened(ledger, 4)
     settled(ledger, ids[:1])
     feed = NewsFeed(ledger)
     first = feed.poll()
-    assert (reported(first), first.open, first.settled) == ([], 3, 0)
+    assert (ids_in(first), first.open, first.settled) == ([], 3, 0)
     assert first.queues["pdf"].waiting == 4
     settled(ledger, ids[1:3])
     settled(ledger, ids[3:], state=State.FAILED, error="malformed")
     news = feed.poll()
-    assert reported(news) == ids[1:]
+    assert ids_in(news) == ids[1:]
     assert (news.open, news.settled, news.failed) == (0, 3, {"malformed": 1})
     assert [(one.batch_id, one.total, one.settled, one.failed) for one in news.batches] == [(batch, 4, 4, 1)]
     record = news.documents[0]
@@ -62,24 +62,24 @@ def test_only_what_is_new_is_told_and_once(ledger: Ledger) -> None:
     assert record.started is not None
     assert record.finished is not None
     assert news.time - 60 < record.opened <= record.started <= record.finished <= news.time
-    # Over and told: the batch is in one more line, then in none.
-    assert reported(feed.poll()) == []
+    # Finished and reported: the batch is in one more line, then in none.
+    assert ids_in(feed.poll()) == []
     assert feed.poll().batches == []
 
 
-def test_a_batch_that_comes_later_is_told_from_its_first_document(ledger: Ledger) -> None:
+def test_a_later_batch_is_reported_from_its_first_document(ledger: Ledger) -> None:
     feed = NewsFeed(ledger)
     assert feed.poll().batches == []
     batch, ids = opened(ledger, 2)
     settled(ledger, ids)
-    found = reported(feed.poll()) + reported(feed.poll())
+    found = ids_in(feed.poll()) + ids_in(feed.poll())
     assert found == ids
-    # It is over; what is opened in it after that is told as well, and nothing twice.
+    # It is finished; documents opened in it later are reported as well, and none twice.
     feed.poll()
     assert feed.poll().batches == []
     _, more = opened(ledger, 1, batch)
     settled(ledger, more)
-    assert reported(feed.poll()) + reported(feed.poll()) == more
+    assert ids_in(feed.poll()) + ids_in(feed.poll()) == more
 
 
 def test_one_batch_from_its_first_document_on(ledger: Ledger) -> None:
@@ -87,15 +87,15 @@ def test_one_batch_from_its_first_document_on(ledger: Ledger) -> None:
     batch, ids = opened(ledger, 2)
     settled(ledger, [*others, *ids])
     feed = NewsFeed(ledger, batch)
-    assert reported(feed.poll()) == ids
+    assert ids_in(feed.poll()) == ids
     news = feed.poll()
-    assert reported(news) == []
+    assert ids_in(news) == []
     assert [one.batch_id for one in news.batches] == [batch]
     with pytest.raises(UsageError, match="There is no batch no-such"):
         NewsFeed(ledger, "no-such").poll()
 
 
-def test_whoever_was_away_is_told_what_he_missed(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_since_reports_what_a_reader_missed(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.ledger.tail.PAGE", 4)
     clock = 1_000.0
     ledger.clock = lambda: clock
@@ -108,11 +108,11 @@ def test_whoever_was_away_is_told_what_he_missed(ledger: Ledger, monkeypatch: py
     _, short = opened(ledger, 1)
     settled(ledger, short)
     feed = NewsFeed(ledger, since=1_500.0)
-    found = [document for _ in range(4) for document in reported(feed.poll())]
+    found = [document for _ in range(4) for document in ids_in(feed.poll())]
     assert sorted(found) == sorted([*missed[5:11], *short])
     settled(ledger, missed[11:])
-    assert reported(feed.poll()) == missed[11:]
-    assert reported(feed.poll()) == []
+    assert ids_in(feed.poll()) == missed[11:]
+    assert ids_in(feed.poll()) == []
 
 
 def test_many_come_in_pages_without_a_gap(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_many_come_in_pages_without_a_gap(ledger: Ledger, monkeypatch: pytest.Mo
     polls = [feed.poll() for _ in range(4)]
     assert [len(news.documents) for news in polls] == [10, 10, 5, 0]
     assert [news.more for news in polls] == [True, True, False, False]
-    assert [document for news in polls for document in reported(news)] == ids
+    assert [document for news in polls for document in ids_in(news)] == ids
 
 
 @pytest.mark.parametrize("retried", [[0], [2], [0, 1], [0, 1, 2]], ids=str)
@@ -133,19 +133,19 @@ def test_a_retry_out_of_the_quarantine_hides_nothing(ledger: Ledger, retried: li
     feed = NewsFeed(ledger)
     feed.poll()
     settled(ledger, ids[:3], state=State.QUARANTINED, error="worker_lost")
-    assert reported(feed.poll()) == ids[:3]
+    assert ids_in(feed.poll()) == ids[:3]
     for position in retried:
         document = ledger.document(ids[position])
         assert document is not None
         assert ledger.retry(document)
     if len(retried) < 3:
         settled(ledger, ids[3:4])
-        assert reported(feed.poll()) == ids[3:4]
+        assert ids_in(feed.poll()) == ids[3:4]
     else:
-        assert reported(feed.poll()) == []
+        assert ids_in(feed.poll()) == []
     again = [ids[position] for position in retried]
     settled(ledger, [*again, ids[4]])
-    assert reported(feed.poll()) == [*again, ids[4]]
+    assert ids_in(feed.poll()) == [*again, ids[4]]
 
 
 def test_a_batch_with_something_in_quarantine_is_still_followed(ledger: Ledger) -> None:
@@ -160,7 +160,7 @@ def test_a_batch_with_something_in_quarantine_is_still_followed(ledger: Ledger) 
     ledger.retry(document)
     assert feed.poll().open == 1
     settled(ledger, ids)
-    assert reported(feed.poll()) == ids
+    assert ids_in(feed.poll()) == ids
 
 
 def test_a_look_asks_the_server_three_times_at_most(ledger: Ledger, client: redis.Redis) -> None:
@@ -176,7 +176,7 @@ def test_a_look_asks_the_server_three_times_at_most(ledger: Ledger, client: redi
     write = connection.send_packed_command
     connection.send_packed_command = lambda *given, **named: (sent.append(1), write(*given, **named))[1]
     ledger.client.connection_pool.release(connection)
-    assert len(reported(feed.poll())) == 50
+    assert len(ids_in(feed.poll())) == 50
     assert len(sent) == 3
     sent.clear()
     feed.poll()
@@ -207,7 +207,7 @@ def test_a_server_that_goes_and_comes_back_is_waited_for(commands: Commands, ser
     with commands.start("status", "--follow", "--json", FLEET_REDIS_URL=server.url) as running:
         seen(running, lambda line: isinstance(line, News) and line.open == 3, "the first line")
         settled(ledger, ids[:1])
-        seen(running, lambda line: isinstance(line, News) and reported(line) == ids[:1], "the first document")
+        seen(running, lambda line: isinstance(line, News) and ids_in(line) == ids[:1], "the first document")
         server.stop()
         seen(running, lambda line: isinstance(line, Away), "a line that says so")
         server.start()
@@ -215,7 +215,7 @@ def test_a_server_that_goes_and_comes_back_is_waited_for(commands: Commands, ser
         seen(running, lambda line: isinstance(line, News) and line.settled == 3, "the others")
         running.send(signal.SIGTERM)
         assert running.wait(10.0) == 143
-    every = [document for line in lines(running) if isinstance(line, News) for document in reported(line)]
+    every = [document for line in lines(running) if isinstance(line, News) for document in ids_in(line)]
     assert every == ids
 
 
@@ -263,9 +263,8 @@ def test_the_end_of_its_input_ends_it(commands: Commands, redis_url: str) -> Non
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["--follow", "--batch", "no-such"], 2, "There is no batch no-such"),
+        (["no-such", "--follow"], 2, "There is no batch no-such"),
         (["--until-eof"], 2, "--since and --until-eof go with --follow."),
-        (["one", "--batch", "two"], 2, "Name one batch."),
     ],
     ids=lambda given: given[0] if isinstance(given, list) else "",
 )

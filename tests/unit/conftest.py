@@ -1,4 +1,4 @@
-"""Documents that the tests make themselves, object by object, so that every lie in them is deliberate."""
+"""Fixtures that build documents object by object, so that every defect in them is deliberate."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ BuildPdf = Callable[[Objects], bytes]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give each file of the corpus a test of its own."""
+    """Run a test with the fixture `corpus_row` once for each file of the corpus."""
     if "corpus_row" not in metafunc.fixturenames:
         return
     index = CORPUS / "index.tsv"
@@ -39,13 +39,13 @@ def corpus() -> Path:
 
 @pytest.fixture(scope="session")
 def limits() -> Limits:
-    """Small enough that a bomb goes off quickly."""
+    """Limits small enough for a hostile document to exceed them quickly."""
     return Limits(memory_bytes=512 * 2**20, cpu_seconds=2, wall_seconds=60.0, document_bytes=20 * 2**20)
 
 
 @pytest.fixture(scope="session")
 def build_pdf() -> BuildPdf:
-    """Build a PDF from its objects; object 1 is the catalogue."""
+    """A function that builds a PDF from its objects; object 1 is the catalogue."""
 
     def build(objects: Objects) -> bytes:
         out = bytearray(b"%PDF-1.7\n")
@@ -71,7 +71,7 @@ def stream(content: bytes, entries: bytes = b"", *, deflate: bool = False) -> by
 
 @pytest.fixture(scope="session")
 def pdf_stream() -> Callable[..., bytes]:
-    """Build a stream object: its content, further dictionary entries, deflated or not."""
+    """A function that builds a stream object from its content and dictionary entries, deflated or not."""
     return stream
 
 
@@ -88,7 +88,7 @@ def page_objects(content: bytes, *, box: bytes = b"0 0 595 842", resources: byte
 
 @pytest.fixture(scope="session")
 def one_page() -> Callable[..., Objects]:
-    """The objects of a document of one page with that content stream; Helvetica is /F1."""
+    """A function that returns the objects of a one-page document with a content stream; Helvetica is /F1."""
     return page_objects
 
 
@@ -99,7 +99,7 @@ def good_pdf(build_pdf: BuildPdf) -> bytes:
 
 @pytest.fixture(scope="session")
 def scan_objects() -> Objects:
-    """A page that shows nothing but an image, inside a form XObject."""
+    """The objects of a page that shows only an image, inside a form XObject."""
     objects = page_objects(b"/Fm Do", resources=b"/XObject<</Fm 5 0 R>>")
     objects[5] = stream(
         b"q 400 0 0 400 50 50 cm /Im Do Q",
@@ -114,7 +114,7 @@ def scan_objects() -> Objects:
 
 @pytest.fixture(scope="session")
 def make_image() -> Callable[..., bytes]:
-    """Encode a plain image in a format, with Pillow's own options."""
+    """A function that encodes a plain image in a format, with Pillow's options."""
 
     def make(kind: str, size: tuple[int, int] = (200, 100), mode: str = "RGB", **options: object) -> bytes:
         output = io.BytesIO()

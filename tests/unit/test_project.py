@@ -23,7 +23,7 @@ LOCKS = ("image", "local", "dev")
 EXTRAS = {
     "image": ("producer",),
     "local": ("producer", "local"),
-    "dev": ("producer", "local", "cluster", "dev"),
+    "dev": ("producer", "local", "cluster", "reload", "dev"),
 }
 
 

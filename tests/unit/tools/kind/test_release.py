@@ -1,4 +1,4 @@
-"""`tools.kind.release`: when an installation is given up."""
+"""`tools.kind.release`: when an installation is abandoned."""
 
 import json
 
@@ -9,7 +9,7 @@ from tools.kind.release import IMAGE_SECONDS, Hopeless
 
 
 def pods(machine, *reasons: str) -> None:
-    """Let kubectl say that each container waits for its reason; none: that it is away."""
+    """Let kubectl report one waiting container per reason; without reasons it fails."""
     items = [
         {
             "metadata": {"name": f"fleet-{number}"},
@@ -30,7 +30,7 @@ def hopeless(here, now: list[float]) -> Hopeless:
     return Hopeless(KindCluster(here.name).kube, clock=lambda: now[0])
 
 
-def test_an_image_that_does_not_come_is_given_up_after_a_while(here, hopeless, now: list[float]) -> None:
+def test_an_installation_is_abandoned_if_an_image_stays_missing(here, hopeless, now: list[float]) -> None:
     pods(here, "ErrImagePull", "CrashLoopBackOff")
     assert not hopeless()
     now[0] += IMAGE_SECONDS - 1
@@ -40,7 +40,7 @@ def test_an_image_that_does_not_come_is_given_up_after_a_while(here, hopeless, n
     assert hopeless()
 
 
-def test_one_that_comes_after_all_is_not(here, hopeless, now: list[float]) -> None:
+def test_an_image_that_arrives_restarts_the_clock(here, hopeless, now: list[float]) -> None:
     pods(here, "ImagePullBackOff")
     assert not hopeless()
     now[0] += IMAGE_SECONDS / 2
@@ -48,9 +48,9 @@ def test_one_that_comes_after_all_is_not(here, hopeless, now: list[float]) -> No
     assert not hopeless()
     now[0] += IMAGE_SECONDS
     pods(here, "ErrImagePull")
-    assert not hopeless(), "it counts from anew"
+    assert not hopeless(), "the clock restarts"
 
 
-def test_a_cluster_that_does_not_answer_for_a_moment_is_not(here, hopeless) -> None:
+def test_a_cluster_that_does_not_answer_abandons_nothing(here, hopeless) -> None:
     pods(here)
     assert not hopeless()
