@@ -44,7 +44,7 @@ class IndexLine(msgspec.Struct, frozen=True, kw_only=True):
     results: Delivered
 
 
-class Delivery:
+class OutputFolder:
     """Writes the results of settled documents and the index.
 
     It removes the results of an earlier run under the same name: the folder holds what its index lists.

@@ -10,7 +10,7 @@ from app.client.intake import Intake, Unreadable, submissions
 from app.errors import StorageFullError
 from app.ledger.message import new_id
 from app.ledger.models import BatchCounts, Options
-from app.local.delivery import UNREADABLE_FILE, Delivery, IndexLine
+from app.local.delivery import UNREADABLE_FILE, IndexLine, OutputFolder
 from app.local.session import Session
 from app.local.snapshot import RunFollower, RunSnapshot
 from app.policy.policy import Policy
@@ -57,7 +57,7 @@ def process_files(
     """
     batch_id = new_id()
     by_id = {intake.document_id: intake for intake in intakes}
-    delivery = Delivery(output, session.store)
+    folder = OutputFolder(output, session.store)
     refused: list[Unreadable] = []
     follower = RunFollower(session, batch_id)
     waiting = submissions(
@@ -74,7 +74,7 @@ def process_files(
         for document in snapshot.settled:
             if document.error == StorageFullError.code:
                 raise StorageFullError(document.message or "")
-            on_line(delivery.deliver(by_id[document.document_id], document))
+            on_line(folder.deliver(by_id[document.document_id], document))
         counts = with_refused(snapshot.counts, len(refused))
         on_progress(msgspec.structs.replace(snapshot, counts=counts))
 
@@ -84,12 +84,12 @@ def process_files(
             session.ledger.open(batch_id, Queue.PDF, chunk)
             deliver(follower.snapshot())
         for unreadable in refused:
-            on_line(delivery.refuse(unreadable))
+            on_line(folder.refuse(unreadable))
         if opened:
             for snapshot in follower.until(lambda now: now.counts.settled >= opened):
                 deliver(snapshot)
     finally:
-        delivery.write_index(intakes)
+        folder.write_index(intakes)
     return with_refused(session.ledger.batch(batch_id), len(refused))
 
 

@@ -6,7 +6,7 @@ import pytest
 from app.client.intake import Intake, Unreadable
 from app.errors import FleetError
 from app.ledger.models import Document, State
-from app.local.delivery import Delivery
+from app.local.delivery import OutputFolder
 from app.storage.store import ObjectStore
 
 
@@ -44,7 +44,7 @@ RESULTS = {"text": "text.txt", "thumbnail": "thumbnail.jpg", "document": "docume
 
 
 def test_results_lie_in_a_folder_of_the_documents_name(tmp_path: Path, store: ObjectStore) -> None:
-    line = Delivery(tmp_path, store).deliver(intake("a"), settled())
+    line = OutputFolder(tmp_path, store).deliver(intake("a"), settled())
     assert (line.pages, line.characters, line.seconds) == (3, 5, 2.5)
     assert line.results.text == "a/text.txt"
     assert (tmp_path / "a" / "text.txt").read_bytes() == b"words"
@@ -52,34 +52,34 @@ def test_results_lie_in_a_folder_of_the_documents_name(tmp_path: Path, store: Ob
 
 
 def test_what_an_earlier_run_left_goes(tmp_path: Path, store: ObjectStore) -> None:
-    delivery = Delivery(tmp_path, store)
+    folder = OutputFolder(tmp_path, store)
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "thumbnail.jpg").write_bytes(b"old")
     (tmp_path / "a" / "mine.txt").write_bytes(b"a person's own")
-    delivery.deliver(intake("a"), settled())
+    folder.deliver(intake("a"), settled())
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
         "document.json",
         "mine.txt",
         "text.txt",
     ]
-    delivery.deliver(intake("a"), settled(State.FAILED, error="malformed", message="no"))
+    folder.deliver(intake("a"), settled(State.FAILED, error="malformed", message="no"))
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["mine.txt"]
 
 
 def test_the_index_is_in_the_order_that_the_files_were_given(tmp_path: Path, store: ObjectStore) -> None:
-    delivery = Delivery(tmp_path, store)
+    folder = OutputFolder(tmp_path, store)
     intakes = [intake("one", "1"), intake("two", "2"), intake("three", "3")]
-    delivery.refuse(Unreadable(intake=intakes[2], reason="The file cannot be read: gone."))
-    delivery.deliver(intakes[0], settled())
-    lines = delivery.write_index(intakes).read_bytes().splitlines()
+    folder.refuse(Unreadable(intake=intakes[2], reason="The file cannot be read: gone."))
+    folder.deliver(intakes[0], settled())
+    lines = folder.write_index(intakes).read_bytes().splitlines()
     assert [msgspec.json.decode(line)["source"] for line in lines] == ["one.pdf", "three.pdf"]
     assert msgspec.json.decode(lines[1])["error"] == "unreadable_file"
 
 
 def test_a_file_in_the_way_is_named(tmp_path: Path, store: ObjectStore) -> None:
-    delivery = Delivery(tmp_path, store)
+    folder = OutputFolder(tmp_path, store)
     (tmp_path / "a").write_bytes(b"in the way")
     with pytest.raises(FleetError, match=r"a/(text.txt|document.json) cannot be written: "):
-        delivery.deliver(intake("a"), settled())
-    delivery.deliver(intake("a"), settled(State.FAILED, error="malformed", message="no"))
+        folder.deliver(intake("a"), settled())
+    folder.deliver(intake("a"), settled(State.FAILED, error="malformed", message="no"))
     assert (tmp_path / "a").read_bytes() == b"in the way"
