@@ -9,10 +9,10 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import helm_python
 import pytest
@@ -118,8 +118,25 @@ def parsed(values: str, release: str, *, upgrade: bool, engine: str) -> Rendered
     return documents(text(values, release, upgrade=upgrade, engine=engine))
 
 
+class Render(Protocol):
+    def __call__(
+        self, values: Document | None = None, *, release: str = "fleet", upgrade: bool = False
+    ) -> Rendered: ...
+
+
+class Notes(Protocol):
+    def __call__(self, values: Document | None = None, *, upgrade: bool = False) -> str: ...
+
+
+class Live(Protocol):
+    def __call__(self, values: Document, *kinds: str) -> Rendered: ...
+
+
+Refusal = Callable[[Document], str]
+
+
 @pytest.fixture(scope="session")
-def render() -> Callable[..., Rendered]:
+def render() -> Render:
     """Render the chart with some values; the result is shared, so not to be changed."""
 
     def rendered(
@@ -165,7 +182,7 @@ def written(values: dict[str, Any]) -> str:
 
 
 @pytest.fixture
-def notes() -> Callable[..., str]:
+def notes() -> Notes:
     """Render the notes that a person reads after an install."""
 
     def rendered(values: dict[str, Any] | None = None, *, upgrade: bool = False) -> str:
@@ -175,7 +192,7 @@ def notes() -> Callable[..., str]:
 
 
 @pytest.fixture
-def refusal(render: Callable[..., Rendered]) -> Callable[[dict[str, Any]], str]:
+def refusal(render: Render) -> Refusal:
     """What is said of values that are refused, on one line."""
 
     def said(values: dict[str, Any]) -> str:
@@ -189,17 +206,17 @@ def refusal(render: Callable[..., Rendered]) -> Callable[[dict[str, Any]], str]:
 @pytest.fixture(scope="session")
 def own_values() -> dict[str, Any]:
     """The chart's values.yaml."""
-    return yaml.safe_load((CHART / "values.yaml").read_text())
+    return dict(yaml.safe_load((CHART / "values.yaml").read_text()))
 
 
 @pytest.fixture(scope="session")
 def schema() -> dict[str, Any]:
     """The chart's values.schema.json."""
-    return json.loads((CHART / "values.schema.json").read_text())
+    return dict(json.loads((CHART / "values.schema.json").read_text()))
 
 
 @pytest.fixture
-def live() -> Iterator[Callable[..., Rendered]]:
+def live() -> Live:
     """Render as helm does against a cluster that has the kinds named; nothing can be looked up in it."""
     if HELM is None:
         pytest.skip("helm is not installed, and the engine from PyPI cannot be told a cluster's kinds")

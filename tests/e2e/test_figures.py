@@ -5,12 +5,13 @@ The figures are shares and sums of parts, as the machine's pace drifts; what is 
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
+from typing import Any
 
 import pytest
-from kubernetes import client, watch
+from kubernetes import watch
 from urllib3.exceptions import HTTPError
 
 from app.ledger.message import flood, new_id
@@ -18,8 +19,9 @@ from app.ledger.models import Submission
 from app.storage.layout import original_key
 from bench.kind import Drain, Figures, First
 from bench.results import ON_CLUSTER
-from tests.support.command_line import slow_document, wait_for
-from tests.support.release import Release, is_ready, write_json
+from tests.support.documents import slow_document
+from tests.support.release import Deployment, Pod, Release, is_ready, write_json
+from tests.support.waiting import wait_for
 
 REPEATS, LIMITED_REPEATS = 10, 5
 WHOLE_CORE = "--set=workers.pdf.resources.limits.cpu=1"
@@ -43,12 +45,12 @@ class Seen:
     def __init__(self) -> None:
         self.asked = self.scheduled = self.running = self.ready = 0.0
 
-    def deployment(self, found: client.V1Deployment) -> None:
+    def deployment(self, found: Deployment) -> None:
         """Note that a replica is asked for."""
         if (found.spec.replicas or 0) > 0:
             self.asked = self.asked or time.time()
 
-    def pod(self, found: client.V1Pod) -> None:
+    def pod(self, found: Pod) -> None:
         """Note how far a pod is."""
         now = time.time()
         if found.spec.node_name:
@@ -71,13 +73,13 @@ def seeing(release: Release) -> Iterator[Seen]:
     watches = []
     ended = threading.Event()
     for listed, note in streams:
-        one = watch.Watch()
+        one: Any = watch.Watch()  # type: ignore[no-untyped-call]  # carries no types
         watches.append(one)
 
-        def follow(one: watch.Watch = one, listed: object = listed, note: object = note) -> None:
+        def follow(one: Any = one, listed: Any = listed, note: Callable[[Any], None] = note) -> None:
             try:
                 for event in one.stream(listed, release.namespace, timeout_seconds=120, **chosen):
-                    note(event["object"])  # type: ignore[operator]
+                    note(event["object"])
             except HTTPError:
                 if not ended.is_set():
                     raise  # else it was us: to stop a watch is to break its connection

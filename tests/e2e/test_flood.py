@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from app.report.timeline import Sample
-from tests.support.command_line import wait_for
 from tests.support.release import Release, samples, write_json
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.steady
 

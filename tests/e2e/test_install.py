@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.support.command_line import wait_for
-from tests.support.release import Release, stays
+from tests.support.release import Release
+from tests.support.waiting import stays, wait_for
 
 pytestmark = pytest.mark.steady
 

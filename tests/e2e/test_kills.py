@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 from kubernetes.client.exceptions import ApiException
 
-from tests.support.command_line import wait_for
 from tests.support.release import Pod, Release, node_of, write_json
+from tests.support.waiting import wait_for
 from tools.kind.command import CommandError, output
 
 pytestmark = pytest.mark.steady

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.support.command_line import slow_document, wait_for
+from tests.support.documents import slow_document
 from tests.support.release import Release, is_ready, node_of, write_json
+from tests.support.waiting import wait_for
 from tools.kind.command import output
 
 

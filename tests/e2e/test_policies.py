@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.support.command_line import wait_for
 from tests.support.release import Release
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.steady
 

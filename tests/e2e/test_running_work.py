@@ -1,8 +1,9 @@
 """What runs keeps its replica, however short the queue; and what is ended finishes its document first."""
 
 from app.queues import Queue
-from tests.support.command_line import slow_document, wait_for
-from tests.support.release import Release, samples, stays, turns
+from tests.support.documents import slow_document
+from tests.support.release import LONG_DOCUMENTS, Release, samples, turns
+from tests.support.waiting import stays, wait_for
 
 EAGER = (
     "--set=workerDefaults.behavior.scaleDown.stabilizationWindowSeconds=0",
@@ -11,16 +12,12 @@ EAGER = (
     "--set=workerDefaults.behavior.scaleDown.policies[0].periodSeconds=1",
 )
 """An HPA that ends a pod as soon as its metric allows: nothing but the metric keeps one."""
-LONG = (
-    *("--set=timeLimits.softSeconds=200", "--set=timeLimits.hardSeconds=205"),
-    *("--set=timeLimits.graceSeconds=420", "--set=timeLimits.visibilityTimeoutSeconds=480"),
-    *("--set=workerDefaults.cooldownSeconds=425", "--set=settings.FLEET_SANDBOX_WALL_SECONDS=200"),
-)
-"""Of which a document may take 200 s, on a host that has no core to spare: it takes some 70 s of its pod's share."""
 
 
 def test_running_work_alone_keeps_its_replicas(release: Release) -> None:
-    release.install(*EAGER, *LONG, "--set=workers.pdf.backlogPerReplica=1", "--set=workers.pdf.maxReplicas=3")
+    release.install(
+        *EAGER, *LONG_DOCUMENTS, "--set=workers.pdf.backlogPerReplica=1", "--set=workers.pdf.maxReplicas=3"
+    )
     release.watch()
     batch_id = release.submit(*[slow_document(250_000)] * 3)
     wait_for(
@@ -40,7 +37,9 @@ def test_running_work_alone_keeps_its_replicas(release: Release) -> None:
 
 
 def test_a_fleet_that_shrinks_starts_no_document_twice(release: Release) -> None:
-    release.install(*LONG, "--set=workers.pdf.backlogPerReplica=1", "--set=workers.pdf.maxReplicas=5")
+    release.install(
+        *LONG_DOCUMENTS, "--set=workers.pdf.backlogPerReplica=1", "--set=workers.pdf.maxReplicas=5"
+    )
     batch_id = release.submit(*[slow_document(180_000)] * 5)
     wait_for(lambda: release.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 5, "five at work", seconds=300)
     before = {pod.metadata.name for pod in release.workers("pdf")}

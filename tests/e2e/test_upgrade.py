@@ -1,7 +1,8 @@
 """A new version in the middle of a flood."""
 
-from tests.support.command_line import slow_document, wait_for
+from tests.support.documents import slow_document
 from tests.support.release import Release
+from tests.support.waiting import wait_for
 from tools.kind.command import output
 
 

@@ -13,7 +13,8 @@ from app.local.processes import ProcessGroup
 from app.local.server import EmbeddedServer
 from app.storage.store import ObjectStore
 from app.worker.services import Services
-from tests.support.command_line import Commands, kill_all, wait_for
+from tests.support.command_line import Commands, kill_all
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from app.ledger.ledger import Ledger
 from app.ledger.message import flood, new_id
 from app.ledger.models import Submission
 from app.local.fleet import environment_of
-from tests.support.command_line import wait_for
+from tests.support.waiting import wait_for
 
 LOCK = "fleet:beat::lock"
 

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from app.report.timeline import Meta, RunSummary, Sample, read
-from tests.support.command_line import Commands, wait_for
+from tests.support.command_line import Commands
+from tests.support.waiting import wait_for
 
 DOCUMENTS = 50
 REPORT = {"index.html", "timeline.jsonl"} | {

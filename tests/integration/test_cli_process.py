@@ -13,20 +13,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.support.command_line import (
-    ENCRYPTED,
-    GOOD,
-    IMAGE,
-    MALFORMED,
-    SCAN,
-    Commands,
-    Running,
-    document,
-    folder_of,
-    index_of,
-    slow_document,
-    wait_for,
-)
+from tests.support.command_line import Commands, Running, index_of
+from tests.support.documents import slow_document
+from tests.support.synthetic import ENCRYPTED, GOOD, IMAGE, MALFORMED, SCAN, document, folder_of
+from tests.support.waiting import wait_for
 
 FIELDS = [
     *("source", "document_id", "state", "error", "message", "pages", "unreadable_pages", "characters"),

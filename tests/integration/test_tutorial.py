@@ -21,7 +21,7 @@ from celery.result import AsyncResult
 from examples import client
 from examples.math_tasks import EXPRESS_QUEUE, QUEUE, gate_key
 from examples.serving import ROOT, WorkerError, server, worker
-from tests.support.command_line import wait_for
+from tests.support.waiting import wait_for
 
 TIMEOUT = 30
 NOBODY = "redis://127.0.0.1:1/0"

@@ -19,7 +19,8 @@ from app.queues import Queue
 from app.report.measures import take_apart
 from app.report.timeline import Event, Meta, RunSummary, Sample, What, read
 from tests.support.cluster_api import ClusterApi
-from tests.support.command_line import Commands, Running, wait_for
+from tests.support.command_line import Commands, Running
+from tests.support.waiting import wait_for
 
 LABELS = {"app.kubernetes.io/name": "pdf-fleet", "app.kubernetes.io/instance": "fleet"}
 WORKER = {**LABELS, "app.kubernetes.io/component": "worker"}
@@ -77,7 +78,7 @@ def api(commands: Commands, redis_url: str) -> Iterator[ClusterApi]:
         yield server
         server.stop()
         for process in server.execs:
-            wait_for(lambda process=process: process.poll() is not None, "the end of what was exec'd")
+            process.wait(timeout=180)
             for pipe in (process.stdin, process.stdout, process.stderr):
                 if pipe is not None:
                     pipe.close()

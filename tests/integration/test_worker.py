@@ -26,7 +26,9 @@ from app.local.fleet import environment_of
 from app.queues import Queue
 from app.storage.layout import original_key
 from app.storage.store import ObjectStore
-from tests.support.command_line import GOOD, document, slow_document, wait_for
+from tests.support.documents import slow_document
+from tests.support.synthetic import GOOD, document
+from tests.support.waiting import wait_for
 
 SLOW = slow_document()
 QUICK = document(GOOD)
@@ -361,7 +363,9 @@ def test_beat_sends_the_reconciler_which_sends_again_what_was_lost(fleet: Fleet)
         ({"soft_limit_seconds": 700.0}, "FLEET_SOFT_LIMIT_SECONDS (700 s) must be less than"),
     ],
 )
-def test_settings_that_cannot_work_refuse_to_start(fleet: Fleet, change, sentence) -> None:
+def test_settings_that_cannot_work_refuse_to_start(
+    fleet: Fleet, change: dict[str, str], sentence: str
+) -> None:
     worker = fleet.worker(config=msgspec.structs.replace(fleet.config, **change))
     assert worker.wait(timeout=20) == 2
     assert sentence in fleet.logs()

@@ -1,15 +1,12 @@
-"""The real command line as subprocesses, and the files that it is given."""
+"""The real command line as subprocesses."""
 
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from functools import lru_cache
+from collections.abc import Iterable
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,76 +17,10 @@ import pytest
 
 from app.cli.main import main
 from app.config import settings
-from app.producer.synthesis import synthesise
-from app.runtime.signals import ENDING
-from tests.support.measuring import would_hang
+from tests.support.signals import handlers_kept
+from tests.support.waiting import TIMEOUT_SECONDS
 
-PATIENCE_SECONDS = 180.0
 SETTINGS_OF_OTHERS = ("FLEET_", "CELERY_", "AWS_", "PDF_PASSWORD", "COLUMNS")
-GOOD, SCAN, ENCRYPTED, MALFORMED, IMAGE = 0, 3, 13, 29, 33
-"""Numbers of synthetic documents of seed 7, by their kind."""
-
-
-def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = PATIENCE_SECONDS) -> Any:
-    """Return what `condition` returns once it holds; another process can only be looked at again and again."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come to pass in {seconds:g} s"
-        time.sleep(0.02)
-    return found
-
-
-@contextmanager
-def handlers_kept() -> Iterator[None]:
-    """Put this process's handlers of the signals that end a command back at the end of the body."""
-    before = {number: signal.getsignal(number) for number in ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def document(number: int) -> bytes:
-    return synthesise(7, number).data
-
-
-@lru_cache
-def slow_document(curves: int = 60_000) -> bytes:
-    """Return a PDF of one page whose picture takes seconds, and whose text none."""
-    path = b"".join(
-        b"%d %d m %d %d %d %d %d %d c S\n"
-        % (i % 600, i * 7 % 800, i * 13 % 600, i * 3 % 800, i * 11 % 600, i * 17 % 800, i % 599, i % 797)
-        for i in range(curves)
-    )
-    content = zlib.compress(path)
-    objects = [
-        b"<</Type/Catalog/Pages 2 0 R>>",
-        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R>>",
-        b"<</Length %d/Filter/FlateDecode>>stream\n%b\nendstream" % (len(content), content),
-    ]
-    data, offsets = b"%PDF-1.4\n", []
-    for number, body in enumerate(objects, start=1):
-        offsets.append(len(data))
-        data += b"%d 0 obj\n%b\nendobj\n" % (number, body)
-    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    return (
-        data
-        + b"xref\n0 5\n0000000000 65535 f \n%btrailer\n<</Root 1 0 R/Size 5>>\nstartxref\n%d\n%%%%EOF\n"
-        % (
-            table,
-            len(data),
-        )
-    )
-
-
-def folder_of(place: Path, *numbers: int) -> Path:
-    """Write synthetic documents into a folder, named by their numbers."""
-    place.mkdir(parents=True, exist_ok=True)
-    for number in numbers:
-        (place / f"{number:04}.pdf").write_bytes(document(number))
-    return place
 
 
 def index_of(output: Path) -> list[dict[str, Any]]:
@@ -101,7 +32,6 @@ class Running:
 
     def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
         self.out, self.err = log.with_suffix(".out"), log.with_suffix(".err")
-        self._command, self._environment = command, environment
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(command, env=environment, stdout=out, stderr=err)
 
@@ -112,8 +42,7 @@ class Running:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.process.poll() is None:
-            hangs = would_hang(self._command, self._environment, signal.SIGTERM)
-            self.process.send_signal(signal.SIGKILL if hangs else signal.SIGTERM)
+            self.process.terminate()
         self.wait()
 
     @property
@@ -126,13 +55,9 @@ class Running:
         return self.err.read_text(errors="replace")
 
     def send(self, number: signal.Signals) -> None:
-        hangs = would_hang(self._command, self._environment, number)
-        assert not hangs, (
-            f"A command that measures its coverage is sent {number.name}: it must not be `counted`."
-        )
         self.process.send_signal(number)
 
-    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
+    def wait(self, seconds: float = TIMEOUT_SECONDS) -> int:
         """Return the exit code; whatever happened, nobody may have seen a traceback."""
         try:
             code = self.process.wait(timeout=seconds)

@@ -127,8 +127,8 @@ def documented_settings() -> dict[str, str]:
     found = {}
     for node, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            text = after.value if isinstance(after, ast.Expr) else None
-            found[node.target.id] = text.value if isinstance(text, ast.Constant) else ""
+            text = ast.literal_eval(after.value) if isinstance(after, ast.Expr) else ""
+            found[node.target.id] = str(text)
     return found
 
 

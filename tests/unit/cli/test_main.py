@@ -8,7 +8,7 @@ from redis.exceptions import ResponseError
 from app.cli import main, root
 from app.errors import FleetError, UsageError
 from app.runtime.signals import Stopped
-from tests.support.command_line import handlers_kept
+from tests.support.signals import handlers_kept
 
 
 @pytest.mark.parametrize(

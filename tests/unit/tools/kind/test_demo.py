@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.unit.tools.kind.conftest import Machine
 from tools.kind.command import ClusterError
 from tools.kind.demo import outcome, start_flood, with_documents
 from tools.kind.kind import KindCluster
@@ -43,12 +44,12 @@ def test_a_command_without_a_number_is_refused() -> None:
         ([{"type": "FailureTarget", "status": "True"}, {"type": "Failed", "status": "True"}], "Failed"),
     ],
 )
-def test_how_a_job_ended(here, conditions: list[dict[str, str]], expected: str) -> None:
+def test_how_a_job_ended(here: Machine, conditions: list[dict[str, str]], expected: str) -> None:
     here.put("kubectl", answer=f"echo '{json.dumps({'status': {'conditions': conditions}})}'")
     assert outcome(KindCluster(here.name).kube, "flood") == expected
 
 
-def test_a_flood_is_a_job_made_from_the_cronjob(here) -> None:
+def test_a_flood_is_a_job_made_from_the_cronjob(here: Machine) -> None:
     cronjobs = json.dumps({"items": [{"metadata": {"name": "fleet-flood"}}]})
     made = json.dumps(job(command=["fleet", "flood", "--documents", "1000"]))
     here.put(
@@ -67,7 +68,7 @@ def test_a_flood_is_a_job_made_from_the_cronjob(here) -> None:
     assert '"--documents", "30"' in here.calls("stdin")[0]
 
 
-def test_a_fleet_without_a_producer_cannot_be_flooded(here) -> None:
+def test_a_fleet_without_a_producer_cannot_be_flooded(here: Machine) -> None:
     here.put("kubectl", answer="""echo '{"items": []}'""")
     with pytest.raises(ClusterError, match=r"producer\.enabled=false"):
         start_flood(KindCluster(here.name).kube, 30)

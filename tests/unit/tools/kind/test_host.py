@@ -4,17 +4,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.tools.kind.conftest import Machine
 from tools.kind.command import ClusterError
 from tools.kind.host import WATCHES, available_bytes, check_room
 
 GIB = 1024**3
 
 
-def docker(here, *, memory: int, folder: str = "/nowhere") -> None:
+def docker(here: Machine, *, memory: int, folder: str = "/nowhere") -> None:
     here.put("docker", answer=f"echo '{memory} {folder}'")
 
 
-def test_the_memory_that_is_available_counts(here, tmp_path: Path) -> None:
+def test_the_memory_that_is_available_counts(here: Machine, tmp_path: Path) -> None:
     meminfo, none = tmp_path / "meminfo", tmp_path / "none"
     docker(here, memory=16 * GIB)
     meminfo.write_text(f"MemTotal: 16777216 kB\nMemAvailable: {2 * 1024**2} kB\n")
@@ -25,7 +26,7 @@ def test_the_memory_that_is_available_counts(here, tmp_path: Path) -> None:
     check_room(meminfo, none)
 
 
-def test_where_the_system_does_not_tell_dockers_own_size_counts(here, tmp_path: Path) -> None:
+def test_where_the_system_does_not_tell_dockers_own_size_counts(here: Machine, tmp_path: Path) -> None:
     none = tmp_path / "none"
     docker(here, memory=2 * GIB)
     with pytest.raises(ClusterError, match=r"docker has 2\.0 GiB"):
@@ -34,7 +35,7 @@ def test_where_the_system_does_not_tell_dockers_own_size_counts(here, tmp_path: 
     check_room(none, none)
 
 
-def test_a_full_disk_is_said(here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_said(here: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     docker(here, memory=16 * GIB, folder=str(tmp_path))
     monkeypatch.setattr("tools.kind.host.DISK_BYTES", 1 << 60)
     with pytest.raises(ClusterError, match="docker system prune"):
@@ -42,7 +43,7 @@ def test_a_full_disk_is_said(here, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_few_inotify_instances_are_a_note_and_no_refusal(
-    here, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    here: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     docker(here, memory=16 * GIB)
     instances = tmp_path / "instances"

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.unit.tools.kind.conftest import Machine
 from tools.kind.kind import KindCluster
 from tools.kind.kube import claim_trouble, pod_troubles
 
@@ -64,7 +65,7 @@ def test_a_volume_that_cannot_be_bound(name: str, kind: str | None, expected: st
     assert claim_trouble(claim, events) == expected
 
 
-def test_pods_that_may_not_be_made_are_explained_once(here) -> None:
+def test_pods_that_may_not_be_made_are_explained_once(here: Machine) -> None:
     event = {
         "reason": "FailedCreate",
         "message": "violates PodSecurity",

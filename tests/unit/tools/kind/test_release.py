@@ -4,11 +4,12 @@ import json
 
 import pytest
 
+from tests.unit.tools.kind.conftest import Machine
 from tools.kind.kind import KindCluster
 from tools.kind.release import IMAGE_SECONDS, Hopeless
 
 
-def pods(machine, *reasons: str) -> None:
+def pods(machine: Machine, *reasons: str) -> None:
     """Let kubectl say that each container waits for its reason; none: that it is away."""
     items = [
         {
@@ -26,11 +27,13 @@ def now() -> list[float]:
 
 
 @pytest.fixture
-def hopeless(here, now: list[float]) -> Hopeless:
+def hopeless(here: Machine, now: list[float]) -> Hopeless:
     return Hopeless(KindCluster(here.name).kube, clock=lambda: now[0])
 
 
-def test_an_image_that_does_not_come_is_given_up_after_a_while(here, hopeless, now: list[float]) -> None:
+def test_an_image_that_does_not_come_is_given_up_after_a_while(
+    here: Machine, hopeless: Hopeless, now: list[float]
+) -> None:
     pods(here, "ErrImagePull", "CrashLoopBackOff")
     assert not hopeless()
     now[0] += IMAGE_SECONDS - 1
@@ -40,7 +43,7 @@ def test_an_image_that_does_not_come_is_given_up_after_a_while(here, hopeless, n
     assert hopeless()
 
 
-def test_one_that_comes_after_all_is_not(here, hopeless, now: list[float]) -> None:
+def test_one_that_comes_after_all_is_not(here: Machine, hopeless: Hopeless, now: list[float]) -> None:
     pods(here, "ImagePullBackOff")
     assert not hopeless()
     now[0] += IMAGE_SECONDS / 2
@@ -51,6 +54,6 @@ def test_one_that_comes_after_all_is_not(here, hopeless, now: list[float]) -> No
     assert not hopeless(), "it counts from anew"
 
 
-def test_a_cluster_that_does_not_answer_for_a_moment_is_not(here, hopeless) -> None:
+def test_a_cluster_that_does_not_answer_for_a_moment_is_not(here: Machine, hopeless: Hopeless) -> None:
     pods(here)
     assert not hopeless()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.unit.tools.kind.conftest import Machine
 from tools.kind.command import ClusterError
 from tools.kind.required import TOOLS, check, parse_version
 
@@ -36,11 +37,11 @@ def test_the_table_names_every_program_with_its_source() -> None:
 
 
 class TestCheck:
-    def test_nothing_is_said_where_all_is_there(self, here) -> None:
+    def test_nothing_is_said_where_all_is_there(self, here: Machine) -> None:
         here.put(*ALL)
         check()
 
-    def test_only_what_is_asked_for_must_be_there(self, here) -> None:
+    def test_only_what_is_asked_for_must_be_there(self, here: Machine) -> None:
         here.put("docker", "kind")
         check({"docker", "kind"})
         with pytest.raises(ClusterError, match=r"^helm is not installed: get 3\.14 or newer from https://"):
@@ -61,7 +62,7 @@ class TestCheck:
             ("kind", "echo broken >&2; exit 3", "`kind version` ended with 3:\n  broken"),
         ],
     )
-    def test_old_or_odd_programs_are_named(self, here, name: str, says: str, expected: str) -> None:
+    def test_old_or_odd_programs_are_named(self, here: Machine, name: str, says: str, expected: str) -> None:
         here.put(*ALL)
         here.put(name, answer=says)
         with pytest.raises(ClusterError) as raised:
@@ -75,7 +76,7 @@ class TestCheck:
             ("permission denied while trying to connect to the Docker daemon socket", "usermod -aG docker"),
         ],
     )
-    def test_docker_that_does_not_answer(self, here, says: str, expected: str) -> None:
+    def test_docker_that_does_not_answer(self, here: Machine, says: str, expected: str) -> None:
         here.put(*ALL)
         here.put("docker", answer=f"echo '{says}' >&2; exit 1")
         with pytest.raises(ClusterError, match=expected):
