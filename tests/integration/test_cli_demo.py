@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from app.report.timeline import Meta, RunSummary, Sample, read
 from tests.support.command_line import Commands
@@ -21,7 +20,6 @@ def ready(samples: Sequence[Sample], queue: str) -> list[int]:
     return [sample.queues[queue].ready for sample in samples]
 
 
-@pytest.mark.counted
 def test_fifty_documents(commands: Commands, tmp_path: Path) -> None:
     report = tmp_path / "report"
     code, lines, errors = commands.run("demo", "--documents", DOCUMENTS, "--report", report, "--json")

@@ -40,7 +40,6 @@ def mixed(place: Path) -> Path:
     return place
 
 
-@pytest.mark.counted
 def test_a_mixed_folder(commands: Commands, tmp_path: Path) -> None:
     given = mixed(tmp_path / "in")
     output = given / "results"  # inside the input, and not read
@@ -101,7 +100,6 @@ def test_a_second_run_into_the_same_folder_replaces_the_first(commands: Commands
     assert (output / "0001" / "text.txt").exists()
 
 
-@pytest.mark.counted
 def test_a_password_and_the_three_ways_of_ocr(commands: Commands, tmp_path: Path) -> None:
     scan, encrypted = tmp_path / "scan.pdf", tmp_path / "locked.pdf"
     scan.write_bytes(document(SCAN))

@@ -63,7 +63,6 @@ def workers_of(running: Running) -> list[psutil.Process]:
     return [child for child in found if "app.worker" in child.cmdline()]
 
 
-@pytest.mark.counted
 def test_two_queues_until_sigterm(elsewhere: Elsewhere, tmp_path: Path) -> None:
     given = folder_of(tmp_path / "in", GOOD, SCAN, ENCRYPTED)
     with elsewhere.start("worker", "pdf", "ocr") as running:
@@ -166,7 +165,6 @@ def test_a_document_that_kills_its_workers_ends_in_the_quarantine(
     assert "is queued, not quarantined" in errors
 
 
-@pytest.mark.counted
 def test_what_is_dropped_is_gone_with_its_original(
     elsewhere: Elsewhere, tmp_path: Path, client: redis.Redis
 ) -> None:

@@ -120,7 +120,6 @@ def worker(commands: Commands, variables: dict[str, str]) -> Iterator[Running]:
 
 
 @pytest.mark.usefixtures("worker")
-@pytest.mark.counted
 def test_a_set_of_synthetic_documents_is_done_when_all_is_settled(
     commands: Commands, variables: dict[str, str]
 ) -> None:
@@ -134,7 +133,6 @@ def test_a_set_of_synthetic_documents_is_done_when_all_is_settled(
 
 
 @pytest.mark.usefixtures("worker")
-@pytest.mark.counted
 def test_a_fleet_that_works_gives_back_what_the_page_says(
     commands: Commands, variables: dict[str, str], tmp_path: Path
 ) -> None:

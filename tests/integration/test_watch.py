@@ -142,7 +142,6 @@ def settled(ledger: Ledger, ids: list[str]) -> None:
         assert ledger.settle(document, Outcome(state=State.SUCCEEDED), token=new_id())
 
 
-@pytest.mark.counted
 def test_a_run_from_nothing_to_nothing(
     api: ClusterApi, watching: Watching, ledger: Ledger, commands: Commands, tmp_path: Path
 ) -> None:

@@ -115,7 +115,6 @@ def children(pid: int) -> list[int]:
     return [child.pid for child in psutil.Process(pid).children(recursive=True)]
 
 
-@pytest.mark.counted
 def test_sigterm_lets_a_worker_finish_what_it_has_and_take_no_more(fleet: Fleet) -> None:
     slow, waiting = fleet.submit(SLOW, QUICK)
     worker = fleet.worker()
@@ -144,7 +143,6 @@ def test_a_worker_that_is_ended_while_it_starts_takes_nothing(fleet: Fleet) -> N
     assert fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 0
 
 
-@pytest.mark.counted
 def test_sigquit_cuts_the_work_short_and_gives_the_message_back_with_its_attempt(fleet: Fleet) -> None:
     (slow,) = fleet.submit(SLOW)
     worker = fleet.worker()
@@ -260,7 +258,6 @@ def test_a_server_that_is_killed_and_comes_back_costs_nothing(fleet: Fleet) -> N
         assert (counts.succeeded, counts.failed, counts.quarantined) == (121, 0, 0)
 
 
-@pytest.mark.counted
 def test_a_store_that_is_away_delays_a_document_and_does_not_fail_it(fleet: Fleet) -> None:
     (first,) = fleet.submit(QUICK)
     fleet.worker()
@@ -341,7 +338,6 @@ def test_running_work_is_counted_in_the_queues_own_hash(fleet: Fleet) -> None:
     wait_for(lambda: fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 0, "an empty hash")
 
 
-@pytest.mark.counted
 def test_beat_sends_the_reconciler_which_sends_again_what_was_lost(fleet: Fleet) -> None:
     fleet.config = msgspec.structs.replace(fleet.config, reconcile_seconds=0.5, reconcile_after_seconds=0.5)
     (document_id,) = fleet.submit(QUICK)

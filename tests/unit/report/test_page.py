@@ -182,7 +182,6 @@ def test_the_numbers_are_those_of_the_timeline(report: Path) -> None:
     assert rows["0.5"][2] == "0 \N{RIGHTWARDS ARROW} 2"
 
 
-@pytest.mark.no_cover  # drawn, and counted, elsewhere
 def test_a_recorded_file_gives_the_same_page(report: Path, tmp_path: Path) -> None:
     again = write_report(tmp_path, report.parent / "timeline.jsonl")
     assert again.read_bytes() == report.read_bytes()
@@ -226,7 +225,6 @@ def test_small_runs_have_a_report_too(tmp_path: Path, name: str) -> None:
     assert f"<h1>{title}</h1>" in write_report(tmp_path, records).read_text(encoding="utf-8")
 
 
-@pytest.mark.no_cover  # drawn, and counted, elsewhere
 @pytest.mark.parametrize("name", SMALL)
 def test_small_runs_have_pictures_too(name: str) -> None:
     from app.report import plots
@@ -317,7 +315,6 @@ def test_a_local_run_speaks_of_no_nodes(report: Path) -> None:
     assert "By node" not in report.read_text(encoding="utf-8")
 
 
-@pytest.mark.no_cover  # drawn, and counted, elsewhere
 @pytest.mark.parametrize("nodes", [1, 5, 11, 25])  # in one column, in two, in three, and more than are drawn
 def test_any_number_of_nodes_fits_on_a_picture(nodes: int) -> None:
     from app.report.measures import take_apart
