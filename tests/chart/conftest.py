@@ -1,4 +1,4 @@
-"""The chart, rendered with the prepared values by helm where it is installed, and else in this process.
+"""The chart, rendered with the prepared values by helm if it is installed, and else in this process.
 
 The engine in this process is helm's own, from PyPI; it is quicker, so that it answers the many small questions in any
 case. A test compares the two.
@@ -26,7 +26,7 @@ PREPARED = {path.stem: path for path in sorted((Path(__file__).parent / "values"
     "default": None,
     "kind": ROOT / "k8s" / "values-kind.yaml",
 }
-"""Values to render with, by name; None are the chart's own."""
+"""Files of prepared values by name; None for the chart's own values."""
 
 
 class RefusedError(Exception):
@@ -37,19 +37,19 @@ class Rendered(list[Document]):
     """The documents of one rendering."""
 
     def of(self, kind: str) -> dict[str, Document]:
-        """Those of a kind, by name."""
+        """Return the documents of a kind, by name."""
         return {found["metadata"]["name"]: found for found in self if found["kind"] == kind}
 
     def one(self, kind: str, name: str) -> Document:
         return self.of(kind)[name]
 
     def secret(self, name: str) -> dict[str, str]:
-        """What a Secret holds, in plain."""
+        """Return a Secret's values, decoded."""
         data = self.one("Secret", name)["data"].items()
         return {key: base64.b64decode(value).decode() for key, value in data}
 
     def pod_templates(self) -> dict[str, Document]:
-        """Every pod that would be, by the kind and name of what makes it: metadata and spec."""
+        """Return metadata and spec of each pod, by the kind and name of its controller."""
         found = {}
         for document in self:
             spec = document.get("spec", {})
@@ -67,7 +67,7 @@ def loaded() -> helm_python.Chart:
 
 
 def in_process(values: dict[str, Any], *, release: str, upgrade: bool) -> dict[str, str]:
-    """Each template with what it became, notes included."""
+    """Return the rendering of each template, notes included, by the template's name."""
     try:
         return loaded().render(
             values, name=release, namespace="papers", is_install=not upgrade, is_upgrade=upgrade
@@ -91,7 +91,7 @@ def by_helm(values: dict[str, Any], *options: str, release: str) -> str:
 
 @cache
 def text(values: str, release: str, *, upgrade: bool, engine: str) -> str:
-    """The rendering of `values` (JSON) as one text."""
+    """Return the rendering of `values` (JSON) as one text."""
     given = json.loads(values)
     if engine == "helm":
         return by_helm(given, *(["--is-upgrade"] if upgrade else []), release=release)
@@ -130,7 +130,7 @@ Refusal = Callable[[Document], str]
 
 @pytest.fixture(scope="session")
 def render() -> Render:
-    """Render the chart with some values; the result is shared, so not to be changed."""
+    """Renders the chart with some values; the result is shared and must not be changed."""
 
     def rendered(
         values: dict[str, Any] | None = None, *, release: str = "fleet", upgrade: bool = False
@@ -153,7 +153,7 @@ def values(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 @pytest.fixture
 def rendering(values: dict[str, Any]) -> Rendered:
-    """The chart with each of the prepared values in turn, by helm where it is installed."""
+    """The chart with each of the prepared values in turn, by helm if it is installed."""
     return parsed(json.dumps(values), "fleet", upgrade=False, engine="helm" if HELM else "process")
 
 
@@ -176,7 +176,7 @@ def written(values: dict[str, Any]) -> str:
 
 @pytest.fixture
 def notes() -> Notes:
-    """Render the notes that a person reads after an install."""
+    """Renders the notes that a person reads after an install."""
 
     def rendered(values: dict[str, Any] | None = None, *, upgrade: bool = False) -> str:
         return in_process(values or {}, release="fleet", upgrade=upgrade)["pdf-fleet/templates/NOTES.txt"]
@@ -186,14 +186,14 @@ def notes() -> Notes:
 
 @pytest.fixture
 def refusal(render: Render) -> Refusal:
-    """What is said of values that are refused, on one line."""
+    """Renders values that must be refused; returns the message on one line."""
 
-    def said(values: dict[str, Any]) -> str:
+    def message(values: dict[str, Any]) -> str:
         with pytest.raises(RefusedError) as refused:
             render(values)
         return re.sub(r"\s+", " ", str(refused.value))
 
-    return said
+    return message
 
 
 @pytest.fixture(scope="session")
@@ -210,7 +210,7 @@ def schema() -> dict[str, Any]:
 
 @pytest.fixture
 def live() -> Live:
-    """Render as helm does against a cluster that has the kinds named; nothing can be looked up in it."""
+    """Renders as helm does against a cluster with the kinds named; `lookup` finds no object."""
     if HELM is None:
         pytest.skip("helm is not installed, and the engine from PyPI cannot be told a cluster's kinds")
 

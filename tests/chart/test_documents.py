@@ -1,4 +1,4 @@
-"""What holds for every document that the chart can make, whatever the values."""
+"""Checks on every document of the chart, with each of the prepared values."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.chart.conftest import Render, Rendered
 KUBERNETES = "1.34"
 LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-# As .yamllint at the root, but for the length of lines: hashes and icons have their own.
+# As .yamllint at the root, except for the length of lines: hashes and icons are longer.
 STYLE = YamlLintConfig(
     "{extends: default, rules: {document-start: disable, line-length: disable, truthy: {check-keys: false}, "
     "indentation: {spaces: 2, indent-sequences: whatever}, comments: {min-spaces-from-content: 1}}}"
@@ -26,7 +26,7 @@ STYLE = YamlLintConfig(
 
 @pytest.fixture(scope="module", autouse=True)
 def schemas_read_once() -> Iterator[None]:
-    """kubernetes_validate reads the same files, of some megabytes, for each document anew."""
+    """Cache schemas: kubernetes_validate would read files of some megabytes again for each document."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("schema_contents", "all_versions"):
             patch.setattr(kubernetes_validate.utils, name, cache(getattr(kubernetes_validate.utils, name)))
@@ -160,7 +160,7 @@ def test_helm_and_the_engine_from_pypi_make_the_same(both: tuple[Any, Any]) -> N
 
 
 def without_chance(value: Any) -> Any:
-    """`value` without passwords made at random, and without the name of the tool."""
+    """Return `value` without random passwords and without the name of the tool."""
     if isinstance(value, dict):
         return {
             key: without_chance(inner)

@@ -1,4 +1,4 @@
-"""What KEDA is told of each queue."""
+"""The ScaledObject of each queue."""
 
 from typing import Any
 
@@ -119,10 +119,10 @@ def test_what_keda_asks_of_a_scaledobject(rendering: Rendered) -> None:
         }
         assert 0 <= spec["minReplicaCount"] <= spec["maxReplicaCount"]
         modifiers = spec["advanced"]["scalingModifiers"]
-        # An integer, or KEDA ignores the fallback; and 0 replicas would be an empty queue to it.
+        # An integer, or KEDA ignores the fallback; and 0 replicas would stand for an empty queue.
         assert modifiers["target"] == "1"
         assert modifiers["metricType"] == "AverageValue"
-        # KEDA would write the float() into its copy itself.
+        # Without float(), KEDA would add it to its copy.
         assert modifiers["formula"].startswith("float(")
         assert spec["fallback"]["replicas"] >= 1
         for trigger in spec["triggers"]:

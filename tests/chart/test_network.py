@@ -1,4 +1,4 @@
-"""Who may reach whom, by the NetworkPolicies taken together."""
+"""Connections between pods that all NetworkPolicies together allow."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def peers_match(peers: list[dict[str, Any]], labels: dict[str, str], namespace: 
     return False
 
 
-def passes(  # noqa: PLR0917  # a sentence: these policies let this pod's traffic to that one through
+def passes(  # noqa: PLR0917  # each is a part of one question
     policies: list[Any],
     way: str,
     pod: dict[str, str],
@@ -52,7 +52,7 @@ def passes(  # noqa: PLR0917  # a sentence: these policies let this pod's traffi
     namespace: dict[str, str],
     port: int,
 ) -> bool:
-    """Whether traffic of `pod` is let through on its side: "Ingress" or "Egress"."""
+    """Return whether `pod`'s own policies of a type, "Ingress" or "Egress", allow traffic with `peer`."""
     concerning = [
         policy["spec"]
         for policy in policies
@@ -104,7 +104,7 @@ def test_without_policies_everybody_reaches_everybody(render: Render) -> None:
 def test_a_stranger_reaches_nothing(network: Network) -> None:
     for called, port in PORTS.items():
         assert not passes(network.policies, "Ingress", network.pods[called], {"app": "stranger"}, HERE, port)
-        # Nor one that calls itself a worker of another release, or of this one in another namespace.
+        # Nor a pod with a worker's labels of another release, or of this one in another namespace.
         other = {**network.pods["worker"], "app.kubernetes.io/instance": "another"}
         assert not passes(network.policies, "Ingress", network.pods[called], other, HERE, port)
         outside = {"kubernetes.io/metadata.name": "elsewhere"}

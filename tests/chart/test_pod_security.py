@@ -33,7 +33,7 @@ SYSCTLS = {
 
 
 def offences(spec: dict[str, Any]) -> Iterator[str]:
-    """Say what in a pod's spec `baseline` or `restricted` would refuse."""
+    """Return the parts of a pod's spec that `baseline` or `restricted` would refuse."""
     pod = spec.get("securityContext", {})
     for key in ("hostNetwork", "hostPID", "hostIPC"):
         if spec.get(key):

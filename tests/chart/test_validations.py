@@ -1,4 +1,4 @@
-"""What the chart refuses, and what it says: the numbers and the way out."""
+"""Values that the chart refuses; its message has the numbers and the remedy."""
 
 from typing import Any
 
@@ -223,7 +223,7 @@ def test_memory_is_understood_however_it_is_written(render: Render, memory: Any)
 
 
 class TestInACluster:
-    """As far as helm can be told what there is; the rest is for tests on a real cluster."""
+    """Refusals that depend on the cluster, with its kinds but without objects; e2e tests cover the rest."""
 
     def test_without_keda_nothing_is_made(self, live: Live) -> None:
         with pytest.raises(Exception, match="KEDA is not in this cluster") as refused:

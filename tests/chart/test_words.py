@@ -1,4 +1,4 @@
-"""What people read: Chart.yaml, the notes, the README, and what the linters say."""
+"""Texts for people: Chart.yaml, the notes and the README; and the linters' findings."""
 
 import re
 import shutil

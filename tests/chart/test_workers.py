@@ -1,4 +1,4 @@
-"""The map of workers, and what scales them without KEDA."""
+"""The map of workers, and their scaling without KEDA."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def test_a_new_queue_is_a_few_lines(render: Render) -> None:
 
 
 def without_checksums(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """`one` with the checksums of `other`: passwords are made anew at each rendering."""
+    """Return `one` with the checksums of `other`, as each rendering makes new passwords."""
     template = one["spec"]["template"]
     annotations = other["spec"]["template"]["metadata"]["annotations"]
     metadata = {**template["metadata"], "annotations": annotations}
@@ -101,7 +101,7 @@ def test_nothing_and_no_are_values_too(render: Render) -> None:
     assert rendered.one("PodDisruptionBudget", "fleet-worker-pdf")["spec"]["maxUnavailable"] == 0
     assert "initContainers" not in rendered.pod_templates()["Deployment/fleet-worker-pdf"]["spec"]
     assert "fleet-worker-ocr" not in rendered.of("PodDisruptionBudget")
-    # And what a worker does not say is the default's.
+    # Other fields are the default's.
     other = scaled(rendered, "default")
     assert (other["minReplicaCount"], other["fallback"]["failureThreshold"]) == (2, 5)
     assert spec["fallback"]["replicas"] == 1

@@ -1,4 +1,4 @@
-"""KEDA that cannot measure, or is not there, ends nobody."""
+"""No worker is removed while KEDA cannot measure or is absent."""
 
 import base64
 import json

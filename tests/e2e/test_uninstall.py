@@ -1,4 +1,4 @@
-"""What stays when the chart goes, and that the next installation finds it."""
+"""Objects that outlive an uninstall, and that the next installation uses them."""
 
 from tests.support.release import Release
 from tests.support.waiting import wait_for

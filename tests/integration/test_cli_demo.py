@@ -1,4 +1,4 @@
-"""`fleet demo`: the counts add up, the fleet goes up and down, and the report is there."""
+"""`fleet demo`: the counts add up, the fleet scales up and down, and the report is written."""
 
 import signal
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def test_fifty_documents(commands: Commands, tmp_path: Path) -> None:
         assert max(course) == said["peak_replicas"][queue] > 0
     assert samples[-1].settled == DOCUMENTS
 
-    # No terminal: plain lines, of which the last says how it ended.
+    # Without a terminal it prints plain lines; the last one has the result.
     plain = [line for line in errors.splitlines() if line.startswith("[")]
     assert len(plain) >= 2
     assert all("pdf" in line and "replicas" in line for line in plain)

@@ -1,4 +1,4 @@
-"""`fleet process` as a person runs it: what it writes, what it says, how it ends."""
+"""`fleet process` as a person runs it: its results, its output, its exit codes."""
 
 import io
 import os
@@ -42,7 +42,7 @@ def mixed(place: Path) -> Path:
 
 def test_a_mixed_folder(commands: Commands, tmp_path: Path) -> None:
     given = mixed(tmp_path / "in")
-    output = given / "results"  # inside the input, and not read
+    output = given / "results"  # inside the input, so skipped as input
     code, lines, errors = commands.run("process", given, "--output", output, "--json")
     assert code == 3
     index = index_of(output)
@@ -205,7 +205,7 @@ def test_a_file_that_may_not_be_read(commands: Commands, tmp_path: Path) -> None
 
 
 def begun(commands: Commands, tmp_path: Path, **variables: str) -> Running:
-    """Start a run that has settled some documents and has another in work for some seconds."""
+    """Start a run that has settled some documents and has another in progress for some seconds."""
     given = folder_of(tmp_path / "in", *range(3))
     for number in range(2):
         (given / f"slow {number}.pdf").write_bytes(slow_document(150_000))
@@ -249,7 +249,7 @@ def test_two_runs_at_once_do_not_meet_but_for_their_output(commands: Commands, t
 
 
 def test_every_process_of_a_run_can_be_told_from_others(commands: Commands, tmp_path: Path) -> None:
-    """What the other tests count is all there is: no child of the command is missed."""
+    """`Commands.processes`, on which other tests rely, finds every child of the command."""
     with begun(commands, tmp_path) as running:
         children = psutil.Process(running.process.pid).children()
         assert {child.pid for child in children} <= {process.pid for process in commands.processes()}

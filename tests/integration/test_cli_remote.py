@@ -1,4 +1,4 @@
-"""`fleet worker`, `flood`, `status` and `quarantine` for a fleet whose server and store are elsewhere."""
+"""`fleet worker`, `flood`, `status` and `quarantine` for a fleet whose server and store are remote."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ COMMANDS = [
 ]
 
 
-class Elsewhere:
+class Remote:
     """A server and a store that commands share."""
 
     def __init__(self, commands: Commands, redis_url: str, store: Path) -> None:
@@ -33,7 +33,7 @@ class Elsewhere:
         self.variables = {
             "FLEET_REDIS_URL": redis_url,
             "FLEET_STORE_URL": f"file://{store}",
-            # Short, so that a worker that was killed counts as gone soon.
+            # Short, so that a killed worker soon counts as gone.
             "FLEET_PRESENCE_SECONDS": "1",
             "FLEET_RETRY_BACKOFF_MAX_SECONDS": "1",
         }
@@ -53,20 +53,20 @@ class Elsewhere:
 
 
 @pytest.fixture
-def elsewhere(commands: Commands, redis_url: str, tmp_path: Path) -> Elsewhere:
-    return Elsewhere(commands, redis_url, tmp_path / "store")
+def remote(commands: Commands, redis_url: str, tmp_path: Path) -> Remote:
+    return Remote(commands, redis_url, tmp_path / "store")
 
 
 def workers_of(running: Running) -> list[psutil.Process]:
-    """Return the workers of a `fleet worker`; empty where it has not started them yet."""
+    """Return the worker processes of a `fleet worker`; none if it has not started them yet."""
     found = psutil.Process(running.process.pid).children()
     return [child for child in found if "app.worker" in child.cmdline()]
 
 
-def test_two_queues_until_sigterm(elsewhere: Elsewhere, tmp_path: Path) -> None:
+def test_two_queues_until_sigterm(remote: Remote, tmp_path: Path) -> None:
     given = folder_of(tmp_path / "in", GOOD, SCAN, ENCRYPTED)
-    with elsewhere.start("worker", "pdf", "ocr") as running:
-        code, (line,), errors = elsewhere.run("flood", given, "--wait", "--json")
+    with remote.start("worker", "pdf", "ocr") as running:
+        code, (line,), errors = remote.run("flood", given, "--wait", "--json")
         assert code == 3, errors
         counts = msgspec.json.decode(line)
         assert counts["errors"] == {"password_required": 1}
@@ -76,19 +76,19 @@ def test_two_queues_until_sigterm(elsewhere: Elsewhere, tmp_path: Path) -> None:
         running.send(signal.SIGTERM)
         assert running.wait(20.0) == 0, running.errors
         assert not any(worker.is_running() for worker in workers)
-    code, lines, errors = elsewhere.run("status", counts["batch_id"])
+    code, lines, errors = remote.run("status", counts["batch_id"])
     assert code == 0, errors
     assert "password_required" in "\n".join(lines)
-    code, (line,), _ = elsewhere.run("status", "--json")
+    code, (line,), _ = remote.run("status", "--json")
     said = msgspec.json.decode(line)
     assert said["queues"]["pdf"]["done"] == 3
     assert [batch["batch_id"] for batch in said["batches"]] == [counts["batch_id"]]
-    code, lines, _ = elsewhere.run("status")
+    code, lines, _ = remote.run("status")
     assert (code, "quarantine" in lines[-1]) == (0, False)
 
 
-def test_where_one_worker_dies_the_other_ends_too(elsewhere: Elsewhere) -> None:
-    with elsewhere.start("worker", "pdf", "ocr", "pdf") as running:
+def test_where_one_worker_dies_the_other_ends_too(remote: Remote) -> None:
+    with remote.start("worker", "pdf", "ocr", "pdf") as running:
         wait_for(lambda: len(workers_of(running)) == 2, "two workers")
         workers = workers_of(running)
         workers[0].kill()
@@ -96,21 +96,21 @@ def test_where_one_worker_dies_the_other_ends_too(elsewhere: Elsewhere) -> None:
         assert not any(worker.is_running() for worker in workers)
 
 
-def test_workers_end_warm_when_what_started_them_is_killed(elsewhere: Elsewhere, tmp_path: Path) -> None:
+def test_workers_end_warm_when_what_started_them_is_killed(remote: Remote, tmp_path: Path) -> None:
     slow = tmp_path / "slow.pdf"
     slow.write_bytes(slow_document())
-    batch = elsewhere.flood(slow)
-    with elsewhere.start("worker", "pdf", "ocr") as running:
-        wait_for(lambda: running_document(elsewhere.ledger, batch, 0), "the start of a document")
+    batch = remote.flood(slow)
+    with remote.start("worker", "pdf", "ocr") as running:
+        wait_for(lambda: running_document(remote.ledger, batch, 0), "the start of a document")
         workers = workers_of(running)
         running.process.kill()
         running.wait()
         psutil.wait_procs(workers, timeout=30)
         assert not any(worker.is_running() for worker in workers)
-    (document_id,) = elsewhere.ledger.batch_documents(batch)
-    found = elsewhere.ledger.document(document_id)
+    (document_id,) = remote.ledger.batch_documents(batch)
+    found = remote.ledger.document(document_id)
     assert found is not None
-    assert (found.state, found.attempts) == (State.SUCCEEDED, 1), "what was in hand was finished"
+    assert (found.state, found.attempts) == (State.SUCCEEDED, 1), "the document in progress was finished"
 
 
 def running_document(ledger: Ledger, batch: str, after: int) -> Document | None:
@@ -121,19 +121,17 @@ def running_document(ledger: Ledger, batch: str, after: int) -> Document | None:
     return found if begun or found.state.final else None
 
 
-def test_a_document_that_kills_its_workers_ends_in_the_quarantine(
-    elsewhere: Elsewhere, tmp_path: Path
-) -> None:
+def test_a_document_that_kills_its_workers_ends_in_the_quarantine(remote: Remote, tmp_path: Path) -> None:
     poison = tmp_path / "poison.pdf"
     poison.write_bytes(slow_document(150_000))
-    batch = elsewhere.flood(poison)
+    batch = remote.flood(poison)
     attempts = 0
     while True:
-        with elsewhere.start("worker", "pdf") as running:
+        with remote.start("worker", "pdf") as running:
 
             def begun(attempts: int = attempts) -> Document | None:
-                reconcile_queues(elsewhere.ledger, elsewhere.config)
-                return running_document(elsewhere.ledger, batch, attempts)
+                reconcile_queues(remote.ledger, remote.config)
+                return running_document(remote.ledger, batch, attempts)
 
             document = wait_for(begun, "the next start")
             if document.state.final:
@@ -144,43 +142,43 @@ def test_a_document_that_kills_its_workers_ends_in_the_quarantine(
     assert document.state is State.QUARANTINED
     assert document.error == "worker_lost"
 
-    code, (line,), _ = elsewhere.run("quarantine", "list", "--json")
+    code, (line,), _ = remote.run("quarantine", "list", "--json")
     assert code == 0
     said = msgspec.json.decode(line)
     assert (said["document_id"], said["source"]) == (document.document_id, str(poison))
     assert "options" not in said
-    code, lines, _ = elsewhere.run("quarantine", "list")
+    code, lines, _ = remote.run("quarantine", "list")
     assert document.document_id in "\n".join(lines)
-    code, lines, _ = elsewhere.run("quarantine", "show", document.document_id)
+    code, lines, _ = remote.run("quarantine", "show", document.document_id)
     assert code == 0
     assert "It was started 3 times and never finished." in " ".join("\n".join(lines).split())
-    code, lines, _ = elsewhere.run("quarantine", "retry", document.document_id)
+    code, lines, _ = remote.run("quarantine", "retry", document.document_id)
     assert (code, lines) == (0, ["1 sent again."])
-    assert elsewhere.ledger.batch(batch).quarantined == 0
-    again = elsewhere.ledger.document(document.document_id)
+    assert remote.ledger.batch(batch).quarantined == 0
+    again = remote.ledger.document(document.document_id)
     assert again is not None
     assert (again.state, again.attempts) == (State.QUEUED, 0)
-    code, lines, errors = elsewhere.run("quarantine", "drop", document.document_id)
+    code, lines, errors = remote.run("quarantine", "drop", document.document_id)
     assert (code, lines) == (2, [])
     assert "is queued, not quarantined" in errors
 
 
 def test_what_is_dropped_is_gone_with_its_original(
-    elsewhere: Elsewhere, tmp_path: Path, client: redis.Redis
+    remote: Remote, tmp_path: Path, client: redis.Redis
 ) -> None:
     from app.ledger.models import Outcome
 
-    batch = elsewhere.flood(*folder_of(tmp_path / "in", GOOD, GOOD + 1).iterdir())
-    for document in elsewhere.ledger.documents(elsewhere.ledger.batch_documents(batch)):
+    batch = remote.flood(*folder_of(tmp_path / "in", GOOD, GOOD + 1).iterdir())
+    for document in remote.ledger.documents(remote.ledger.batch_documents(batch)):
         assert document is not None
         outcome = Outcome(state=State.QUARANTINED, error="worker_lost", message="[/b] lost")
-        assert elsewhere.ledger.settle(document, outcome, token="test")
+        assert remote.ledger.settle(document, outcome, token="test")
     originals = list((tmp_path / "store").rglob("*.original"))
     assert len(originals) == 2
-    assert elsewhere.run("quarantine", "list")[0] == 0
-    assert elsewhere.run("quarantine", "drop", "--all")[:2] == (0, ["2 dropped."])
+    assert remote.run("quarantine", "list")[0] == 0
+    assert remote.run("quarantine", "drop", "--all")[:2] == (0, ["2 dropped."])
     assert not any(path.exists() for path in originals)
-    assert elsewhere.run("quarantine", "list")[:2] == (0, ["The quarantine is empty."])
+    assert remote.run("quarantine", "list")[:2] == (0, ["The quarantine is empty."])
     assert client.zcard("fleet:quarantine") == 0
 
 
@@ -194,10 +192,8 @@ def test_what_is_dropped_is_gone_with_its_original(
         (["flood", "nowhere"], 2, "nowhere does not exist."),
     ],
 )
-def test_what_is_not_there_is_said(
-    elsewhere: Elsewhere, arguments: list[str], code: int, sentence: str
-) -> None:
-    found, lines, errors = elsewhere.run(*arguments)
+def test_what_is_not_there_is_said(remote: Remote, arguments: list[str], code: int, sentence: str) -> None:
+    found, lines, errors = remote.run(*arguments)
     assert (found, lines) == (code, [])
     assert sentence in " ".join(errors.replace("│", " ").split())
 

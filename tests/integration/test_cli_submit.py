@@ -1,4 +1,4 @@
-"""`fleet flood` and `fleet check` against a fleet whose server and store are elsewhere."""
+"""`fleet flood` and `fleet check` against a fleet whose server and store are remote."""
 
 import signal
 import tempfile
@@ -123,7 +123,7 @@ def worker(commands: Commands, variables: dict[str, str]) -> Iterator[Running]:
 def test_a_set_of_synthetic_documents_is_done_when_all_is_settled(
     commands: Commands, variables: dict[str, str]
 ) -> None:
-    # One of the first fourteen is encrypted: it must fail, and the flood has not.
+    # One of the first fourteen is encrypted: that document fails, and the flood does not.
     code, (line,), errors = commands.run("flood", "--documents", "14", "--wait", "--json", **variables)
     counts = msgspec.json.decode(line)
     assert (code, counts["errors"], counts["open"]) == (0, {"password_required": 1}, 0), errors
@@ -155,7 +155,7 @@ def test_a_fleet_without_workers_is_said_not_to_work(commands: Commands, variabl
 def test_the_text_of_another_document_is_noticed(
     commands: Commands, variables: dict[str, str], tmp_path: Path
 ) -> None:
-    """As after a store whose keys two fleets share."""
+    """The state after two fleets shared the keys of a store."""
     from app.ledger.models import Outcome, State
 
     other = folder_of(tmp_path / "in", SCAN)

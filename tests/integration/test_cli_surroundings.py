@@ -1,4 +1,4 @@
-"""`fleet process` and `fleet demo` where the server, the store, the disk or the settings fail them."""
+"""`fleet process` and `fleet demo` when the server, the store, the disk or the settings fail."""
 
 import os
 import signal
@@ -88,7 +88,7 @@ def test_a_server_that_comes_back_and_a_second_fleet_on_it(
         server.start()
         assert running.wait() == 0, running.errors
     assert [line["state"] for line in index_of(tmp_path / "out")] == ["succeeded"] * 5
-    # Whoever was killed holds the server no longer.
+    # The killed run no longer holds its claim on the server.
     with begun(commands, tmp_path / "again", server) as killed:
         killed.send(signal.SIGKILL)
         killed.wait()
@@ -128,7 +128,7 @@ def test_documents_in_s3(commands: Commands, tmp_path: Path) -> None:
 
 @contextmanager
 def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
-    """Mount a disk of a few megabytes; skip where that is not allowed."""
+    """Mount a disk of a few megabytes; skip the test if that is not permitted."""
     folder.mkdir(parents=True, exist_ok=True)
     options = ["-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
     if os.getuid() != 0 or subprocess.run(["mount", *options], capture_output=True, check=False).returncode:

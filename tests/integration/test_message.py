@@ -1,4 +1,4 @@
-"""The flood's messages are Celery's own: an ordinary worker, which knows nothing of the fleet, takes them."""
+"""The flood's messages are Celery's own: an ordinary Celery worker runs them."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The functions behind the tasks, without Celery, on a real server, a real folder and a real sandbox."""
+"""The functions called by the tasks, without Celery, on a real server, folder and sandbox."""
 
 import io
 from typing import Protocol
@@ -123,7 +123,7 @@ def test_a_second_delivery_of_a_settled_document_does_nothing(services: Services
     attend(services, document_id, Queue.PDF, process_document, retries=0)
     finished = known(services, document_id).finished
 
-    def must_not_run(_on: Services, _document: Document) -> Outcome:
+    def must_not_run(_services: Services, _document: Document) -> Outcome:
         pytest.fail("it was worked on again")
 
     attend(services, document_id, Queue.PDF, must_not_run, retries=0)
@@ -133,7 +133,7 @@ def test_a_second_delivery_of_a_settled_document_does_nothing(services: Services
 def test_a_transient_error_is_tried_again_and_costs_no_attempt(services: Services, submit: Submit) -> None:
     document_id = submit(b"x")
 
-    def away(_on: Services, _document: Document) -> Outcome:
+    def away(_services: Services, _document: Document) -> Outcome:
         raise StorageError
 
     for retries in range(services.config.max_retries):
@@ -148,7 +148,7 @@ def test_a_transient_error_is_tried_again_and_costs_no_attempt(services: Service
 def test_a_bug_ends_in_the_quarantine_and_not_in_a_loop(services: Services, submit: Submit) -> None:
     document_id = submit(b"x")
 
-    def bug(_on: Services, _document: Document) -> Outcome:
+    def bug(_services: Services, _document: Document) -> Outcome:
         raise ZeroDivisionError("a bug")
 
     for _ in range(services.config.max_attempts):
@@ -177,7 +177,7 @@ def test_a_document_that_kills_its_worker_is_quarantined_after_its_attempts(
 def test_an_interruption_gives_the_attempt_back(services: Services, submit: Submit) -> None:
     document_id = submit(b"x")
 
-    def interrupted(_on: Services, _document: Document) -> Outcome:
+    def interrupted(_services: Services, _document: Document) -> Outcome:
         raise Interrupted
 
     with pytest.raises(Interrupted):
@@ -190,7 +190,7 @@ def test_an_interruption_gives_the_attempt_back(services: Services, submit: Subm
 def test_a_lost_ledger_is_no_verdict_on_the_document(services: Services, submit: Submit) -> None:
     document_id = submit(b"x")
 
-    def away(_on: Services, _document: Document) -> Outcome:
+    def away(_services: Services, _document: Document) -> Outcome:
         raise RedisConnectionError("gone")
 
     with pytest.raises(RedisConnectionError):

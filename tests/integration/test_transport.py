@@ -1,4 +1,4 @@
-"""The transport's patience, on a server that really goes away."""
+"""The transport's retries, on a server that really goes away."""
 
 import json
 import tempfile
@@ -49,7 +49,7 @@ def connection(server: ValkeyServer) -> Iterator[Connection]:
 
 
 def taken(connection: Connection, server: ValkeyServer, **headers: str) -> Message:
-    """Take a message as a worker does, with room for one."""
+    """Receive a message as a worker does, with a prefetch count of one."""
     sent = json.loads(message(new_id(), Queue.PDF))
     sent["headers"] |= headers
     with redis_py.Redis.from_url(url(server)) as client:
@@ -82,7 +82,7 @@ def test_a_server_that_is_away_for_a_moment_is_waited_for(
 
 
 def fails_while_away(connection: Connection, server: ValkeyServer, step: Callable[[], None]) -> None:
-    """Take the server away, see `step` fail, and the message's place be free."""
+    """Stop the server; assert that `step` fails and the message's prefetch slot is free."""
     server.terminate()
     with pytest.MonkeyPatch.context() as impatient:
         impatient.setattr(transport, "RETRIES", 1)
@@ -116,7 +116,7 @@ def test_a_message_that_the_ledger_acknowledged_is_only_forgotten(
         assert client.hlen("t:inflight:pdf") == 1
         assert ledger.settle(document, Outcome(state=State.SUCCEEDED), token="w/1")
         assert client.hlen("t:inflight:pdf") == client.zcard("t:inflight-index:pdf") == 0
-    server.terminate()  # nothing is left to be said to it
+    server.terminate()  # no further command must reach it
     one.ack()
     assert connection.default_channel.qos.can_consume()
 

@@ -1,4 +1,4 @@
-"""Real worker processes: how they end, how they die, and that another takes over."""
+"""Real worker processes: shutdown, death, and the takeover by another worker."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ QUICK = document(GOOD)
 
 
 class Fleet:
-    """Starts workers and knows what became of documents."""
+    """Starts workers and reads the records of documents."""
 
     def __init__(self, config: Settings, folder: Path, stack: ExitStack) -> None:
         self.config = config
@@ -128,13 +128,13 @@ def test_sigterm_lets_a_worker_finish_what_it_has_and_take_no_more(fleet: Fleet)
 
 
 def test_a_worker_that_is_ended_while_it_starts_takes_nothing(fleet: Fleet) -> None:
-    """As in a container, where it is PID 1: a signal that nobody handles is nothing to it."""
+    """As PID 1 of a container, a process ignores a signal that it does not handle."""
     container = ["unshare", "--pid", "--fork"]
     if not shutil.which(container[0]) or subprocess.run([*container, "true"], check=False).returncode:
         pytest.skip("unshare cannot make a PID namespace here")
     (quick,) = fleet.submit(QUICK)
     outer = psutil.Process(fleet.worker(within=container).pid)
-    # Its parsing child is started first, a good second before it is ready.
+    # The worker starts its sandbox child first, about a second before it is ready.
     wait_for(lambda: len(outer.children(recursive=True)) == 2, "the parsing child")
     (worker,) = outer.children()
     worker.terminate()
@@ -192,7 +192,7 @@ def test_a_killed_workers_document_is_taken_over_by_another(fleet: Fleet) -> Non
     )
     fleet.worker()
     assert fleet.state(slow) is State.RUNNING
-    # A live worker's word would hold for presence_seconds; whoever knows of the death may withdraw it.
+    # Presence lasts presence_seconds; a process that knows of the death may withdraw it.
     fleet.ledger.forget_presence(fleet.document(slow).worker or "")
     fleet.reconcile()
     fleet.until_state(slow, State.SUCCEEDED)
@@ -264,7 +264,7 @@ def test_a_store_that_is_away_delays_a_document_and_does_not_fail_it(fleet: Flee
     fleet.until_state(first, State.SUCCEEDED)
     store, hidden = fleet.folder / "store", fleet.folder / "hidden"
     store.rename(hidden)
-    store.symlink_to(store)  # reading below it is an error, and no missing key
+    store.symlink_to(store)  # so reading below it is an error other than a missing key
     second = new_id()
     key = fleet.document(first).object
     one = Submission(document_id=second, source="x.pdf", object_key=key)
@@ -280,7 +280,7 @@ def test_a_store_that_is_away_delays_a_document_and_does_not_fail_it(fleet: Flee
 def test_a_store_that_stays_broken_is_tried_as_often_as_the_setting_says(fleet: Fleet, retries: int) -> None:
     config = msgspec.structs.replace(fleet.config, max_retries=retries, retry_backoff_seconds=0.02)
     (document_id,) = fleet.submit(QUICK)
-    # No text can be put where a folder is.
+    # A folder in its place makes the text's write fail.
     fleet.store.put(fleet.document(document_id).object.removesuffix(".original") + ".text.txt/x", b"")
     fleet.worker(config=config)
     fleet.until_state(document_id, State.QUARANTINED)
@@ -342,7 +342,7 @@ def test_beat_sends_the_reconciler_which_sends_again_what_was_lost(fleet: Fleet)
     fleet.config = msgspec.structs.replace(fleet.config, reconcile_seconds=0.5, reconcile_after_seconds=0.5)
     (document_id,) = fleet.submit(QUICK)
     client: redis.Redis = fleet.ledger.client
-    client.delete("pdf")  # what a death between BRPOP and HSET leaves
+    client.delete("pdf")  # the state after a death between BRPOP and HSET
     fleet.worker("app.cli.main", "beat")
     fleet.worker("app.worker", "default", "--name", "upkeep")
     wait_for(lambda: client.llen("pdf") == 1, f"the second message; {fleet.logs()}")

@@ -1,4 +1,4 @@
-"""A server that speaks as much of the Kubernetes API as `fleet watch` uses: lists, watches, and exec by WebSocket."""
+"""A server for the part of the Kubernetes API that `fleet watch` uses: lists, watches, and exec by WebSocket."""
 
 import base64
 import hashlib
@@ -27,10 +27,10 @@ def selected(labels: dict[str, str], selector: str) -> bool:
 
 
 class ClusterApi:
-    """Keeps objects, and tells whoever watches of each change.
+    """Keeps objects and sends each change to every watch.
 
     Args:
-        environment: What a command that is exec'd finds in its environment.
+        environment: The environment of a command that is exec'd.
     """
 
     def __init__(self, environment: dict[str, str]) -> None:
@@ -77,13 +77,13 @@ class ClusterApi:
         return path
 
     def start(self) -> None:
-        """Listen; on the same port where it was stopped before."""
+        """Listen, after a `stop` on the same port."""
         self._server = _Server(("127.0.0.1", self._port), self)
         self._port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:
-        """Go away, with every connection; the objects stay."""
+        """Close the server and every connection; keep the objects."""
         if self._server is None:
             return
         server, self._server = self._server, None
@@ -99,26 +99,26 @@ class ClusterApi:
             one["metadata"]["resourceVersion"] = str(self._version)
             known = one["metadata"]["name"] in self.objects[plural]
             self.objects[plural][one["metadata"]["name"]] = one
-            self._note("MODIFIED" if known else "ADDED", plural, one)
+            self._record("MODIFIED" if known else "ADDED", plural, one)
 
     def delete(self, plural: str, name: str) -> None:
         with self._changed:
             self._version += 1
             one = self.objects[plural].pop(name)
-            self._note(
+            self._record(
                 "DELETED",
                 plural,
                 {**one, "metadata": {**one["metadata"], "resourceVersion": str(self._version)}},
             )
 
     def forget(self) -> None:
-        """Forget the history: who watches from an older version gets 410 Gone."""
+        """Forget the history: a watch from an older version gets 410 Gone."""
         with self._changed:
             self._version += 1
             self._oldest = self._version
             self._history.clear()
 
-    def _note(self, what: str, plural: str, one: dict[str, Any]) -> None:
+    def _record(self, what: str, plural: str, one: dict[str, Any]) -> None:
         self._history.append((self._version, what, plural, json.loads(json.dumps(one))))
         self._changed.notify_all()
 
@@ -134,7 +134,10 @@ class ClusterApi:
     def news(
         self, plural: str, selector: str, after: int, server: "_Server"
     ) -> tuple[list[bytes], int] | None:
-        """Return lines of a watch, waiting for the first; None where the server ends, or the version is too old."""
+        """Wait for changes after a version; return a watch's lines and the newest version, or None if the server stops.
+
+        If the history no longer reaches back to `after`, the line is a 410 Gone and the version -1.
+        """
         with self._changed:
             while True:
                 if self._server is not server:
@@ -168,11 +171,11 @@ class _Server(ThreadingHTTPServer):
 
     def close_connections(self) -> None:
         for connection in self._connections:
-            with suppress(OSError):  # it was closed before
+            with suppress(OSError):  # closed already
                 connection.shutdown(SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes is no error."""
+        """Ignore clients that disconnect."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -180,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         api, parts = self.server.api, urlsplit(self.path)
@@ -251,7 +254,7 @@ class _Handler(BaseHTTPRequestHandler):
         )  # fmt: skip
         self.server.api.execs.append(process)
         assert process.stdin is not None
-        # As a kubelet does: when the connection ends, so does the command's input; and nothing else happens to it.
+        # Like a kubelet, close only the command's input when the connection ends.
         threading.Thread(target=self._until_gone, args=(process,), daemon=True).start()
         errors = threading.Thread(target=self._carry, args=(process.stderr, 2), daemon=True)
         errors.start()
@@ -272,12 +275,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _frame(self, channel: int, data: bytes) -> None:
         data = bytes([channel]) + data
         size = bytes([len(data)]) if len(data) < 126 else b"\x7e" + struct.pack(">H", len(data))
-        with suppress(OSError):  # who listened has gone
+        with suppress(OSError):  # the client has disconnected
             self.wfile.write(b"\x82" + size + data)
 
     def _until_gone(self, process: "subprocess.Popen[bytes]") -> None:
         with suppress(OSError):
-            while (head := self.connection.recv(1)) and head[0] & 0x0F != 8:  # that would be a close
+            while (head := self.connection.recv(1)) and head[0] & 0x0F != 8:  # opcode 8 is a close
                 pass
         assert process.stdin is not None
         process.stdin.close()

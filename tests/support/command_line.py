@@ -28,7 +28,7 @@ def index_of(output: Path) -> list[dict[str, Any]]:
 
 
 class Running:
-    """A command that runs; ended, with all it started, at the end of a `with`."""
+    """A running command; the end of a `with` stops it and waits for it."""
 
     def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
         self.out, self.err = log.with_suffix(".out"), log.with_suffix(".err")
@@ -47,7 +47,7 @@ class Running:
 
     @property
     def lines(self) -> list[str]:
-        """What stands on standard output."""
+        """The lines of standard output so far."""
         return self.out.read_text().splitlines()
 
     @property
@@ -58,15 +58,15 @@ class Running:
         self.process.send_signal(number)
 
     def wait(self, seconds: float = TIMEOUT_SECONDS) -> int:
-        """Return the exit code; whatever happened, nobody may have seen a traceback."""
+        """Return the exit code; fail if the command printed a traceback or does not end in time."""
         try:
             code = self.process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             calls = ""
-            with suppress(OSError):  # it may not be ours to see, or a thread end meanwhile
+            with suppress(OSError):  # not permitted, or a thread has ended meanwhile
                 for task in sorted(Path(f"/proc/{self.process.pid}/task").glob("*")):
                     calls += f"{task.name}: {(task / 'syscall').read_text()}"
-            self.send(signal.SIGABRT)  # it says where each of its threads stands: PYTHONFAULTHANDLER
+            self.send(signal.SIGABRT)  # PYTHONFAULTHANDLER prints the stack of each thread
             self.process.wait()
             raise AssertionError(f"It did not end in {seconds:g} s.\n{calls}{self.errors}") from None
         assert "Traceback" not in self.errors, self.errors
@@ -74,7 +74,7 @@ class Running:
 
 
 class Commands:
-    """Runs `fleet` with a TMPDIR of its own, by which all that a command leaves behind is found."""
+    """Runs `fleet` with a TMPDIR of its own; processes and folders that a command leaves behind are found by it."""
 
     def __init__(self, place: Path, logs: Path, cache: Path) -> None:
         self.place = place
@@ -97,7 +97,7 @@ class Commands:
         return code, running.lines, running.errors
 
     def run_here(self, *arguments: object, **variables: str) -> tuple[int, list[str], str]:
-        """Do as `run`, but in this process: for what is said before anything was started, and its exit code."""
+        """Do as `run`, but in this process: for commands that start no process of their own."""
         self._count += 1
         log = self.logs / f"command-{self._count}"
         out, err = log.with_suffix(".out"), log.with_suffix(".err")
@@ -105,18 +105,18 @@ class Commands:
             handlers_kept(),
             pytest.MonkeyPatch.context() as patch,
             out.open("w") as written,
-            err.open("w") as said,
+            err.open("w") as errors,
         ):
             for name in set(os.environ) - set(self.environment):
                 patch.delenv(name)
             for name, value in {**self.environment, **variables}.items():
                 patch.setenv(name, value)
             settings.cache_clear()
-            patch.setattr(tempfile, "tempdir", None)  # where TMPDIR led before
+            patch.setattr(tempfile, "tempdir", None)  # computed from the previous TMPDIR
             patch.setattr(sys, "argv", ["fleet", *map(str, arguments)])
             code: object = 0
             try:
-                with redirect_stdout(written), redirect_stderr(said):
+                with redirect_stdout(written), redirect_stderr(errors):
                     main()
             except SystemExit as ended:  # any other exception would have been a traceback
                 code = ended.code or 0
@@ -126,7 +126,7 @@ class Commands:
         return code, out.read_text().splitlines(), err.read_text()
 
     def processes(self) -> list[psutil.Process]:
-        """All that was started here and still lives."""
+        """Return the processes started here that still run."""
         return [process for process in psutil.process_iter() if self._ours(process)]
 
     def _ours(self, process: psutil.Process) -> bool:
@@ -137,7 +137,7 @@ class Commands:
             return False
 
     def left(self) -> list[object]:
-        """Processes and folders of runs that are still there."""
+        """Return remaining processes and folders of runs."""
         return [*self.processes(), *self.place.glob("pdf-fleet-*")]
 
 

@@ -34,7 +34,7 @@ def corpus() -> Path:
 
 @pytest.fixture(scope="session")
 def limits() -> Limits:
-    """Small enough that a bomb goes off quickly."""
+    """Limits that a decompression bomb reaches quickly."""
     return Limits(memory_bytes=512 * 2**20, cpu_seconds=2, wall_seconds=60.0, document_bytes=20 * 2**20)
 
 

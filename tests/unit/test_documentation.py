@@ -1,4 +1,4 @@
-"""What the documents for people promise, compared with the code."""
+"""The documents for people, compared with the code."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 README = (ROOT / "README.md").read_text()
 COMMANDS = typer.main.get_command(cli)
 OWN_CODES = {"worker_lost", "internal_error", "unreadable_file"}
-"""Codes that stand for no exception type; `app/worker/attempt.py` and `app/local/delivery.py` give them."""
+"""Codes without an exception type; `app/worker/attempt.py` and `app/local/delivery.py` assign them."""
 
 
 def named(page: Path) -> str:
@@ -31,17 +31,17 @@ def named(page: Path) -> str:
 
 @cache
 def every_test() -> str:
-    """All tests, as one text."""
+    """Return the source of all tests as one text."""
     return "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
 
 
 def prose(page: Path) -> str:
-    """A page without its fenced code."""
+    """Return a page without its fenced code."""
     return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 def code(text: str) -> Iterator[str]:
-    """Lines of code in a page, and what stands in backticks."""
+    """Return the lines of code in a page and its text in backticks."""
     for line in text.splitlines():
         if line.startswith("    "):
             yield line.strip().partition("  #")[0]
@@ -49,13 +49,13 @@ def code(text: str) -> Iterator[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors that headings get when a page is shown."""
+    """Return the anchors of a page's headings."""
     titles = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def table_under(heading: str) -> list[list[str]]:
-    """Cells of the rows of the table that follows `heading` in the README."""
+    """Return the cells of each row of the table that follows `heading` in the README."""
     rows = re.search(r"^\| -[^\n]*\n((?:\|[^\n]*\n)+)", README.partition(heading)[2], re.MULTILINE)
     assert rows, heading
     return [[cell.strip() for cell in row.strip("|\n").split(" | ")] for row in rows[1].splitlines()]

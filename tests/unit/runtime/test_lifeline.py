@@ -9,7 +9,7 @@ from tests.support.waiting import wait_for
 
 
 def unread(descriptor: int) -> int:
-    """Bytes that nobody has read yet."""
+    """Return the number of unread bytes."""
     (count,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))
     return int(count)
 

@@ -65,17 +65,17 @@ def test_a_volume_that_cannot_be_bound(name: str, kind: str | None, expected: st
     assert claim_trouble(claim, events) == expected
 
 
-def test_pods_that_may_not_be_made_are_explained_once(here: Machine) -> None:
+def test_pods_that_may_not_be_made_are_explained_once(this_machine: Machine) -> None:
     event = {
         "reason": "FailedCreate",
         "message": "violates PodSecurity",
         "involvedObject": {"kind": "ReplicaSet", "name": "fleet-beat-1"},
     }
     answer = json.dumps({"items": [event, event]})
-    here.put(
+    this_machine.put(
         "kubectl",
         answer=f"""case "$*" in *"get events"*) echo '{answer}' ;; *) echo '{{"items": []}}' ;; esac""",
     )
-    said = KindCluster(here.name).kube.explained("It failed.", "somewhere")
+    said = KindCluster(this_machine.name).kube.explained("It failed.", "somewhere")
     assert said == "It failed.\nReplicaSet fleet-beat-1 may not make its pods: violates PodSecurity"
-    assert all("--namespace=somewhere" in call for call in here.calls("kubectl"))
+    assert all("--namespace=somewhere" in call for call in this_machine.calls("kubectl"))

@@ -27,33 +27,35 @@ def now() -> list[float]:
 
 
 @pytest.fixture
-def hopeless(here: Machine, now: list[float]) -> Hopeless:
-    return Hopeless(KindCluster(here.name).kube, clock=lambda: now[0])
+def hopeless(this_machine: Machine, now: list[float]) -> Hopeless:
+    return Hopeless(KindCluster(this_machine.name).kube, clock=lambda: now[0])
 
 
 def test_an_image_that_does_not_come_is_given_up_after_a_while(
-    here: Machine, hopeless: Hopeless, now: list[float]
+    this_machine: Machine, hopeless: Hopeless, now: list[float]
 ) -> None:
-    pods(here, "ErrImagePull", "CrashLoopBackOff")
+    pods(this_machine, "ErrImagePull", "CrashLoopBackOff")
     assert not hopeless()
     now[0] += IMAGE_SECONDS - 1
-    pods(here, "ImagePullBackOff", "ContainerCreating")
+    pods(this_machine, "ImagePullBackOff", "ContainerCreating")
     assert not hopeless()
     now[0] += 2
     assert hopeless()
 
 
-def test_one_that_comes_after_all_is_not(here: Machine, hopeless: Hopeless, now: list[float]) -> None:
-    pods(here, "ImagePullBackOff")
+def test_one_that_comes_after_all_is_not(this_machine: Machine, hopeless: Hopeless, now: list[float]) -> None:
+    pods(this_machine, "ImagePullBackOff")
     assert not hopeless()
     now[0] += IMAGE_SECONDS / 2
-    pods(here, "ContainerCreating")
+    pods(this_machine, "ContainerCreating")
     assert not hopeless()
     now[0] += IMAGE_SECONDS
-    pods(here, "ErrImagePull")
+    pods(this_machine, "ErrImagePull")
     assert not hopeless(), "it counts from anew"
 
 
-def test_a_cluster_that_does_not_answer_for_a_moment_is_not(here: Machine, hopeless: Hopeless) -> None:
-    pods(here)
+def test_a_cluster_that_does_not_answer_for_a_moment_is_not(
+    this_machine: Machine, hopeless: Hopeless
+) -> None:
+    pods(this_machine)
     assert not hopeless()
