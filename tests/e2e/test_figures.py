@@ -1,4 +1,4 @@
-"""Times of a fleet's scale-up, drain and scale-down on a cluster; written to bench/results/kind.json (then: `make docs`).
+"""Times of scale-up, drain and scale-down on a cluster; written to bench/results/kind.json (then: `make docs`).
 
 The figures are shares and sums of parts, as the machine's speed drifts; the test asserts counts and states only.
 """
