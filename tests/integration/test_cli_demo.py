@@ -22,7 +22,7 @@ def ready(samples: Sequence[Sample], queue: str) -> list[int]:
 
 def test_fifty_documents(commands: Commands, tmp_path: Path) -> None:
     report = tmp_path / "report"
-    code, lines, errors = commands.run("demo", "--documents", DOCUMENTS, "--report", report, "--json")
+    code, lines, errors = commands.run_here("demo", "--documents", DOCUMENTS, "--report", report, "--json")
     assert code == 0, errors
     (line,) = lines
     said = msgspec.json.decode(line)

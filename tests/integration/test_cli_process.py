@@ -43,7 +43,7 @@ def mixed(place: Path) -> Path:
 def test_a_mixed_folder(commands: Commands, tmp_path: Path) -> None:
     given = mixed(tmp_path / "in")
     output = given / "results"  # inside the input, so skipped as input
-    code, lines, errors = commands.run("process", given, "--output", output, "--json")
+    code, lines, errors = commands.run_here("process", given, "--output", output, "--json")
     assert code == 3
     index = index_of(output)
     assert sorted(lines) == sorted(msgspec.json.encode(line).decode() for line in index)

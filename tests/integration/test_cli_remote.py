@@ -44,7 +44,7 @@ class Remote:
         return self.commands.start(*arguments, **self.variables)
 
     def run(self, *arguments: object) -> tuple[int, list[str], str]:
-        return self.commands.run(*arguments, **self.variables)
+        return self.commands.run_here(*arguments, **self.variables)
 
     def flood(self, *paths: Path) -> str:
         code, (line,), errors = self.run("flood", *paths, "--json")

@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -97,12 +99,21 @@ class Commands:
         return code, running.lines, running.errors
 
     def run_here(self, *arguments: object, **variables: str) -> tuple[int, list[str], str]:
-        """Do as `run`, but in this process: for commands that start no process of their own."""
+        """Do as `run`, but in this process, whose coverage is measured."""
+        return self.run_beside(lambda: None, *arguments, **variables)
+
+    def run_beside(
+        self, call: Callable[[], object], /, *arguments: object, **variables: str
+    ) -> tuple[int, list[str], str]:
+        """Do as `run_here`, with `call` in a thread meanwhile; its exception stops the command and is raised."""
+        # multiprocessing's tracker outlives the command, and would count as left behind if the command started it.
+        resource_tracker.ensure_running()
         self._count += 1
         log = self.logs / f"command-{self._count}"
         out, err = log.with_suffix(".out"), log.with_suffix(".err")
         with (
             handlers_kept(),
+            ThreadPoolExecutor(1) as threads,
             pytest.MonkeyPatch.context() as patch,
             out.open("w") as written,
             err.open("w") as errors,
@@ -115,6 +126,7 @@ class Commands:
             patch.setattr(tempfile, "tempdir", None)  # computed from the previous TMPDIR
             patch.setattr(sys, "argv", ["fleet", *map(str, arguments)])
             code: object = 0
+            called = threads.submit(stopping_on_error, call)
             try:
                 with redirect_stdout(written), redirect_stderr(errors):
                     main()
@@ -122,6 +134,7 @@ class Commands:
                 code = ended.code or 0
             finally:
                 settings.cache_clear()
+        called.result()
         assert isinstance(code, int)
         return code, out.read_text().splitlines(), err.read_text()
 
@@ -139,6 +152,15 @@ class Commands:
     def left(self) -> list[object]:
         """Return remaining processes and folders of runs."""
         return [*self.processes(), *self.place.glob("pdf-fleet-*")]
+
+
+def stopping_on_error(call: Callable[[], object]) -> None:
+    """Call `call`; if it raises, stop the command that runs in this process."""
+    try:
+        call()
+    except BaseException:
+        os.kill(os.getpid(), signal.SIGTERM)  # a command that has ended ignores it
+        raise
 
 
 def kill_all(processes: Iterable[psutil.Process]) -> None:
