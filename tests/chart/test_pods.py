@@ -100,8 +100,8 @@ def test_workers_and_beat_are_watched_by_their_heartbeat(render: Render) -> None
         assert container["livenessProbe"]["exec"]["command"] == ["sh", "-c", look]
         assert container["startupProbe"]["exec"]["command"] == ["sh", "-c", look]
         assert container["livenessProbe"]["periodSeconds"] == 7
-        patience = container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"]
-        assert 31 <= patience <= 33
+        timeout = container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"]
+        assert 31 <= timeout <= 33
         assert written.startswith("/tmp/")
 
 
