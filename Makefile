@@ -52,10 +52,11 @@ types: $(STAMP) ## Check types (mypy --strict)
 bench: $(STAMP) ## Measure speed against plain processes and plain Celery, into bench/results
 	@$(WITHOUT_FLEET) $(BIN)/python -m bench $(ARGS)
 
-docs: $(STAMP) ## Write what comes from code, values and figures (docs/settings.md, the tables of both READMEs)
+docs: $(STAMP) ## Write the pages that come from code, values and figures, and build the site into build/site
 	@$(BIN)/python -m tools.settings_table
 	@$(BIN)/python -m tools.chart_readme
 	@$(BIN)/python -m tools.figures_table
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 ON_CLUSTER = exec $(WITHOUT_FLEET) $(BIN)/python -m tools.kind --name '$(KIND_CLUSTER)'
 

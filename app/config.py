@@ -1,4 +1,4 @@
-"""Every setting of the fleet, once: its unit, its default, its reason and its guard.
+"""The settings of the fleet, each with its unit, default, reason and guard.
 
 A setting is the environment variable `FLEET_` + its name in capitals. msgspec reads it rather than
 pydantic-settings, which would add a fifth to a worker's start (docs/decisions/0003-settings-by-msgspec.md).
@@ -17,11 +17,10 @@ from app.errors import SettingsError
 
 PREFIX = "FLEET_"
 GRACE_RESERVE_SECONDS = 15.0
-"""How long before the end of its grace a worker gives its messages back: a broker round trip and an exit."""
+"""Seconds reserved at the end of the termination grace period to requeue the message and exit."""
 
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=366 * 24 * 3_600)]  # bounded: no server takes "inf" for a time
-Pool = Literal["solo", "threads", "prefork"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,96 +34,100 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     store_url: str = ""
     """Originals and results: file://, s3://bucket/prefix or memory://; empty: a folder of the local run."""
     key_prefix: Annotated[str, Meta(min_length=1)] = "fleet:"
-    """Begins every Redis key but the queues themselves, which carry their own names."""
+    """Prefix of every Redis key except the queues, whose keys are their names."""
 
     # A worker.
-    worker_pool: Pool = "solo"
-    """The sandbox child already isolates and limits; a process between would be a hop (docs/decisions)."""
-    worker_concurrency: Positive = 1
-    """Documents that one worker process has in hand at once (threads and prefork)."""
     heartbeat_file: str = ""
-    """Touched by the worker's loop; a liveness probe looks at its age. Empty: none."""
+    """File that the worker's loop touches; a liveness probe checks its age. Empty: none."""
     presence_seconds: Seconds = 30.0
-    """How long after its last sign of life a worker counts as gone, and its documents go to another."""
+    """How long after its last report a worker counts as gone; its documents then go to another."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
-    """Messages of this level and above are logged; at INFO Celery writes several lines a document."""
+    """Lowest level that is logged; at INFO Celery writes several lines per document."""
 
-    # Attempts and time. soft < hard < grace - 15 < grace < visibility: `check_order` refuses the rest.
+    # Attempts and time. soft < grace - 15 < grace < visibility: `check_order` refuses the rest.
     max_attempts: Positive = 3
-    """Starts after which a document is quarantined instead of started again."""
+    """Number of starts after which a document is quarantined instead of started again."""
     max_retries: Annotated[int, Meta(ge=0)] = 20
-    """Times a task is tried again after a transient error."""
+    """Number of retries of a task after transient errors."""
     retry_backoff_seconds: Seconds = 0.5
-    """First pause before a retry; doubles each time, with jitter."""
+    """Pause before the first retry; each further pause is twice as long, with jitter."""
     retry_backoff_max_seconds: Seconds = 60.0
-    """Longest pause before a retry, so that a store that came back is soon asked again."""
+    """Longest pause before a retry; a short one uses a recovered store soon."""
     soft_limit_seconds: Seconds = 600.0
-    """OCR of one document ends after this long, with what it has (100 pages at 1.5 s, four times over); a prefork
-    pool interrupts any task."""
-    hard_limit_seconds: Seconds = 630.0
-    """A prefork pool kills the child after this long."""
+    """OCR of one document ends after this long and keeps the pages recognised by then; 100 pages take 150 s."""
     grace_seconds: Seconds = 690.0
-    """terminationGracePeriodSeconds: SIGTERM to SIGKILL."""
+    """Time between SIGTERM and SIGKILL: terminationGracePeriodSeconds."""
     visibility_timeout_seconds: Seconds = 900.0
-    """After this long kombu takes a taken message for lost; the reconciler is faster."""
+    """After this long kombu delivers an unacknowledged message again; the reconciler is faster."""
     result_expires_seconds: Positive = 3_600
-    """How long Celery keeps a result for a task that stores one; documents are in the ledger instead."""
+    """How long Celery keeps the result of a task that stores one; documents are in the ledger instead."""
 
     # The reconciler.
     reconcile_seconds: Seconds = 10.0
-    """How often open documents are compared with queue and in-flight hash."""
+    """Interval at which open documents are compared with queue and in-flight hash."""
     reconcile_after_seconds: Seconds = 20.0
-    """A document younger than this in its queue is not looked for: its message may be on its way."""
+    """Age in its queue from which a document's missing message counts as lost: a younger one may be on its way."""
     retention_seconds: Positive = 7 * 24 * 3_600
-    """How long the ledger remembers a settled document."""
+    """How long the ledger keeps a settled document."""
 
-    # What one document may cost.
+    # Limits of one document.
     max_document_bytes: Positive = 100 * 1024 * 1024
-    """Larger documents are refused unread: a worker holds the document in hand in memory."""
+    """Larger documents are refused unread: a worker holds its document in memory."""
     max_pages: Positive = 2_000
-    """Documents of more pages are refused unread."""
+    """Documents with more pages are refused unread."""
     max_text_characters: Positive = 20_000_000
-    """Characters of text over all pages of one document; bombs expand to billions."""
+    """Most characters of text over all pages of one document; bombs expand to billions."""
     max_image_pixels: Positive = 100_000_000
-    """Width x height of an image document; its header is checked before it is decoded."""
+    """Most pixels (width x height) of an image document; its header is checked before it is decoded."""
     thumbnail_pixels: Annotated[int, Meta(ge=16, le=4_096)] = 320
     """Longest side of the JPEG thumbnail of page 1."""
     ocr_dpi: Annotated[int, Meta(ge=72, le=600)] = 200
-    """Dots per inch at which a page is rendered for OCR; below 150 small print is lost, above 200 time."""
+    """Dots per inch at which a page is rendered for OCR; below 150 small print is lost, above 200 only time."""
     ocr_max_pixels: Positive = 40_000_000
-    """Width x height of the bitmap that a page is recognised from; larger pages are rendered coarser."""
+    """Most pixels (width x height) of the bitmap for OCR; larger pages are rendered at a lower resolution."""
     ocr_max_pages: Positive = 200
-    """Pages of one document that are recognised; the rest is listed with the reason."""
+    """Most pages of one document that are recognised; the others are listed with the reason."""
     sandbox_memory_bytes: Annotated[int, Meta(ge=256 * 1024 * 1024)] = 1024 * 1024 * 1024
-    """Address space of the child that parses (RLIMIT_AS): real hostile PDFs ask for 5 GB."""
+    """Address space of the sandbox's child (RLIMIT_AS): real hostile PDFs allocate 5 GB."""
     sandbox_cpu_seconds: Positive = 30
-    """CPU time of the child for one document; PDFium can loop for ever."""
+    """CPU time of the child for one document: PDFium can loop for ever."""
     sandbox_wall_seconds: Seconds = 60.0
-    """Time by the clock for one document, or one page of OCR; never more than the soft limit, nor than what is
-    left between that and the grace, as OCR looks at its own clock only between pages."""
+    """Wall time for one document, or one page of OCR; at most the soft limit, and at most the time between soft
+    limit and grace, as OCR checks the soft limit only between pages."""
     sandbox_output_bytes: Positive = 64 * 1024 * 1024
-    """Bytes of results that the child may send back for one document."""
+    """Most bytes of results that the child may return for one document."""
     sandbox_max_documents: Positive = 1_000
-    """Documents after which the child is replaced: bounds what a leak in PDFium can hold."""
+    """Number of documents after which the child is replaced: bounds a leak in PDFium."""
 
     # Sending and storing.
     flood_chunk: Annotated[int, Meta(ge=1, le=10_000)] = 500
-    """Documents opened by one atomic step: bigger is faster and holds the server for longer."""
+    """Documents opened by one atomic step: larger is faster and blocks the server for longer."""
     server_patience_seconds: Seconds = 30.0
     """How long a local run, and `fleet status --follow`, wait for a Redis server that went away and is not theirs."""
     socket_timeout_seconds: Seconds = 10.0
-    """How long the broker, ledger or object store may keep silent before the connection counts as dead."""
+    """How long the broker, ledger or object store may stay silent before the connection counts as broken."""
+
+    def require(self, name: Literal["redis_url", "store_url"]) -> str:
+        """Return the address `redis_url` or `store_url`.
+
+        Raises:
+            SettingsError: it is not set.
+        """
+        value = str(getattr(self, name))
+        if not value:
+            what = {"redis_url": "the Redis server", "store_url": "the object store"}[name]
+            raise SettingsError(f"Set FLEET_{name.upper()} to {what} of the fleet.")
+        return value
 
 
 def check_order(settings: Settings) -> None:
     """Refuse time limits in an order that loses work.
 
     Raises:
-        SettingsError: naming the two settings, their values and which must be the larger.
+        SettingsError: with the two settings, their values and which must be larger.
     """
     steps = (
         ("FLEET_SOFT_LIMIT_SECONDS", settings.soft_limit_seconds),
-        ("FLEET_HARD_LIMIT_SECONDS", settings.hard_limit_seconds),
         ("FLEET_GRACE_SECONDS - 15", settings.grace_seconds - GRACE_RESERVE_SECONDS),
         ("FLEET_GRACE_SECONDS", settings.grace_seconds),
         ("FLEET_VISIBILITY_TIMEOUT_SECONDS", settings.visibility_timeout_seconds),
@@ -132,11 +135,6 @@ def check_order(settings: Settings) -> None:
     for (lower, low), (higher, high) in pairwise(steps):
         if not low < high:
             raise SettingsError(f"{lower} ({low:g} s) must be less than {higher} ({high:g} s).")
-    if settings.worker_pool == "solo" and settings.worker_concurrency > 1:
-        raise SettingsError(
-            f"FLEET_WORKER_CONCURRENCY ({settings.worker_concurrency}) needs FLEET_WORKER_POOL=threads or "
-            "prefork: a solo worker has one document in hand."
-        )
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:

@@ -7,13 +7,23 @@ Three families, and what happens to a document that meets them:
 * `FleetError` directly: the fleet cannot run; the command ends with `exit_code` and the sentence.
 """
 
+from enum import IntEnum
 from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the commands; a command that a signal stopped exits with 128 + the signal's number."""
+
+    OK = 0
+    FLEET_FAILED = 1
+    USAGE_ERROR = 2
+    SOME_DOCUMENTS_FAILED = 3
 
 
 class FleetError(Exception):
     """The fleet failed."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: ClassVar[ExitCode] = ExitCode.FLEET_FAILED
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message or (type(self).__doc__ or "").strip())
@@ -27,7 +37,7 @@ class FleetError(Exception):
 class UsageError(FleetError):
     """The command was called with something that it cannot use."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE_ERROR
 
 
 class SettingsError(UsageError):
@@ -36,6 +46,10 @@ class SettingsError(UsageError):
 
 class ServerError(FleetError):
     """The Redis server cannot be reached."""
+
+
+class ServerRefusedError(ServerError):
+    """The Redis server refuses a command: another try will not help."""
 
 
 class TransientError(FleetError):
@@ -66,7 +80,7 @@ class PermanentError(FleetError):
     """The document cannot be processed."""
 
     code: ClassVar[str] = "permanent"
-    exit_code = 3
+    exit_code = ExitCode.SOME_DOCUMENTS_FAILED
 
 
 class PasswordRequiredError(PermanentError):

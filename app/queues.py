@@ -1,10 +1,10 @@
-"""The only place where a queue or a task is named."""
+"""The names of queues and tasks; no other module spells them."""
 
 from enum import StrEnum
 
 
 class Queue(StrEnum):
-    """The queues; each has workers of its own, which scale by its length."""
+    """The queues; each has its own workers, which scale by its work."""
 
     PDF = "pdf"
     OCR = "ocr"
@@ -12,7 +12,7 @@ class Queue(StrEnum):
 
 
 class TaskName(StrEnum):
-    """The tasks, by the name that stands in their messages."""
+    """The tasks, by their names in messages."""
 
     PROCESS = "pdf.process"
     RECOGNIZE = "ocr.recognize"
@@ -24,17 +24,17 @@ ROUTES: dict[TaskName, Queue] = {
     TaskName.RECOGNIZE: Queue.OCR,
     TaskName.RECONCILE: Queue.DEFAULT,
 }
-"""Which queue a task's messages go to."""
+"""The queue of each task's messages."""
 
 DOCUMENT_TASKS: dict[Queue, TaskName] = {Queue.PDF: TaskName.PROCESS, Queue.OCR: TaskName.RECOGNIZE}
-"""The task by which a document passes through a queue."""
+"""The task that documents need in each queue."""
 
 
 def inflight_key(queue: str, prefix: str) -> str:
-    """The Redis hash that holds the queue's running work: its HLEN is what KEDA measures as in-flight."""
+    """Return the key of the hash with a queue's messages in flight; KEDA measures its HLEN."""
     return f"{prefix}inflight:{queue}"
 
 
 def inflight_index_key(queue: str, prefix: str) -> str:
-    """The sorted set beside `inflight_key`: each delivery tag with the time (s, epoch) it was taken."""
+    """Return the key of the sorted set with each delivery tag in flight and its time of delivery (s, epoch)."""
     return f"{prefix}inflight-index:{queue}"

@@ -1,1 +1,1 @@
-"""How fast the fleet is, measured beside what it stands on; one file a figure, `make bench` runs them all."""
+"""Benchmarks of the fleet against its own parts and plain Celery: one file per figure; `make bench` runs them all."""

@@ -1,13 +1,11 @@
-"""`python -m bench`: run all benchmarks, or those named, and write what they found."""
+"""`python -m bench`: run all benchmarks, or the named ones, and write their results."""
 
 import argparse
 import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
-from app.config import Pool
 from app.errors import FleetError
 from bench import flood, memory, sandbox, start, throughput
 from bench.results import RESULTS, Finding, measured, save, table
@@ -20,22 +18,16 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--documents", type=int, help="documents a run (throughput, flood, memory)")
     parser.add_argument("--repeats", type=int, help="times that each side is measured")
     parser.add_argument(
-        "--pool", choices=get_args(Pool), default="solo", help="throughput, start: Celery's pool"
-    )
-    parser.add_argument(
-        "--concurrency", type=int, default=1, help="throughput: documents that a worker has in hand"
-    )
-    parser.add_argument(
         "--quick",
         action="store_true",
-        help="seconds instead of minutes: does it run? Its figures say nothing",
+        help="run for seconds instead of minutes, to see whether the benchmarks work; the figures mean nothing",
     )
     parser.add_argument("--output", type=Path, help="folder of the results (none with --quick)")
     given = parser.parse_args(argv)
     unknown = [name for name in given.figures if name not in FIGURES]
     if unknown:
         parser.error(f"there is no figure {', '.join(unknown)}: choose from {', '.join(FIGURES)}")
-    for name, least in (("documents", 20), ("repeats", 1), ("concurrency", 1)):
+    for name, least in (("documents", 20), ("repeats", 1)):
         value = getattr(given, name)
         if value is not None and value < least:
             parser.error(f"--{name} must be at least {least}")
@@ -46,8 +38,6 @@ def _throughput(given: argparse.Namespace) -> Finding:
     return throughput.measure(
         documents_wanted=given.documents or (30 if given.quick else 300),
         repeats=given.repeats or (1 if given.quick else 12),
-        pool=given.pool,
-        concurrency=given.concurrency,
     )
 
 
@@ -60,7 +50,7 @@ def _flood(given: argparse.Namespace) -> Finding:
 
 
 def _start(given: argparse.Namespace) -> Finding:
-    return start.measure(repeats=given.repeats or (1 if given.quick else 9), pool=given.pool)
+    return start.measure(repeats=given.repeats or (1 if given.quick else 9))
 
 
 def _sandbox(given: argparse.Namespace) -> Finding:
@@ -84,7 +74,7 @@ FIGURES: dict[str, tuple[str, Callable[[argparse.Namespace], Finding]]] = {
 
 
 def main(argv: list[str]) -> int:
-    """Run what is asked for; return the exit code."""
+    """Run the figures that `argv` names; return the exit code."""
     given = parse(argv)
     output = given.output or (None if given.quick else RESULTS)
     command = shlex.join(["python", "-m", "bench", *argv])
@@ -92,12 +82,8 @@ def main(argv: list[str]) -> int:
     for name in given.figures or FIGURES:
         sys.stderr.write(f"{name} ...\n")
         title, measure = FIGURES[name]
-        # Figures of another pool stand beside those of the fleet's own.
-        figure = (
-            name if given.pool == "solo" or name not in {"throughput", "start"} else f"{name}-{given.pool}"
-        )
         try:
-            result = measured(figure, title, command, lambda measure=measure: measure(given))  # type: ignore[misc]  # bound now, called now
+            result = measured(name, title, command, lambda measure=measure: measure(given))  # type: ignore[misc]  # bound now, called now
         except FleetError as error:
             sys.stderr.write(f"{name}: {error.message}\n")
             return error.exit_code

@@ -1,4 +1,4 @@
-"""The same reading without a fleet: plain processes in a loop over bytes that they already have in memory."""
+"""Plain processes without a fleet: they read the same documents in a loop, from bytes in memory."""
 
 import io
 import multiprocessing
@@ -30,18 +30,18 @@ class Loop(StrEnum):
     PYPDFIUM2 = "pypdfium2"
     """Text of all pages and the thumbnail, by the library's documented classes."""
     READING = "reading"
-    """The fleet's own reading, without anything around it: what all else costs is the fleet's overhead."""
+    """The fleet's own reading and nothing else: the difference to a fleet is the fleet's overhead."""
 
 
 class Plain(msgspec.Struct, frozen=True, kw_only=True):
-    """What plain processes did."""
+    """The result of one run of plain processes."""
 
     began: float
     """Seconds since the epoch."""
     finished: list[float]
-    """When each document was; seconds since the epoch."""
+    """When each document was finished; seconds since the epoch."""
     cpu_seconds: float
-    """Of all processes, user and system, in the loop."""
+    """CPU time of all processes in the loop, user and system."""
 
 
 def by_pypdfium2(data: bytes) -> tuple[list[str], bytes]:
@@ -73,7 +73,7 @@ def by_pillow(data: bytes) -> bytes:
 
 
 def plain_loop(data: bytes) -> None:
-    """Read one document as a script of a few lines would; of a broken one nothing is read."""
+    """Read one document as a script of a few lines would; skip a broken one."""
     if not data.startswith((b"\xff\xd8", b"\x89PNG")):
         try:
             by_pypdfium2(data)
@@ -95,10 +95,10 @@ _LOOPS: dict[Loop, Callable[[bytes], None]] = {Loop.PYPDFIUM2: plain_loop, Loop.
 
 
 def run(loop: Loop, paths: Sequence[Path], *, processes: int) -> Plain:
-    """Read every one of `paths` in plain processes, each taking the next when it is done with one.
+    """Read all of `paths` in plain processes; each process reads the next path as soon as it is free.
 
     Raises:
-        FleetError: where a process dies.
+        FleetError: if a process dies.
     """
     context = multiprocessing.get_context("spawn")
     barrier, counter, answers = context.Barrier(processes + 1), context.Value("q", 0), context.Queue()
@@ -139,20 +139,18 @@ def _answer(answers: Any, workers: Sequence[Any]) -> Any:
 
 
 def _require_alive(workers: Sequence[Any]) -> None:
-    """Make sure that no process is waited for in vain.
+    """Check that every process still runs or has answered.
 
     Raises:
-        FleetError: one ended without an answer.
+        FleetError: if one ended without an answer.
     """
     for worker in workers:
         if worker.exitcode:
-            raise FleetError(
-                f"A plain process ended with exit code {worker.exitcode}: see what it said above."
-            )
+            raise FleetError(f"A plain process ended with exit code {worker.exitcode}: see its output above.")
 
 
 def _work(loop: Loop, paths: Sequence[Path], barrier: Any, counter: Any, answers: Any) -> None:
-    """Runs in a plain process."""
+    """The main function of a plain process."""
     read = _LOOPS[loop]
     bytes_of = {path: path.read_bytes() for path in set(paths)}
     for path in paths[:3]:

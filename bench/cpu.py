@@ -1,4 +1,4 @@
-"""Where the CPU time of a fleet goes, by kind of process."""
+"""CPU time of a fleet by kind of process."""
 
 from collections.abc import Sequence
 
@@ -7,17 +7,17 @@ import psutil  # type: ignore[import-untyped,unused-ignore]  # carries no types
 
 
 class CpuSeconds(msgspec.Struct, frozen=True, kw_only=True):
-    """User and system time."""
+    """User and system time, in seconds."""
 
     worker: float
     """Main processes of the workers."""
     children: float
-    """All that they started: the child that parses, and a prefork pool's processes."""
+    """All processes that the workers started: the sandbox children."""
     server: float
     """Valkey."""
 
     def since(self, before: "CpuSeconds") -> "CpuSeconds":
-        """Return what was used after `before`."""
+        """Return the CPU time used since `before`."""
         return CpuSeconds(
             worker=self.worker - before.worker,
             children=self.children - before.children,
@@ -26,7 +26,7 @@ class CpuSeconds(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def total(self) -> float:
-        """Of all of them."""
+        """CPU time of all of them."""
         return self.worker + self.children + self.server
 
 
@@ -37,7 +37,7 @@ def cpu_seconds(workers: Sequence[int], server: int) -> CpuSeconds:
         process = psutil.Process(pid)
         times = process.cpu_times()
         main += times.user + times.system
-        # What has ended since is in the counters of whoever reaped it.
+        # The CPU time of a process that has ended is in its parent's counters.
         below += times.children_user + times.children_system
         for child in process.children(recursive=True):
             used = child.cpu_times()

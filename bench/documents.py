@@ -1,4 +1,4 @@
-"""The documents that are measured with."""
+"""The documents of the benchmarks."""
 
 import csv
 from itertools import cycle, islice
@@ -9,22 +9,22 @@ from app.producer.models import Kind
 
 SEED = 7
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
-"""Real PDFs, where the checkout has them beside it; its index says what pdfium makes of each."""
+"""A folder of real PDFs beside the checkout, if there is one; its index has PDFium's result for each."""
 
 
 def synthetic(documents: int = 1_000) -> list[Path]:
-    """Return the beginning of the synthetic set, made or from the cache; broken and closed ones included."""
+    """Return the first documents of the synthetic set, broken and encrypted ones included."""
     return [made.path for made in make_set(default_directory(SEED), documents=documents, seed=SEED)]
 
 
 def synthetic_texts(documents: int) -> list[Path]:
-    """Return the documents of text among the first ones of the synthetic set."""
+    """Return the text documents among the first `documents` of the synthetic set."""
     made = make_set(default_directory(SEED), documents=documents, seed=SEED)
     return [one.path for one in made if one.kind is Kind.TEXT]
 
 
 def corpus() -> list[Path]:
-    """Return the real PDFs of which pdfium reads every page and draws the first; none where there is no corpus."""
+    """Return the real PDFs of which PDFium reads every page and draws the first; none if there is no corpus."""
     index = CORPUS / "index.tsv"
     if not index.exists():
         return []
@@ -34,5 +34,5 @@ def corpus() -> list[Path]:
 
 
 def repeated(paths: list[Path], documents: int) -> list[Path]:
-    """Return `documents` paths, `paths` over and over."""
+    """Return `documents` paths: `paths`, repeated as often as necessary."""
     return list(islice(cycle(paths), documents))

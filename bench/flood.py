@@ -1,12 +1,13 @@
-"""Tasks a second from one producer: the fleet's flood, ledger included, beside Celery's own `.delay()`."""
+"""Tasks per second from one producer: the fleet's flood, ledger included, and Celery's own `.delay()`."""
 
 import time
 
 from celery import Celery
 from redis import Redis
 
-from app.ledger.message import flood, new_id
+from app.ledger.message import new_id
 from app.ledger.models import Submission
+from app.queues import Queue
 from app.storage.layout import original_key
 from app.worker.celery_app import broker_url
 from bench.results import Bound, Finding, Series, Target
@@ -17,7 +18,7 @@ TARGET = Target(bound=Bound.AT_LEAST, value=30_000)
 
 
 def measure_flood(rig: Rig, documents: int) -> float:
-    """Return documents/s opened and sent; their ids and ledger entries are made within the time."""
+    """Return documents/s opened and sent; the time includes making their ids and ledger entries."""
     rig.ledger.client.flushall()
     batch = new_id()
     began = time.perf_counter()
@@ -25,7 +26,7 @@ def measure_flood(rig: Rig, documents: int) -> float:
         Submission(document_id=one, source=f"{number:06}.pdf", object_key=original_key(batch, one))
         for number, one in enumerate(new_id() for _ in range(documents))
     )
-    sent = flood(rig.ledger, submissions, batch_id=batch, chunk=rig.config.flood_chunk)
+    sent = rig.ledger.open(batch, Queue.PDF, submissions)
     return sent / (time.perf_counter() - began)
 
 
@@ -34,7 +35,7 @@ def measure_delay(rig: Rig, tasks: int) -> float:
     rig.ledger.client.flushall()
     with Celery("peer", broker=broker_url(rig.server.url), set_as_current=False) as app:
         task = app.task(name="peer.process")(_peer_task)
-        task.delay(new_id())  # connects, and imports what is imported late
+        task.delay(new_id())  # connects, and runs the late imports
         began = time.perf_counter()
         for _ in range(tasks):
             task.delay(new_id())
@@ -47,7 +48,7 @@ def measure_delay(rig: Rig, tasks: int) -> float:
 
 
 def _peer_task(_document_id: str) -> None:
-    """Is sent and never run."""
+    """A task that is sent and never runs."""
 
 
 def measure(*, documents: int, tasks: int, repeats: int) -> Finding:

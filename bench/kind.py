@@ -1,4 +1,4 @@
-"""The figures of a fleet on a kind cluster: what tests/e2e/test_figures.py measures, and its table."""
+"""The figures of a fleet on a kind cluster, which tests/e2e/test_figures.py measures, and their table."""
 
 from statistics import median
 
@@ -6,16 +6,16 @@ import msgspec
 
 
 class First(msgspec.Struct, frozen=True, kw_only=True):
-    """From the publishing of a document to an empty fleet until its settlement, in seconds."""
+    """The parts of the time from publishing a document to an empty fleet until its settlement, in seconds."""
 
     poll: float
-    """Until a replica was asked for: KEDA's look at the queue."""
+    """Until KEDA's poll of the queue: the Deployment desires a replica."""
     scheduling: float
     """Until its pod had a node."""
     container: float
-    """Until the API server told that its container ran, which it does up to a second late."""
+    """Until the API server reported the container as running, which it does up to a second late."""
     worker: float
-    """Until the worker took the document: the rest of the start of Python and Celery within the pod's share of a
+    """Until the worker started the document: the rest of the start of Python and Celery within the pod's share of a
     core."""
     work: float
     """Until it was settled."""
@@ -31,15 +31,15 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True):
     """From the first document's publishing to the last one's settlement, scaling up included."""
     alone_documents: int
     alone_seconds: float
-    """One pod's, from its first start to its last settlement."""
+    """The lone pod's time, from its first start to its last settlement."""
     alone_work: float
-    """Mean seconds of work a document in the pod that was alone."""
+    """Mean seconds of work per document in the lone pod."""
     work: float
-    """Mean seconds of work a document in the many pods."""
+    """Mean seconds of work per document in the many pods."""
 
     @property
     def alone_rate(self) -> float:
-        """Documents a second of one pod."""
+        """Documents per second of one pod."""
         return self.alone_documents / self.alone_seconds
 
     @property
@@ -49,12 +49,12 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def over_ideal(self) -> float:
-        """The time it took, as a multiple of what the pods would need from the first moment on."""
+        """The measured time as a multiple of the time that all pods would need if they worked from the first moment."""
         return self.pods / self.speedup
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """All of them."""
+    """All figures of one run."""
 
     firsts: list[First]
     """With the chart's default limit of a whole core a worker."""
@@ -62,7 +62,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """With the limit of k8s/values-kind.yaml."""
     drain: Drain
     zero_after: float
-    """From the last settlement until no worker was asked for, in seconds."""
+    """From the last settlement until the Deployment desired no worker, in seconds."""
     cooldown: float
 
 
@@ -77,7 +77,7 @@ def table(figures: Figures) -> str:
         ),
     ]
     names = {
-        "poll": "KEDA's look",
+        "poll": "KEDA's poll",
         "scheduling": "scheduling",
         "container": "start of the container",
         "worker": "start of the worker",

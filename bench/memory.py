@@ -1,4 +1,4 @@
-"""Memory of a worker process and its child over thousands of documents: how much, and whether it grows."""
+"""Memory of a worker process and its child over thousands of documents: its size and its growth."""
 
 import re
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from bench.rig import Rig, Worker
 TITLE = "memory of a worker with its child"
 SAMPLE_EVERY = 500
 WARM_UP_SHARE = 0.2
-"""Of the documents: first uses fill caches and arenas, which is no growth."""
+"""Share of the documents at the start that growth leaves out: first uses fill caches and arenas."""
 MEBIBYTE = 1024 * 1024
 GROWTH = Target(bound=Bound.AT_MOST, value=0.5)
-"""MiB for 1,000 documents: less than a page's thumbnail each, and what a worker of a year would not notice."""
+"""MiB for 1,000 documents: less per document than the thumbnail of a page."""
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """Memory in MiB after so many documents."""
+    """Memory in MiB after `documents` documents."""
 
     documents: int
     worker_rss: float
@@ -31,11 +31,11 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     child_rss: float
     child_pss: float | None
     peak_rss: float
-    """The highest that the worker and its present child ever had, added."""
+    """The highest memory of the worker plus the highest memory of its present child."""
 
 
 def sample(worker: Worker, settled: int) -> Sample:
-    """Measure a worker and what it started."""
+    """Measure a worker and its children after `settled` documents."""
     process = psutil.Process(worker.pid)
     children = process.children(recursive=True)
     pids = [child.pid for child in children]
@@ -50,7 +50,7 @@ def sample(worker: Worker, settled: int) -> Sample:
 
 
 def _proportional(pids: Sequence[int]) -> float | None:
-    """Memory with shared pages divided among those who share them; None where the system does not tell."""
+    """Return the PSS of processes, in MiB, in which a shared page counts in equal parts; None if it is unknown."""
     total = 0
     for pid in pids:
         try:
@@ -63,7 +63,7 @@ def _proportional(pids: Sequence[int]) -> float | None:
 
 
 def _peak(pid: int) -> float:
-    """The highest resident memory that a process ever had; its present one where the system does not tell."""
+    """Return the highest resident memory of a process, in MiB; the present one if the system does not report it."""
     try:
         found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     except OSError:
@@ -72,13 +72,13 @@ def _peak(pid: int) -> float:
 
 
 def measure_set(rig: Rig, paths: list[Path], wanted: int, every: int) -> list[Sample]:
-    """Take `wanted` documents through one worker and measure it after each `every` of them."""
-    taken = documents.repeated(paths, wanted)
+    """Send `wanted` documents through one worker and measure it after each `every` of them."""
+    chosen = documents.repeated(paths, wanted)
     samples = []
     with rig.workers(1, warm_up=paths[:4]) as workers:
         for start in range(0, wanted, every):
             batch = new_id()
-            rig.send(rig.submissions(taken[start : start + every], batch), batch)
+            rig.send(rig.submissions(chosen[start : start + every], batch), batch)
             rig.await_settled(batch, workers, poll=0.02)
             samples.append(sample(workers[0], min(start + every, wanted)))
             rig.forget(batch)

@@ -1,4 +1,4 @@
-"""An ordinary Celery application, to compare with: nothing set but where the broker is."""
+"""An ordinary Celery application for comparison: it sets only the address of its broker."""
 
 import os
 import time
@@ -10,5 +10,5 @@ app = Celery("peer", broker=os.environ["PEER_BROKER_URL"], backend=os.environ["P
 
 @app.task(name="peer.moment")  # type: ignore[untyped-decorator]  # Celery carries no types
 def moment() -> float:
-    """Return when this was run: seconds since the epoch."""
+    """Return the time of the call, in seconds since the epoch."""
     return time.time()

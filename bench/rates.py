@@ -1,10 +1,10 @@
-"""From the times at which documents were finished to documents a second."""
+"""Rates in documents per second, from the times at which documents were finished."""
 
 from collections.abc import Sequence
 
 STEADY = (0.05, 0.95)
-"""The share of documents between which the rate is steady: before it workers warm up, after it some have no
-work left, and neither tells how many documents an hour a fleet at work can read."""
+"""The shares of documents between which the rate is steady: before the first, workers warm up; after the second, some
+have no work left. Neither phase shows how many documents an hour a working fleet reads."""
 
 
 def whole_rate(began: float, finished: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""What a benchmark found, as JSON and as a row of the table."""
+"""Results of benchmarks, as JSON files and as tables in Markdown."""
 
 import os
 import platform
@@ -19,9 +19,9 @@ PACKAGES = ("celery", "kombu", "obstore", "pillow", "pypdfium2", "redis", "valke
 RESULTS = Path(__file__).with_name("results")
 TABLE = "table.md"
 ON_CLUSTER = RESULTS / "kind.json"
-"""What tests/e2e/test_figures.py measures; of another form than a `Result`: `bench.kind`."""
+"""Results of tests/e2e/test_figures.py; their form is `bench.kind.Figures`, not `Result`."""
 QUIET_PERCENT = 10.0
-BUSY = "Others used the machine meanwhile: the figures are to be taken again on a quiet one."
+BUSY = "Other programs used the machine meanwhile: measure again on a quiet one."
 
 
 class Bound(StrEnum):
@@ -32,13 +32,13 @@ class Bound(StrEnum):
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """What a series' median is to reach."""
+    """A bound for the median of a series."""
 
     bound: Bound
     value: float
 
     def met_by(self, value: float) -> bool:
-        """Whether `value` is on the right side."""
+        """Return whether `value` is on the right side of the bound."""
         return value >= self.value if self.bound is Bound.AT_LEAST else value <= self.value
 
 
@@ -55,38 +55,38 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, name: str, unit: str, samples: Iterable[float], target: Target | None = None) -> Self:
-        """Make a series of `samples`, of which there is at least one."""
-        taken = [float(f"{sample:.6g}") for sample in samples]
+        """Make a series of `samples`; there must be at least one."""
+        values = [float(f"{sample:.6g}") for sample in samples]
         return cls(
             name=name,
             unit=unit,
-            median=float(f"{statistics.median(taken):.6g}"),
-            low=min(taken),
-            high=max(taken),
-            samples=taken,
+            median=float(f"{statistics.median(values):.6g}"),
+            low=min(values),
+            high=max(values),
+            samples=values,
             target=target,
         )
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """Where it was measured, and how busy others kept it."""
+    """The machine of a measurement, and how busy it was with other work."""
 
     system: str
     cores: int
     python: str
     packages: dict[str, str]
     busy_percent: list[float]
-    """Share of all cores in use just before and just after, when nothing of the benchmark runs."""
+    """Share of all cores in use just before and just after, while the benchmark does not run."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure."""
+    """The result of one figure, with its machine and its command."""
 
     figure: str
     title: str
     command: str
     date: str
-    """When it was begun: UTC, ISO 8601."""
+    """Start of the measurement: UTC, ISO 8601."""
     machine: Machine
     parameters: dict[str, Any]
     series: list[Series]
@@ -94,7 +94,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """What a benchmark returns; the rest of a `Result` is the same for all."""
+    """The return value of a benchmark; `measured` makes a `Result` of it."""
 
     parameters: dict[str, Any]
     series: list[Series]
@@ -130,7 +130,7 @@ def _busy_percent() -> float:
 
 
 def save(result: Result, folder: Path) -> None:
-    """Write a result beside those of earlier runs, and the table of all of them anew."""
+    """Write a result beside those of earlier runs, and rewrite the table of all results."""
     folder.mkdir(parents=True, exist_ok=True)
     atomic.write(folder / f"{result.figure}.json", msgspec.json.format(msgspec.json.encode(result), indent=2))
     atomic.write(folder / TABLE, table(load(folder)).encode())

@@ -1,4 +1,4 @@
-"""A fleet to measure: an embedded server, a folder as store, and workers in whatever number is asked for."""
+"""A fleet to measure: an embedded server, a folder as store, and as many workers as a benchmark wants."""
 
 import os
 import shutil
@@ -11,11 +11,11 @@ from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 from typing import Self
 
-from app.config import Pool, Settings
+from app.config import Settings
 from app.documents.models import OcrMode
 from app.errors import FleetError
-from app.ledger.ledger import Ledger, ledger_of
-from app.ledger.message import flood, new_id
+from app.ledger.ledger import Ledger
+from app.ledger.message import new_id
 from app.ledger.models import BatchCounts, Document, Options, Submission
 from app.local.fleet import environment_of
 from app.local.processes import ProcessGroup
@@ -28,20 +28,20 @@ from app.storage.store import ObjectStore
 START_SECONDS = 60.0
 END_SECONDS = 30.0
 SILENCE_SECONDS = 120.0
-"""How long no document may be settled before a measurement is given up."""
+"""A measurement stops if no document settles for this long."""
 MEMORY_FOLDER = Path("/dev/shm")  # a folder of random name is made in it
-"""Where Linux keeps files in memory. The plain loop has its documents in memory too; and what a file costs on a disk
-depends on what was deleted before: ext4 without a journal looks at each inode freed in the last minutes."""
+"""Linux' file system in memory. The plain loop has its documents in memory too; and the cost of a file on a disk
+depends on earlier deletions: ext4 without a journal checks each inode freed in the last minutes."""
 MEMORY_FOLDER_BYTES = 2 * 2**30
-"""Room that a measurement may need there."""
+"""Space that a measurement may need there."""
 
 
 class Worker:
     """A worker process.
 
     Attributes:
-        began: When it was started (s since the epoch).
-        heartbeat: Appears when it takes messages.
+        began: Time of its start (s since the epoch).
+        heartbeat: A file that appears when the worker is ready.
     """
 
     def __init__(self, process: "Popen[bytes]", *, began: float, heartbeat: Path, log: Path) -> None:
@@ -52,20 +52,20 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """The worker's main process; the child that parses is its child."""
+        """Process id of the worker; the sandbox child is its child process."""
         return self.process.pid
 
     def check(self) -> None:
-        """Make sure that it lives.
+        """Check that the worker runs.
 
         Raises:
-            FleetError: with the end of its log.
+            FleetError: if it has ended, with the end of its log.
         """
         if self.process.poll() is not None:
             raise FleetError(f"A worker ended: {self.log.read_text(errors='replace')[-2_000:]}")
 
     def end(self) -> None:
-        """End it as an operator would, by force where it takes too long."""
+        """Stop it by SIGTERM, and by SIGKILL if it takes longer than `END_SECONDS`."""
         self.process.terminate()
         try:
             self.process.wait(timeout=END_SECONDS)
@@ -75,7 +75,7 @@ class Worker:
 
 
 class Rig:
-    """A context manager that starts the server and makes the store, and leaves nothing behind.
+    """A context manager that starts the server and makes the store, and removes both at its end.
 
     Attributes:
         config: The settings that workers get.
@@ -86,8 +86,7 @@ class Rig:
     ledger: Ledger
     server: EmbeddedServer
 
-    def __init__(self, *, pool: Pool = "solo", concurrency: int = 1) -> None:
-        self._given = Settings(worker_pool=pool, worker_concurrency=concurrency)
+    def __init__(self) -> None:
         self._number = 0
 
     def __enter__(self) -> Self:
@@ -97,9 +96,9 @@ class Rig:
         try:
             self.server.start()
             store_url = f"file://{self.folder / 'store'}"
-            self.config = local_settings(self._given, redis_url=self.server.url, store_url=store_url)
-            self.store = ObjectStore(store_url, timeout_seconds=self.config.socket_timeout_seconds)
-            self.ledger = ledger_of(self.config)
+            self.config = local_settings(Settings(), redis_url=self.server.url, store_url=store_url)
+            self.store = ObjectStore.of(self.config)
+            self.ledger = Ledger.of(self.config)
         except BaseException:
             self.__exit__()
             raise
@@ -113,7 +112,7 @@ class Rig:
     def environment(self) -> dict[str, str]:
         """Return the environment of a process of this rig."""
         environment = environment_of(self.config, os.environ)
-        # Without compiled modules every start would be measured with a compiler in it.
+        # Without compiled modules every start would include compiling them.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         return environment
 
@@ -136,7 +135,7 @@ class Rig:
 
     @contextmanager
     def workers(self, number: int, *, warm_up: Sequence[Path]) -> Iterator[list[Worker]]:
-        """Keep workers that take messages and have read `warm_up`, so that their children have started too."""
+        """Yield ready workers that have read `warm_up`, so that their children have started too; stop them after."""
         started: list[Worker] = []
         try:
             started += [self.start_worker() for _ in range(number)]
@@ -157,7 +156,7 @@ class Rig:
                 worker.end()
 
     def submissions(self, paths: Sequence[Path], batch: str) -> list[Submission]:
-        """Store each path's bytes as an original of its own and return what is to be opened; OCR never."""
+        """Store each path's bytes as an original of its own and return the documents to open, without OCR."""
         options = Options(ocr=OcrMode.NEVER)
         chosen = []
         for path in paths:
@@ -172,14 +171,14 @@ class Rig:
     def send(self, submissions: Sequence[Submission], batch: str) -> float:
         """Flood the pdf queue; return the moment before (s since the epoch)."""
         began = time.time()
-        flood(self.ledger, submissions, batch_id=batch, chunk=self.config.flood_chunk)
+        self.ledger.open(batch, Queue.PDF, submissions)
         return began
 
     def await_settled(self, batch: str, workers: Sequence[Worker], *, poll: float = 0.05) -> BatchCounts:
-        """Wait until all of a batch is settled.
+        """Wait until every document of a batch is settled.
 
         Raises:
-            FleetError: where a worker ends, or nothing is settled for two minutes.
+            FleetError: if a worker ends, or no document settles for `SILENCE_SECONDS`.
         """
         settled, since = -1, time.monotonic()
         while True:
@@ -191,11 +190,11 @@ class Rig:
             if counts.settled != settled:
                 settled, since = counts.settled, time.monotonic()
             elif time.monotonic() - since > SILENCE_SECONDS:
-                raise FleetError(f"Nothing was settled for {SILENCE_SECONDS:g} s; {settled} documents are.")
+                raise FleetError(f"No document settled for {SILENCE_SECONDS:g} s; {settled} are settled.")
             time.sleep(poll)
 
     def documents(self, submissions: Sequence[Submission]) -> list[Document]:
-        """Return what the ledger knows of them."""
+        """Return the ledger's entries of `submissions`."""
         found = self.ledger.documents([submission.document_id for submission in submissions])
         return [document for document in found if document is not None]
 
@@ -205,7 +204,7 @@ class Rig:
 
 
 def _memory_folder() -> Path | None:
-    """Return where files lie in memory; None, for the usual temporary folder, where there is no room for them."""
+    """Return `MEMORY_FOLDER`; None, for the usual temporary folder, if it has too little space or is not writable."""
     try:
         free = shutil.disk_usage(MEMORY_FOLDER).free
     except OSError:

@@ -1,4 +1,4 @@
-"""What the sandbox adds to a document: the same reading in the child and in this process."""
+"""The cost of the sandbox per document: the same reading in the child and in this process."""
 
 import multiprocessing
 import time
@@ -19,8 +19,8 @@ from bench.results import Bound, Finding, Series, Target
 TITLE = "the sandbox's share of a document"
 TARGET = Target(bound=Bound.AT_MOST, value=0.7)
 READINGS = 3
-"""Readings of each file within one process, of which the median counts: a file is read in a few milliseconds,
-and whoever else uses the machine then disturbs some of them."""
+"""Readings of each file within one process; the median counts, because a reading takes a few milliseconds and other
+programs on the machine disturb some of them."""
 
 
 def _milliseconds(work: Callable[[], Reading]) -> float:
@@ -30,9 +30,9 @@ def _milliseconds(work: Callable[[], Reading]) -> float:
 
 
 def measure_files(paths: list[Path]) -> tuple[list[float], list[float]]:
-    """Return what each file took in a child and in this process, in ms, read in turn.
+    """Return the time of each file in a child and in this process, in ms, read in turn.
 
-    Files that do not read are left out.
+    A file that cannot be read is left out.
     """
     limits = limits_of(Settings())
     within: list[float] = []
@@ -57,8 +57,8 @@ def measure_files(paths: list[Path]) -> tuple[list[float], list[float]]:
 def measure_afresh(paths: list[Path], *, repeats: int) -> list[tuple[list[float], list[float]]]:
     """Measure the files `repeats` times, each time in a new process with a new child.
 
-    The same code runs up to a tenth faster or slower in one process than in another, for as long as they live:
-    where their memory happens to lie decides.
+    The same code runs up to a tenth faster or slower in one process than in another for their whole life, because of
+    their memory layout.
     """
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as executor:
@@ -66,7 +66,7 @@ def measure_afresh(paths: list[Path], *, repeats: int) -> list[tuple[list[float]
 
 
 def measure(*, files: int, repeats: int) -> Finding:
-    """Measure over the synthetic set, and over the corpus where there is one."""
+    """Measure over the synthetic set, and over the corpus if there is one."""
     sets = {"synthetic": documents.synthetic(files)}
     real = documents.corpus()[:files]
     if real:

@@ -1,4 +1,4 @@
-"""From exec to the first task done: the fleet's worker beside `celery worker` with its defaults."""
+"""Time from exec to the first task done: the fleet's worker, and `celery worker` with its defaults."""
 
 import sys
 import time
@@ -7,7 +7,6 @@ from subprocess import TimeoutExpired
 
 from celery import Celery
 
-from app.config import Pool
 from app.ledger.message import new_id
 from app.worker.celery_app import broker_url
 from bench import documents
@@ -68,17 +67,17 @@ def measure_peer(rig: Rig, number: int) -> float:
     return done - began
 
 
-def measure(*, repeats: int, pool: Pool = "solo") -> Finding:
-    """Measure both in turn, after one start of each that only warms the disk's cache."""
+def measure(*, repeats: int) -> Finding:
+    """Measure both in turn, after one start of each to fill the disk's cache."""
     (document,) = documents.synthetic_texts(10)[:1]
     ours, theirs = [], []
-    with Rig(pool=pool) as rig:
+    with Rig() as rig:
         for repeat in range(repeats + 1):
             ours.append(measure_worker(rig, document))
             theirs.append(measure_peer(rig, repeat))
     ours, theirs = ours[1:], theirs[1:]
     return Finding(
-        parameters={"pool": pool, "repeats": repeats, "document": f"{document.stat().st_size} bytes"},
+        parameters={"repeats": repeats, "document": f"{document.stat().st_size} bytes"},
         series=[
             Series.of("fleet / celery", "ratio", [a / b for a, b in zip(ours, theirs, strict=True)], TARGET),
             Series.of("python -m app.worker pdf, first PDF settled", "s", ours),

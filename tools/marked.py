@@ -1,13 +1,13 @@
-"""The part of a page that is written by `make docs`, between two markers; the rest is written by hand."""
+"""The generated part of a page, between two markers: `make docs` writes it, people write the rest."""
 
 from pathlib import Path
 
 
 def filled(page: Path, begin: str, text: str, end: str) -> str:
-    """Return a page with `text` between its two markers.
+    """Return the text of `page` with `text` between the markers `begin` and `end`.
 
     Raises:
-        ValueError: where a marker is missing.
+        ValueError: if a marker is missing.
     """
     before, found, rest = page.read_text().partition(begin)
     _, ended, after = rest.partition(end)

@@ -1,7 +1,7 @@
-"""Writes docs/settings.md from app/config.py: `make docs`, or `python -m tools.settings_table`.
+"""The page docs/settings.md, written from app/config.py: `make docs`, or `python -m tools.settings_table`.
 
-A setting's default and bounds come from its type, its meaning from the docstring below it, and the section from
-the comment above it, so that the page cannot say anything that the code does not.
+The type of a setting gives its default and bounds, the docstring below it gives its meaning, and the comment above it
+gives its section. So the page cannot say anything that the code does not say.
 """
 
 import ast
@@ -27,23 +27,22 @@ UNITS = {
     "pages": "pages",
     "documents": "documents",
     "characters": "characters",
-    "concurrency": "documents",
     "attempts": "starts",
     "retries": "retries",
     "chunk": "documents",
 }
-"""The unit that the last word of a setting's name stands for; other settings have none."""
+"""Units by the last word of a setting's name; other settings have no unit."""
 
 HEAD = """\
 # Settings
 
 <!-- Written by `make docs` from app/config.py; a test compares. Change it there. -->
 
-Every setting is an environment variable. A command refuses to start (exit code 2, one sentence) with a `FLEET_` name
-that is not in this page, with a value that cannot be used, or with time limits in an order that loses work:
+Every setting is an environment variable. A command refuses to start (exit code 2, one sentence) if a `FLEET_` name is
+not on this page, if a value is out of bounds, or if the order of the time limits would lose work:
 
-    FLEET_SANDBOX_WALL_SECONDS < FLEET_SOFT_LIMIT_SECONDS < FLEET_HARD_LIMIT_SECONDS
-      < FLEET_GRACE_SECONDS - 15 < FLEET_GRACE_SECONDS < FLEET_VISIBILITY_TIMEOUT_SECONDS
+    FLEET_SANDBOX_WALL_SECONDS < FLEET_SOFT_LIMIT_SECONDS < FLEET_GRACE_SECONDS - 15
+      < FLEET_GRACE_SECONDS < FLEET_VISIBILITY_TIMEOUT_SECONDS
 
 `fleet demo` and `fleet process` shorten some times for one machine: `local_settings()` in `app/local/session.py`.
 """
@@ -53,16 +52,16 @@ FOOT = """\
 
 | variable | meaning |
 | --- | --- |
-| `PDF_PASSWORD` | what `fleet process --password` says, kept out of the list of processes |
-| `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL` ... | an s3:// store, as obstore \
-reads them; an endpoint that begins with http:// is allowed |
-| `TMPDIR` | where a local run keeps its folder: the embedded server's data and socket, originals, results, logs |
-| `XDG_CACHE_HOME` | where the synthetic documents of `fleet demo` and `fleet flood` are kept between runs |
+| `PDF_PASSWORD` | the password of `fleet process --password`, kept out of the list of processes |
+| `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL` ... | credentials, region and \
+address of an s3:// store, read by obstore; an endpoint may begin with http:// |
+| `TMPDIR` | parent of a local run's folder: the embedded server's data and socket, originals, results, logs |
+| `XDG_CACHE_HOME` | folder in which `fleet demo` and `fleet flood` keep their synthetic documents between runs |
 """
 
 
 def meanings() -> dict[str, str]:
-    """Return each setting's docstring, as one line."""
+    """Return the docstring of each setting, by name, as one line."""
     found = {}
     for node, after in pairwise(_settings_class().body):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
@@ -73,7 +72,7 @@ def meanings() -> dict[str, str]:
 
 
 def sections() -> Iterator[tuple[str, list[str]]]:
-    """Yield the title of each section, from its comment, with the names of its settings."""
+    """Yield each section: its title, from the comment above it, and the names of its settings."""
     lines = SOURCE.read_text().splitlines()
     rows = {
         node.lineno: node.target.id
@@ -98,13 +97,19 @@ def _settings_class() -> ast.ClassDef:
 
 
 def bounds(kind: msgspec.inspect.Type) -> str:
-    """Say which values a type allows beyond its kind."""
+    """Return the values that a setting of type `kind` allows, as words; empty if any.
+
+    Raises:
+        TypeError: for a type that no setting has had so far.
+    """
     if isinstance(kind, LiteralType):
         return ", ".join(f"`{value}`" for value in kind.values)
     if isinstance(kind, StrType):
         return "not empty" if kind.min_length else ""
     if not isinstance(kind, IntType | FloatType):
-        raise TypeError(f"{kind} is not described here yet")
+        raise TypeError(
+            f"Describe the bounds of {kind} in tools/settings_table.py: no setting had this type before."
+        )
     words = []
     if kind.gt is not None:
         words.append(f"above {kind.gt:,}")
@@ -116,17 +121,17 @@ def bounds(kind: msgspec.inspect.Type) -> str:
 
 
 def rows() -> dict[str, str]:
-    """Return each setting's row of the table."""
+    """Return the table row of each setting, by name."""
     info = type_info(Settings)
     if not isinstance(info, StructType):
-        raise TypeError("Settings is no msgspec.Struct any more")
-    said = meanings()
+        raise TypeError("app.config.Settings must be a msgspec.Struct.")
+    meaning = meanings()
     found = {}
     for field in info.fields:
         default = f"{field.default:.12g}" if isinstance(field.default, int | float) else field.default
         shown = f"`{default}`" if default else "empty"
         unit = UNITS.get(field.name.rpartition("_")[2], "")
-        cells = (f"`{PREFIX}{field.name.upper()}`", shown, unit, bounds(field.type), said[field.name])
+        cells = (f"`{PREFIX}{field.name.upper()}`", shown, unit, bounds(field.type), meaning[field.name])
         found[field.name] = f"| {' | '.join(cells)} |"
     return found
 

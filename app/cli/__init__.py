@@ -1,1 +1,1 @@
-"""The command line: words only; what they do is elsewhere."""
+"""The command line `fleet`: arguments, output and exit codes; the rooms below do the work."""

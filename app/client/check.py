@@ -10,8 +10,9 @@ from reportlab.pdfgen.canvas import Canvas
 from app.client.submit import POLL_SECONDS, wait_for_fleet
 from app.errors import FleetError
 from app.ledger.ledger import Ledger
-from app.ledger.message import flood, new_id
+from app.ledger.message import new_id
 from app.ledger.models import Document, State, Submission
+from app.queues import Queue
 from app.storage.layout import get_text, original_key, result_keys
 from app.storage.store import ObjectStore
 
@@ -43,7 +44,7 @@ def check_fleet(timeout: float) -> Passage:
     store.put(key, _page(words))
     try:
         submission = Submission(document_id=document_id, source="check.pdf", object_key=key)
-        flood(ledger, [submission], batch_id=batch_id, chunk=1)
+        ledger.open(batch_id, Queue.PDF, [submission])
         document = _settled(ledger, document_id, deadline)
         if document.state is not State.SUCCEEDED:
             raise FleetError(

@@ -6,14 +6,12 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from redis.exceptions import RedisError, ResponseError
-
 from app.client.news import Away, BatchNews, Line, News, QueueNews
 from app.client.records import document_record
 from app.config import Settings, settings
-from app.errors import ServerError, SettingsError, UsageError
-from app.ledger.connection import check, connect, masked
-from app.ledger.keys import Keys
+from app.errors import ServerError, ServerRefusedError, UsageError
+from app.ledger.connection import masked
+from app.ledger.ledger import Ledger
 from app.ledger.models import BatchCounts
 from app.ledger.reader import Reader, decode_batch
 from app.queues import Queue
@@ -231,10 +229,9 @@ def follow(
         UsageError: where there is no such batch.
     """
     config = settings()
-    if not config.redis_url:
-        raise SettingsError("Set FLEET_REDIS_URL to the Redis server of the fleet.")
-    check(config)
-    tail = Tail(Reader(connect(config, retries=0), Keys(config.key_prefix)), batch_id, since=since)
+    ledger = Ledger.of(config, retries=0)
+    ledger.client.ping()
+    tail = Tail(ledger, batch_id, since=since)
     away_since: float | None = None
     ended = until or threading.Event()
     while not ended.is_set():
@@ -243,23 +240,22 @@ def follow(
         try:
             line = tail.look()
             away_since = None
-        except RedisError as error:
+        except ServerRefusedError:
+            raise
+        except ServerError as error:
             away_since = away_since or began
             _stay_or_raise(config, error, began - away_since)
-            line = Away(time=time.time(), message=str(error))
+            line = Away(time=time.time(), message=str(error.__cause__))
         yield line
         if not (isinstance(line, News) and line.more):
             ended.wait(max(0.0, LINE_SECONDS - (time.monotonic() - began)))
 
 
-def _stay_or_raise(config: Settings, error: RedisError, away_seconds: float) -> None:
-    where = f"The Redis server at {masked(config.redis_url)}"
-    if isinstance(error, ResponseError):
-        raise ServerError(f"{where} refuses what is asked of it: {error}.")
+def _stay_or_raise(config: Settings, error: ServerError, away_seconds: float) -> None:
     if away_seconds > config.server_patience_seconds:
         raise ServerError(
-            f"{where} went away and has not come back for {config.server_patience_seconds:g} s ({error}): "
-            "start it, and follow again."
+            f"The Redis server at {masked(config.redis_url)} went away and has not come back for "
+            f"{config.server_patience_seconds:g} s ({error.__cause__}): start it, and follow again."
         )
 
 

@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 
 from app.config import Settings, settings
-from app.errors import FleetError, SettingsError, StorageError, UsageError
+from app.errors import FleetError, StorageError, UsageError
 from app.ledger.connection import check
-from app.ledger.ledger import Ledger, ledger_of
-from app.ledger.message import message
+from app.ledger.ledger import Ledger
 from app.ledger.models import BatchCounts, Document, State
-from app.queues import Queue
 from app.storage.store import ObjectStore
 
 
@@ -20,10 +18,8 @@ def connect_remote() -> tuple[Settings, Ledger]:
         ServerError: where no server answers there.
     """
     config = settings()
-    if not config.redis_url:
-        raise SettingsError("Set FLEET_REDIS_URL to the Redis server of the fleet.")
     check(config)
-    return config, ledger_of(config)
+    return config, Ledger.of(config)
 
 
 def known_batch(ledger: Ledger, batch_id: str) -> BatchCounts:
@@ -58,9 +54,7 @@ def quarantined(ledger: Ledger, document_ids: Sequence[str]) -> list[Document]:
 
 def retry_quarantined(ledger: Ledger, documents: Sequence[Document]) -> int:
     """Send quarantined documents again; return how many."""
-    return sum(
-        ledger.retry(document, message(document.document_id, Queue(document.queue))) for document in documents
-    )
+    return sum(ledger.retry(document) for document in documents)
 
 
 def drop_quarantined(config: Settings, ledger: Ledger, documents: Sequence[Document]) -> int:

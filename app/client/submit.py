@@ -6,17 +6,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from redis.exceptions import RedisError
-
 from app.client.intake import Intake, Unreadable, expand, named, submissions
 from app.client.quarantine import connect_remote
 from app.config import Settings, settings
-from app.errors import FleetError, ServerError, SettingsError, StorageError, UsageError
-from app.ledger.connection import check
+from app.errors import FleetError, ServerError, StorageError, UsageError
 from app.ledger.ledger import Ledger, chunks
-from app.ledger.message import flood, new_id
+from app.ledger.message import new_id
 from app.ledger.models import BatchCounts, Options
 from app.producer.corpus import default_directory, make_set
+from app.queues import Queue
 from app.storage.store import ObjectStore
 
 POLL_SECONDS = 0.5
@@ -35,21 +33,19 @@ def wait_for_fleet(patience: float) -> tuple[Settings, Ledger, ObjectStore]:
         FleetError: where one of them stays away.
     """
     config = settings()
-    if not config.redis_url:
-        raise SettingsError("Set FLEET_REDIS_URL to the Redis server of the fleet.")
-    if not config.store_url:
-        raise SettingsError("Set FLEET_STORE_URL to the object store that the fleet shares.")
-    store = ObjectStore(config.store_url, timeout_seconds=config.socket_timeout_seconds)
+    store = ObjectStore.of(config)
+    once, ledger = Ledger.of(config, retries=0), Ledger.of(config)
     deadline = time.monotonic() + patience
     pause = threading.Event()
     while True:
         try:
-            check(config)
+            once.client.ping()
             _answers(store)
-            return *connect_remote(), store
         except (ServerError, StorageError):
             if time.monotonic() >= deadline:
                 raise
+        else:
+            return config, ledger, store
         pause.wait(POLL_SECONDS)
 
 
@@ -113,7 +109,7 @@ def flood_remote(
         on_sent(len(chosen), len(wanted))
     if refused:
         raise FleetError(f"{refused[0].intake.source}: {refused[0].reason} Nothing was sent.")
-    flood(ledger, chosen, batch_id=batch_id, chunk=config.flood_chunk)
+    ledger.open(batch_id, Queue.PDF, chosen)
     counts = ledger.batch(batch_id)
     _refuse_missing(counts, len(intakes))
     return counts
@@ -153,7 +149,7 @@ def follow_remote(
 
     Raises:
         FleetError: where documents are missing from the batch, or all of it is.
-        RedisError: where the server stays away.
+        ServerError: where the server stays away.
     """
     _, ledger = connect_remote()
     pause = threading.Event()
@@ -161,7 +157,7 @@ def follow_remote(
     while True:
         try:
             counts = ledger.batch(batch_id)
-        except RedisError as error:
+        except ServerError as error:
             if time.monotonic() - seen > patience:
                 raise
             on_absence(str(error))

@@ -1,1 +1,1 @@
-"""What a document is and how its text, thumbnail and facts are read: pure, in a sandbox, with limits."""
+"""Reads PDFs and images within limits: text, thumbnail, facts and OCR, free of I/O and settings."""

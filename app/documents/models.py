@@ -1,4 +1,4 @@
-"""The words of the domain: a document's limits, its pages and what was read from it."""
+"""Types for a document's media type, its pages, and the results of reading and recognising them."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class MediaType(StrEnum):
-    """What a document can be, by the IANA name that stands in its first bytes' stead."""
+    """Supported media types by IANA name; `media.sniff` detects them from the first bytes."""
 
     PDF = "application/pdf"
     JPEG = "image/jpeg"
@@ -16,7 +16,7 @@ class MediaType(StrEnum):
 
 
 class OcrMode(StrEnum):
-    """When pages are recognised: `auto` where a page has an image and no text, or never, or every page."""
+    """Which pages OCR recognises: `auto` those with an image and no text, `never` none, `always` all."""
 
     AUTO = "auto"
     NEVER = "never"
@@ -24,7 +24,7 @@ class OcrMode(StrEnum):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One page: its number (from 1), its size in points, and what was found on it."""
+    """Facts about one page: its number (from 1), its size in points, its text and its error."""
 
     number: int
     width: float = 0.0
@@ -34,13 +34,13 @@ class Page(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     has_image: bool = False
     needs_ocr: bool = False
     ocr_characters: int | None = None
-    """Characters that OCR found; None where the page was not recognised."""
+    """Characters that OCR found; None if the page was not recognised."""
     error: str | None = None
-    """Why the page, or its recognition, could not be done; the rest of the document goes on."""
+    """Reason why the page could not be read or recognised; the other pages are not affected."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a document says about itself; becomes `document.json`."""
+    """Facts about a document and its pages; stored as `document.json`."""
 
     media_type: MediaType
     bytes: int
@@ -48,7 +48,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     page_count: int
     unreadable_pages: list[int]
     characters: int
-    """Characters of the text layer over all pages; what OCR adds is counted in `ocr_characters`."""
+    """Characters of the text layer over all pages; `ocr_characters` counts those that OCR found."""
     ocr_characters: int = 0
     ocr_pages: list[int] = []
     encrypted: bool = False
@@ -58,22 +58,22 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def pages_needing_ocr(self) -> list[int]:
-        """Numbers of the pages that have yet to be recognised."""
+        """Numbers of the pages still to be recognised."""
         return [page.number for page in self.pages if page.needs_ocr and page.ocr_characters is None]
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What one pass over a document gives."""
+    """Results of reading one document: facts, texts and thumbnail."""
 
     facts: Facts
     texts: list[str]
-    """Text of each page, in order; empty where there is none."""
+    """Text of each page, in order; empty for a page without any."""
     thumbnail: bytes | None
-    """JPEG of page 1, longest side `Limits.thumbnail_pixels`; None where page 1 cannot be rendered."""
+    """JPEG of page 1, longest side `Limits.thumbnail_pixels`; None if page 1 cannot be rendered."""
 
 
 class Recognition(msgspec.Struct, frozen=True, kw_only=True):
-    """The text that OCR found on one page, or why it found none."""
+    """Result of OCR on one page: its text, or the error that prevented it."""
 
     number: int
     text: str = ""

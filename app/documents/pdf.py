@@ -1,6 +1,6 @@
-"""A PDF as PDFium opens it: the document, its pages, and what it says about itself.
+"""Access to a PDF through PDFium: the document, its pages, metadata and images.
 
-PDFium's C functions are called directly: the wrappers' finalizers cost more than the calls, on every page.
+It calls PDFium's C functions directly: the finalizers of pypdfium2's wrappers cost more than the calls, on every page.
 """
 
 import ctypes
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# pypdfium2's own import loads and initialises the library that `raw` calls.
+# Importing pypdfium2 itself loads and initialises the library that `raw` calls.
 import pypdfium2.raw as pdfium
 
 from app.documents.media import sniff
@@ -32,35 +32,35 @@ METADATA_KEYS = {
     "creation_date": b"CreationDate\0",
     "modification_date": b"ModDate\0",
 }
-"""Our names of the document information dictionary's entries (ISO 32000-1, table 317)."""
+"""Entries of the document information dictionary (ISO 32000-1, table 317) by our names for them."""
 METADATA_CHARACTERS = 1_000
-"""Longest metadata value that is kept."""
+"""Length to which metadata values are cut."""
 FORM_DEPTH = 15
-OBJECTS_LOOKED_AT = 10_000
-"""Page objects that the search for an image looks at: hostile files nest forms exponentially."""
+MAX_OBJECTS = 10_000
+"""Most page objects that the search for an image visits: hostile files nest forms exponentially."""
 
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _METADATA_BUFFER_BYTES = 2 * (METADATA_CHARACTERS + 1)
 
 
 class PageError(Exception):
-    """One page cannot be read; the message says why, the rest of the document goes on."""
+    """One page cannot be read; the message says why. The other pages are not affected."""
 
 
 @contextmanager
 def open_pdf(data: bytes, password: str | None = None) -> Iterator[Any]:
-    """Open a PDF and yield PDFium's handle of it, for as long as the context lasts.
+    """Open a PDF and yield PDFium's handle of it.
 
     Raises:
-        PasswordRequiredError: no password, or a wrong one, was given for an encrypted document.
-        UnsupportedSecurityError: it is encrypted by a scheme that PDFium does not know.
-        MalformedError: it is damaged, or has no page at all.
-        NotADocumentError: PDFium cannot open it and it has no PDF header either.
+        PasswordRequiredError: the document is encrypted and the password is missing or wrong.
+        UnsupportedSecurityError: PDFium does not know the encryption scheme.
+        MalformedError: the document is damaged, or has no pages.
+        NotADocumentError: PDFium cannot open it, and it has no PDF header either.
     """
     secret = None if password is None else password.encode("utf-8", "ignore")
     document = pdfium.FPDF_LoadMemDocument64(data, len(data), secret)
     if not document:
-        # The last error belongs to this call only because it has just failed: success does not reset it.
+        # Only valid directly after a failure: a successful call does not reset it.
         raise _opening_error(pdfium.FPDF_GetLastError(), data)
     try:
         yield document
@@ -81,7 +81,7 @@ def open_page(document: Any, index: int) -> Iterator[Any]:
     """Load the page at `index` (from 0) and yield PDFium's handle of it.
 
     Raises:
-        PageError: when PDFium cannot load it.
+        PageError: PDFium cannot load the page.
     """
     page = pdfium.FPDF_LoadPage(document, index)
     if not page:
@@ -96,7 +96,7 @@ def page_count(document: Any) -> int:
     """Return the number of pages.
 
     Raises:
-        MalformedError: when there is none.
+        MalformedError: there are none.
     """
     count = int(pdfium.FPDF_GetPageCount(document))
     if count < 1:
@@ -105,19 +105,19 @@ def page_count(document: Any) -> int:
 
 
 def page_size(page: Any) -> tuple[float, float]:
-    """Return width and height in points as displayed (after rotation); 0 where the box makes no sense."""
+    """Return width and height in points as displayed (after rotation); 0 in place of a value that is not finite."""
     width = float(pdfium.FPDF_GetPageWidthF(page))
     height = float(pdfium.FPDF_GetPageHeightF(page))
     return (width if math.isfinite(width) else 0.0, height if math.isfinite(height) else 0.0)
 
 
 def is_encrypted(document: Any) -> bool:
-    """Whether the document is encrypted, be it only against changes or printing."""
+    """Return whether the document is encrypted, even if only against changes or printing."""
     return int(pdfium.FPDF_GetSecurityHandlerRevision(document)) != -1
 
 
 def pdf_version(document: Any) -> str | None:
-    """Return the version in the header, as "1.7"; None where it cannot be read."""
+    """Return the version in the header, such as "1.7", or None if it cannot be read."""
     version = ctypes.c_int()
     if not pdfium.FPDF_GetFileVersion(document, version):
         return None
@@ -126,15 +126,15 @@ def pdf_version(document: Any) -> str | None:
 
 
 def metadata(document: Any) -> dict[str, str]:
-    """Return the document's metadata under our names, without empty values and control characters.
+    """Return the document's metadata under the names of `METADATA_KEYS`, without empty values.
 
-    Dates stay as they are written ("D:20240131120000+01'00'"): too many are not what the standard says.
+    Dates are left as written ("D:20240131120000+01'00'"): too many of them do not follow the standard.
     """
     found: dict[str, str] = {}
     buffer = ctypes.create_string_buffer(_METADATA_BUFFER_BYTES)
     for name, key in METADATA_KEYS.items():
         size = pdfium.FPDF_GetMetaText(document, key, buffer, _METADATA_BUFFER_BYTES)
-        if size <= 2:  # noqa: PLR2004  # nothing but the terminating UTF-16 zero
+        if size <= 2:  # noqa: PLR2004  # only the terminating UTF-16 zero
             continue
         if size <= _METADATA_BUFFER_BYTES:
             raw = buffer.raw[: size - 2]
@@ -149,21 +149,21 @@ def metadata(document: Any) -> dict[str, str]:
 
 
 def clean(value: str) -> str:
-    """Return a metadata value fit to be shown: control characters are blanks, its length is bounded."""
+    """Return a metadata value with control characters replaced by blanks, cut to `METADATA_CHARACTERS`."""
     return _CONTROL_CHARACTERS.sub(" ", value).strip()[:METADATA_CHARACTERS].rstrip()
 
 
 def has_image(page: Any) -> bool:
-    """Whether the page shows an image, also inside form XObjects."""
-    looked_at = 0
+    """Return whether the page contains an image, form XObjects included."""
+    visited = 0
     pending: list[tuple[Any, bool, int]] = [(page, False, 0)]
     while pending:
         container, is_form, depth = pending.pop()
         count = pdfium.FPDFFormObj_CountObjects if is_form else pdfium.FPDFPage_CountObjects
         get = pdfium.FPDFFormObj_GetObject if is_form else pdfium.FPDFPage_GetObject
         for position in range(count(container)):
-            looked_at += 1
-            if looked_at > OBJECTS_LOOKED_AT:
+            visited += 1
+            if visited > MAX_OBJECTS:
                 return False
             item = get(container, position)
             kind = pdfium.FPDFPageObj_GetType(item) if item else None

@@ -1,4 +1,4 @@
-"""Pages as pixels: how large they may be drawn, and the drawing."""
+"""Rendering of PDF pages to bitmaps, and the size of these bitmaps."""
 
 import ctypes
 import math
@@ -14,7 +14,7 @@ _WHITE = 0xFFFFFFFF
 
 
 class Bitmap(msgspec.Struct, frozen=True):
-    """Drawn pixels, rows packed: one byte a pixel where grey, else four (red, green, blue, unused)."""
+    """A rendered page, without padding between rows: grey in one byte per pixel, or red, green, blue and unused."""
 
     pixels: Any
     width: int
@@ -23,10 +23,10 @@ class Bitmap(msgspec.Struct, frozen=True):
 
 
 def check_box(width: float, height: float, *, longest: float) -> None:
-    """Refuse a page box (points) that must not be drawn: 595 x 2147483648 pt fits into 340 bytes of PDF.
+    """Refuse a page box (in points) that is unsafe to draw: 340 bytes of PDF can declare 595 x 2147483648 pt.
 
     Raises:
-        PageError: naming the box and the limit.
+        PageError: the box has no area, or a side longer than `longest`.
     """
     if not (math.isfinite(width) and math.isfinite(height) and width > 0 and height > 0):
         raise PageError(f"The page box of {width:g} x {height:g} pt has no area that could be drawn.")
@@ -37,7 +37,7 @@ def check_box(width: float, height: float, *, longest: float) -> None:
 
 
 def fit(width: float, height: float, *, longest: int) -> tuple[int, int]:
-    """Return the size in pixels whose longest side is `longest` and whose proportions are those given.
+    """Return the size in pixels with the given proportions and `longest` as its longest side.
 
     The shorter side is at least one pixel.
     """
@@ -46,19 +46,19 @@ def fit(width: float, height: float, *, longest: int) -> tuple[int, int]:
 
 
 def resolution(width: float, height: float, *, dpi: float, pixels: int) -> float:
-    """Return the dpi at which a page of that many points may be drawn: `dpi`, or less where `pixels` is met first.
+    """Return the dpi for drawing a page of `width` x `height` points: `dpi`, or less if `pixels` would be exceeded.
 
     The bitmap has (width * dpi / 72) * (height * dpi / 72) pixels.
     """
-    wanted = width * height * (dpi / POINTS_PER_INCH) ** 2
-    return dpi if wanted <= pixels else dpi * math.sqrt(pixels / wanted)
+    desired = width * height * (dpi / POINTS_PER_INCH) ** 2
+    return dpi if desired <= pixels else dpi * math.sqrt(pixels / desired)
 
 
 def draw(page: Any, width: int, height: int, *, grey: bool = False) -> Bitmap:
-    """Draw the page, annotations included, onto white ground of that many pixels.
+    """Draw the page with its annotations on a white bitmap of `width` x `height` pixels.
 
     Raises:
-        PageError: when there is no memory for the bitmap.
+        PageError: PDFium cannot create the bitmap.
     """
     bytes_per_pixel, kind = (1, pdfium.FPDFBitmap_Gray) if grey else (4, pdfium.FPDFBitmap_BGRx)
     stride = width * bytes_per_pixel
@@ -68,7 +68,7 @@ def draw(page: Any, width: int, height: int, *, grey: bool = False) -> Bitmap:
         raise PageError(f"The page cannot be drawn on {width} x {height} pixels.")
     try:
         pdfium.FPDFBitmap_FillRect(bitmap, 0, 0, width, height, _WHITE)
-        # Red before blue is what Pillow reads without a conversion.
+        # Pillow reads red before blue without a conversion.
         flags = pdfium.FPDF_ANNOT | (pdfium.FPDF_GRAYSCALE if grey else pdfium.FPDF_REVERSE_BYTE_ORDER)
         pdfium.FPDF_RenderPageBitmap(bitmap, page, 0, 0, width, height, 0, flags)
     finally:

@@ -1,33 +1,27 @@
-"""One pass over a document: what it is, its text, its thumbnail."""
+"""Reading of a document in one pass: its facts, the text of its pages and a thumbnail."""
 
 from typing import Any
 
 import msgspec
 
-from app.documents import pdf
+from app.documents import images, pdf
 from app.documents.limits import Limits, check_bytes
 from app.documents.media import sniff
 from app.documents.models import Facts, MediaType, OcrMode, Page, Reading
 from app.documents.pdf import PageError
 from app.documents.text import TextReader
 from app.documents.thumbnail import pdf_thumbnail
-from app.errors import (
-    MalformedError,
-    PageUnreadableError,
-    ResourceLimitError,
-    TooManyPagesError,
-)
+from app.errors import MalformedError, PageUnreadableError, ResourceLimitError, TooManyPagesError
 
 
-class _Gathered:
-    """What the pages gave so far."""
+class _PageResults(msgspec.Struct):
+    """Results of the pages read so far."""
 
-    def __init__(self) -> None:
-        self.pages: list[Page] = []
-        self.texts: list[str] = []
-        self.errors: list[PageError] = []
-        self.thumbnail: bytes | None = None
-        self.thumbnail_error: str | None = None
+    pages: list[Page] = []
+    texts: list[str] = []
+    errors: list[PageError] = []
+    thumbnail: bytes | None = None
+    thumbnail_error: str | None = None
 
     def fail(self, number: int, error: PageError) -> None:
         self.pages.append(Page(number=number, error=str(error)))
@@ -60,16 +54,16 @@ class _Gathered:
 def read(data: bytes, *, limits: Limits, password: str | None = None, ocr: OcrMode = OcrMode.AUTO) -> Reading:
     """Read a document: its facts, the text of each page, and a thumbnail of the first.
 
-    A page that cannot be read is listed with the reason, and the rest goes on.
+    A page that cannot be read is listed with the reason; the other pages are read all the same.
 
     Args:
         data: The document's bytes.
-        limits: What it may cost; memory and time are the sandbox's to limit, the rest is kept here.
+        limits: Limits on the document; only the sandbox enforces those on memory and time.
         password: Opens an encrypted PDF.
-        ocr: Which pages are marked to be recognised. Images are only on `always`.
+        ocr: Which pages to mark for OCR; images are marked only if it is `always`.
 
     Raises:
-        PermanentError: of the kind that tells what is wrong with the document.
+        PermanentError: the document cannot be read; the subclass tells why.
     """
     check_bytes(data, limits=limits)
     media_type = sniff(data)
@@ -83,20 +77,20 @@ def _read_pdf(data: bytes, *, limits: Limits, password: str | None, ocr: OcrMode
         count = pdf.page_count(document)
         if count > limits.pages:
             raise TooManyPagesError(
-                f"The document has {count} pages, and {limits.pages} are allowed: split it, "
+                f"The document has {count} pages; the limit is {limits.pages}: split it, "
                 "or raise FLEET_MAX_PAGES."
             )
-        gathered = _Gathered()
+        results = _PageResults()
         reader = TextReader(limits.text_characters)
         for index in range(count):
             try:
                 with pdf.open_page(document, index) as page:
-                    _read_page(page, index + 1, gathered, reader, limits=limits, ocr=ocr)
+                    _read_page(page, index + 1, results, reader, limits=limits, ocr=ocr)
             except PageError as error:
-                gathered.fail(index + 1, error)
-        if gathered.all_unreadable:
+                results.fail(index + 1, error)
+        if results.all_unreadable:
             raise PageUnreadableError
-        return gathered.reading(
+        return results.reading(
             MediaType.PDF,
             data,
             encrypted=pdf.is_encrypted(document),
@@ -106,13 +100,13 @@ def _read_pdf(data: bytes, *, limits: Limits, password: str | None, ocr: OcrMode
 
 
 def _read_page(
-    page: Any, number: int, gathered: _Gathered, reader: TextReader, *, limits: Limits, ocr: OcrMode
+    page: Any, number: int, results: _PageResults, reader: TextReader, *, limits: Limits, ocr: OcrMode
 ) -> None:
     width, height = pdf.page_size(page)
     found = reader.read(page)
-    # Looking for an image costs: only a page without text is asked.
+    # The search for an image is expensive, so only pages without text are searched.
     image = not found.text.strip() and pdf.has_image(page)
-    gathered.pages.append(
+    results.pages.append(
         Page(
             number=number,
             width=width,
@@ -122,31 +116,29 @@ def _read_page(
             needs_ocr=ocr is OcrMode.ALWAYS or (image and ocr is OcrMode.AUTO),
         )
     )
-    gathered.texts.append(found.text)
+    results.texts.append(found.text)
     if number == 1:
         try:
-            gathered.thumbnail = pdf_thumbnail(page, width, height, limits=limits)
+            results.thumbnail = pdf_thumbnail(page, width, height, limits=limits)
         except PageError as error:
-            gathered.thumbnail_error = str(error)
+            results.thumbnail_error = str(error)
 
 
 def _read_image(data: bytes, media_type: MediaType, *, limits: Limits, ocr: OcrMode) -> Reading:
-    from app.documents import images  # noqa: PLC0415  # brings Pillow, which a PDF needs only for its thumbnail
-
-    gathered = _Gathered()
+    results = _PageResults()
     with images.open_image(data, media_type, limits=limits) as image:
         for number in images.frames(image, media_type, limits=limits):
             try:
                 page = images.measure(image, number, limits=limits)
                 if number == 1:
-                    gathered.thumbnail = images.image_thumbnail(image, limits=limits)
-                gathered.pages.append(msgspec.structs.replace(page, needs_ocr=ocr is OcrMode.ALWAYS))
-                gathered.texts.append("")
+                    results.thumbnail = images.image_thumbnail(image, limits=limits)
+                results.pages.append(msgspec.structs.replace(page, needs_ocr=ocr is OcrMode.ALWAYS))
+                results.texts.append("")
             except PageError as error:
-                gathered.fail(number, error)
-    if gathered.all_unreadable:
-        first = gathered.errors[0]
+                results.fail(number, error)
+    if results.all_unreadable:
+        first = results.errors[0]
         if isinstance(first, images.ImageTooLargeError):
             raise ResourceLimitError(str(first))
         raise MalformedError(f"{first} Ask for a new copy.")
-    return gathered.reading(media_type, data)
+    return results.reading(media_type, data)

@@ -1,1 +1,1 @@
-"""What became of every document and batch, kept in Redis; atomic steps are Lua scripts beside this file."""
+"""The ledger: the state of every document and batch, in Redis; its atomic steps are the Lua scripts in this folder."""

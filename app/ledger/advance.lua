@@ -1,4 +1,4 @@
--- Hand a running document on to its next queue, with the message, in one atomic step.
+-- Move a running document to its next queue, with its message, in one atomic step.
 -- KEYS: document, open set of the old queue, open set of the new queue, the new queue, counts, in-flight hash of the old
 --   queue, its index
 -- ARGV: id, old queue, new queue, now, message, delivery tag ('' for none), then the fields and values to write

@@ -1,51 +1,122 @@
-"""Connections to Redis: patient with a server that restarts, clear about one that is not there."""
+"""Connections to Redis: they wait out a short absence of the server, and tell a longer one as a `ServerError`."""
 
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import BusyLoadingError, ConnectionError, RedisError, TimeoutError  # noqa: A004
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError,  # noqa: A004
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,  # noqa: A004
+)
 from redis.retry import Retry
 
-from app.errors import ServerError, SettingsError
+from app.errors import ServerError, ServerRefusedError, SettingsError
 
 if TYPE_CHECKING:
     from app.config import Settings
 
+T = TypeVar("T")
 SCHEMES = {"redis", "rediss", "unix"}
 RETRIES = 12
 """With pauses of up to 2 s: about as long as a Redis pod needs to come back with its data."""
+RETRIED = (ConnectionError, TimeoutError, BusyLoadingError)
+OnError = Callable[[ServerError, float], None]
+"""Decides about a failed command: gets the error and the seconds since its first failure, and returns for another try
+or raises."""
 
 
-def connect(settings: "Settings", *, retries: int = RETRIES) -> "Redis":
-    """Return a client for `settings.redis_url` that waits out a short absence of the server.
+class FleetRetry(Retry):
+    """The retry policy of a client: `retries` tries with pauses, then `on_error`, or a `ServerError`.
+
+    Args:
+        address: The server, for the error's sentence.
+        retries: How often a command is repeated after the server did not answer.
+        on_error: Called after that; None: the error is raised.
+    """
+
+    def __init__(self, address: str, retries: int, on_error: OnError | None = None) -> None:
+        super().__init__(backoff(), retries, RETRIED)
+        self._address = address
+        self._on_error = on_error
+        self._running = False
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        """Return a policy for one more connection; redis-py gives each connection its own."""
+        return type(self)(self._address, self._retries, self._on_error)
+
+    def call_with_retry(self, do: Callable[[], T], fail: Callable[..., Any], *rest: Any, **more: Any) -> T:
+        """Return what `do` returns.
+
+        Raises:
+            ServerError: the server does not answer, or refuses.
+        """
+        if self._running:  # a connection that is being made for a command counts as part of the command
+            return super().call_with_retry(do, fail, *rest, **more)
+        self._running = True
+        began = time.monotonic()
+        try:
+            while True:
+                try:
+                    return super().call_with_retry(do, fail, *rest, **more)
+                except NoScriptError:
+                    raise  # redis-py answers it by sending the script
+                except RedisError as error:
+                    failure = self._failure(error)
+                    if self._on_error is None:
+                        raise failure from error
+                    self._on_error(failure, time.monotonic() - began)
+        finally:
+            self._running = False
+
+    def _failure(self, error: RedisError) -> ServerError:
+        if isinstance(error, ResponseError) and not isinstance(error, ReadOnlyError):
+            return ServerRefusedError(f"The Redis server at {self._address} refuses a command: {error}.")
+        return ServerError(
+            f"No Redis server answers at {self._address} ({error}): start it, or correct FLEET_REDIS_URL."
+        )
+
+
+def connect(settings: "Settings", *, retries: int = RETRIES, on_error: OnError | None = None) -> "Redis":
+    """Return a client for `settings.redis_url` whose commands raise a `ServerError` if the server stays away.
+
+    Args:
+        settings: Name the server, its certificates and its timeouts.
+        retries: As for `FleetRetry`.
+        on_error: As for `FleetRetry`.
 
     Raises:
-        SettingsError: for a URL of another kind.
+        SettingsError: the URL is missing, is of another kind, or names a file that cannot be read.
     """
-    scheme = urlsplit(settings.redis_url).scheme
+    url = settings.require("redis_url")
+    scheme = urlsplit(url).scheme
     if scheme not in SCHEMES:
         raise SettingsError(
-            f"FLEET_REDIS_URL={masked(settings.redis_url)!r} cannot be used: "
+            f"FLEET_REDIS_URL={masked(url)!r} cannot be used: "
             "it must begin with redis://, rediss:// or unix://."
         )
-    options = patient_options(settings, retries=retries)
-    if urlsplit(settings.redis_url).scheme == "rediss":
+    options = connection_options(settings)
+    options["retry"] = FleetRetry(masked(url), retries, on_error)
+    if scheme == "rediss":
         options["ssl_ca_certs"] = authorities(settings)
     try:
-        return Redis.from_url(settings.redis_url, decode_responses=True, **options)
+        return Redis.from_url(url, decode_responses=True, **options)
     except ValueError as error:
-        raise SettingsError(
-            f"FLEET_REDIS_URL={masked(settings.redis_url)!r} cannot be used: {error}"
-        ) from None
+        raise SettingsError(f"FLEET_REDIS_URL={masked(url)!r} cannot be used: {error}") from None
 
 
 def authorities(settings: "Settings") -> str | None:
-    """Return the file of those that may vouch for a rediss:// server; None for the system's.
+    """Return the file of the certificates that may sign a rediss:// server's; None for the system's.
 
     Raises:
-        SettingsError: for a file that cannot be read.
+        SettingsError: the file cannot be read.
     """
     if not settings.redis_ca_file:
         return None
@@ -58,13 +129,13 @@ def authorities(settings: "Settings") -> str | None:
         ) from None
 
 
-def patient_options(settings: "Settings", *, retries: int = RETRIES) -> dict[str, Any]:
-    """Return the options of a client that waits out a short absence of the server."""
+def connection_options(settings: "Settings") -> dict[str, Any]:
+    """Return the options of a client that retries while the server is away for a short time."""
     return {
         "socket_timeout": settings.socket_timeout_seconds,
         "socket_connect_timeout": settings.socket_timeout_seconds,
-        "retry": Retry(backoff(), retries),
-        "retry_on_error": [ConnectionError, TimeoutError, BusyLoadingError],
+        "retry": Retry(backoff(), RETRIES),
+        "retry_on_error": list(RETRIED),
     }
 
 
@@ -74,19 +145,13 @@ def backoff() -> ExponentialWithJitterBackoff:
 
 
 def check(settings: "Settings") -> None:
-    """Make sure that a server answers at `settings.redis_url`, without patience.
+    """Ping the server at `settings.redis_url` once, without retries.
 
     Raises:
-        ServerError: where none does, with the address and the reason.
+        ServerError: it does not answer; with its address and the reason.
     """
-    try:
-        with connect(settings, retries=0) as client:
-            client.ping()
-    except (RedisError, OSError) as error:
-        raise ServerError(
-            f"No Redis server answers at {masked(settings.redis_url)} ({error}): "
-            "start it, or correct FLEET_REDIS_URL."
-        ) from None
+    with connect(settings, retries=0) as client:
+        client.ping()
 
 
 def masked(url: str) -> str:

@@ -7,13 +7,13 @@
 | `<prefix>batch-documents:<id>` | list | the batch's document ids, in the order they were opened |
 | `<prefix>settled:<batch>` | list | document ids, in the order they were settled |
 | `<prefix>batches` | sorted set | batch ids by the time they were last opened |
-| `<prefix>open:<queue>` | sorted set | documents that the queue owes a settlement, by the time they were sent |
+| `<prefix>open:<queue>` | sorted set | open documents of the queue, by the time they were sent |
 | `<prefix>quarantine` | sorted set | quarantined documents by time |
-| `<prefix>counts` | hash | passes done by queue; messages resent and returned by the reconciler |
-| `<prefix>missing:<queue>` | set | documents that the last reconciliation missed once |
-| `<prefix>worker:<name>` | string | documents a live worker has in hand; expires when it falls silent |
+| `<prefix>counts` | hash | finished passes by queue; messages that the reconciler resent and requeued |
+| `<prefix>missing:<queue>` | set | documents whose message the last reconciliation did not find |
+| `<prefix>worker:<name>` | string | documents that a live worker has in progress; expires when it stops reporting |
 | `<prefix>beat:*` | several | beat's schedule and its lock (RedBeat's) |
-| `<prefix>inflight:<queue>` | hash | messages taken and not yet acknowledged (kombu's unacked hash) |
+| `<prefix>inflight:<queue>` | hash | messages delivered and not yet acknowledged (kombu's unacked hash) |
 | `<queue>` | list | messages waiting (kombu's queue) |
 """
 
@@ -24,13 +24,13 @@ from app.queues import inflight_index_key, inflight_key
 
 @dataclass(frozen=True)
 class Keys:
-    """Spells the keys that begin with `prefix`."""
+    """The keys that begin with `prefix`."""
 
     prefix: str
 
     @property
     def document_prefix(self) -> str:
-        """What a document's key begins with."""
+        """Prefix of every document's key."""
         return f"{self.prefix}doc:"
 
     def document(self, document_id: str) -> str:
@@ -55,7 +55,7 @@ class Keys:
         return f"{self.prefix}batches"
 
     def open(self, queue: str) -> str:
-        """Sorted set of the documents that a queue still owes."""
+        """Sorted set of a queue's open documents."""
         return f"{self.prefix}open:{queue}"
 
     @property
@@ -69,17 +69,17 @@ class Keys:
         return f"{self.prefix}counts"
 
     def missing(self, queue: str) -> str:
-        """Set of the documents that the last reconciliation did not find."""
+        """Set of the documents whose message the last reconciliation did not find."""
         return f"{self.prefix}missing:{queue}"
 
     def worker(self, name: str) -> str:
-        """A live worker's documents in hand."""
+        """String with the documents that a live worker has in progress."""
         return f"{self.prefix}worker:{name}"
 
     def inflight(self, queue: str) -> str:
-        """Hash of the messages in work."""
+        """Hash of the messages in flight."""
         return inflight_key(queue, self.prefix)
 
     def inflight_index(self, queue: str) -> str:
-        """Sorted set of the messages in work by the time they were taken."""
+        """Sorted set of the messages in flight, by the time of their delivery."""
         return inflight_index_key(queue, self.prefix)

@@ -2,17 +2,18 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
 
 from app.config import Settings
-from app.ledger.connection import connect
+from app.ledger.connection import RETRIES, OnError, connect
 from app.ledger.keys import Keys
-from app.ledger.models import Document, Options, Outcome, Submission
+from app.ledger.message import Delivery, message
+from app.ledger.models import Advance, Document, NotStarted, Options, Outcome, Submission
 from app.ledger.reader import Reader, decode_document
 from app.ledger.steps import Steps
 from app.queues import Queue
@@ -32,57 +33,48 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 class Ledger(Reader):
-    """What became of every document and batch; safe to use from several threads.
+    """The state of every document and batch; safe to use from several threads.
 
-    All times are seconds since the epoch, by the clock of the caller. Every method raises redis errors when
-    the server stays away longer than the client's patience.
+    All times are seconds since the epoch, by the clock of the caller. Every method raises a `ServerError` if the
+    server stays away longer than the client retries.
     """
 
-    def __init__(
-        self,
-        client: "Redis",
-        *,
-        prefix: str,
-        max_attempts: int,
-        retention_seconds: int,
-        presence_seconds: float,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        super().__init__(client, Keys(prefix), clock)
-        self.max_attempts = max_attempts
-        self.retention_seconds = retention_seconds
-        self.presence_seconds = presence_seconds
-        self.on_noted: Callable[[str], None] | None = None
-        """Told the delivery tag of each message that was noted as in flight in the same step as its attempt."""
-        self.on_acknowledged: Callable[[str], None] | None = None
-        """Told the delivery tag of each message that was acknowledged in the same step as its document moved on."""
+    def __init__(self, client: "Redis", config: Settings, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(client, Keys(config.key_prefix), clock)
+        self.config = config
         source = files("app.ledger")
         self._steps = Steps(client, {name: source.joinpath(f"{name}.lua").read_text() for name in SCRIPTS})
 
+    @classmethod
+    def of(cls, config: Settings, *, retries: int = RETRIES, on_error: OnError | None = None) -> Self:
+        """Return the ledger at `config.redis_url`; it sends nothing until it is used.
+
+        Args:
+            config: The settings of this process.
+            retries: How often a command is repeated while the server is away.
+            on_error: Decides about a command that failed in spite of that; see `app.ledger.connection.OnError`.
+
+        Raises:
+            SettingsError: `config.redis_url` is missing or cannot be used.
+        """
+        return cls(connect(config, retries=retries, on_error=on_error), config)
+
     def run(self, step: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """Run one of the atomic steps; what each takes and gives stands at the head of its .lua file."""
+        """Run one of the atomic steps; the head of its .lua file lists keys, arguments and reply."""
         return self._steps.run(step, keys, args)
 
     # The way of one document.
 
-    def open(
-        self,
-        batch_id: str,
-        queue: Queue,
-        submissions: Iterable[tuple[Submission, str]],
-        *,
-        chunk: int,
-    ) -> int:
-        """Open documents, each with its message on `queue`, in one atomic step a chunk.
+    def open(self, batch_id: str, queue: Queue, submissions: Iterable[Submission]) -> int:
+        """Open documents, each with its message on `queue`, in atomic steps of `flood_chunk` documents.
 
         Args:
-            batch_id: The batch they belong to; made when it is new.
+            batch_id: The batch they belong to; created if it is new.
             queue: Where their messages wait.
-            submissions: Each document with its message, as it shall stand in the queue.
-            chunk: Documents a step.
+            submissions: The documents; their originals must be in the store already.
 
         Returns:
-            How many were opened; those that were open already are not counted.
+            How many were opened; those that were open before are not counted.
         """
         keys = [
             self.keys.batch(batch_id),
@@ -94,43 +86,41 @@ class Ledger(Reader):
         ]
         encode = msgspec.json.encode
         default = Options()
+        groups = chunks(submissions, self.config.flood_chunk)
+
+        def make() -> list[Any]:
+            args: list[Any] = [self.keys.document_prefix, batch_id, self.clock(), str(queue)]
+            for one in next(groups, []):
+                options = "" if one.options == default else encode(one.options)
+                sending = message(one.document_id, queue)
+                args += (one.document_id, one.source, one.object_key, options, sending)
+            return args
+
         opened = 0
-
-        def send(args: list[Any]) -> int:
-            return int(self.run("open", keys, args))
-
-        # The server works on one chunk while the next is being made.
-        with ThreadPoolExecutor(1, thread_name_prefix="open") as sender:
-            sent: Future[int] | None = None
-            for group in chunks(submissions, chunk):
-                args: list[Any] = [self.keys.document_prefix, batch_id, self.clock(), str(queue)]
-                for document, message in group:
-                    options = "" if document.options == default else encode(document.options)
-                    args += (document.document_id, document.source, document.object_key, options, message)
-                if sent is not None:
-                    opened += sent.result()
-                sent = sender.submit(send, args)
-            if sent is not None:
-                opened += sent.result()
+        # The server works on one chunk while a thread makes the next.
+        with ThreadPoolExecutor(1, thread_name_prefix="open") as maker:
+            args = make()
+            while len(args) > 4:  # noqa: PLR2004  # more than what every chunk begins with
+                following = maker.submit(make)
+                opened += int(self.run("open", keys, args))
+                args = following.result()
         return opened
 
     def start(
-        self, document_id: str, *, queue: Queue, worker: str, delivery_tag: str = "", taken: bytes = b""
-    ) -> Document | str:
-        """Count an attempt; the work may begin only when a `Document` comes back.
+        self, document_id: str, *, queue: Queue, worker: str, delivery: Delivery | None = None
+    ) -> Document | NotStarted:
+        """Count an attempt; work may begin only if a `Document` comes back.
 
         Args:
             document_id: The document.
             queue: The queue that its message came from.
-            worker: Who starts it.
-            delivery_tag: The message's, where it is to be acknowledged with the settlement.
-            taken: The message as the in-flight hash holds it, where it is not there yet: it is noted with the
-                attempt.
+            worker: The worker that starts it.
+            delivery: The message's delivery; if it is not in the in-flight hash yet, the same step records it there.
 
         Returns:
-            The document, or why it must not be worked on: "unknown", "final" (settled already), "elsewhere"
-            (handed on to another queue) or "exhausted" (it had all its attempts: quarantine it).
+            The document, or why it must not be worked on.
         """
+        tag, entry = (delivery.tag, delivery.entry) if delivery and not delivery.recorded else ("", b"")
         reply = self.run(
             "start",
             [
@@ -140,25 +130,26 @@ class Ledger(Reader):
                 self.keys.inflight_index(queue),
             ],
             [
-                *(str(queue), self.clock(), worker, self.max_attempts),
-                *(document_id, int(self.presence_seconds * 1000), delivery_tag, taken),
+                *(str(queue), self.clock(), worker, self.config.max_attempts),
+                *(document_id, int(self.config.presence_seconds * 1000), tag, entry),
             ],
         )
         if reply[0] != "started":
-            return str(reply[0])
-        if taken and self.on_noted is not None:
-            self.on_noted(delivery_tag)
-        fields = dict(zip(reply[1::2], reply[2::2], strict=True))
-        fields["delivery_tag"] = delivery_tag
-        return decode_document(document_id, fields)
+            return NotStarted(reply[0])
+        if delivery is not None:
+            delivery.recorded = True
+        return decode_document(document_id, dict(zip(reply[1::2], reply[2::2], strict=True)))
 
-    def settle(self, document: Document, outcome: Outcome, *, token: str) -> bool:
+    def settle(
+        self, document: Document, outcome: Outcome, *, token: str, delivery: Delivery | None = None
+    ) -> bool:
         """Settle a document, once.
 
         Args:
-            document: As `start` or `document` gave it.
+            document: As `start` or `document` returned it.
             outcome: How it ended.
-            token: Who settles; the same token again is a repeated request and no duplicate.
+            token: Names who settles; the same token again is a repeated request and no duplicate.
+            delivery: The message's delivery, which the same step acknowledges.
 
         Returns:
             Whether this settlement is the one that counts.
@@ -182,48 +173,47 @@ class Ledger(Reader):
                 self.keys.inflight_index(queue),
             ],
             [
-                *(document.document_id, token, self.clock(), self.retention_seconds, queue),
-                *(document.delivery_tag, outcome.state.value, outcome.error or "", *fields),
+                *(document.document_id, token, self.clock(), self.config.retention_seconds, queue),
+                *(delivery.tag if delivery else "", outcome.state.value, outcome.error or "", *fields),
             ],
         )
-        return self._acknowledged(document, bool(reply))
+        return _acknowledged(delivery, bool(reply))
 
-    def advance(
-        self, document: Document, queue: Queue, message: str, *, summary: bytes, results: dict[str, str]
-    ) -> bool:
-        """Hand a document on to `queue` with its message; what was read so far is kept.
+    def advance(self, document: Document, end: Advance, *, delivery: Delivery | None = None) -> bool:
+        """Move a document to its next queue, with a new message there; the results of this pass are kept.
+
+        Args:
+            document: As `start` returned it.
+            end: The next queue, and the results of this pass.
+            delivery: The message's delivery, which the same step acknowledges.
 
         Returns:
-            False where it was settled or handed on by someone else meanwhile.
+            False if another worker has settled or advanced it meanwhile.
         """
         reply = self.run(
             "advance",
             [
                 self.keys.document(document.document_id),
                 self.keys.open(document.queue),
-                self.keys.open(queue),
-                str(queue),
+                self.keys.open(end.queue),
+                str(end.queue),
                 self.keys.counts,
                 self.keys.inflight(document.queue),
                 self.keys.inflight_index(document.queue),
             ],
             [
-                *(document.document_id, document.queue, str(queue), self.clock(), message),
-                *(document.delivery_tag, "summary", summary, "results", msgspec.json.encode(results)),
+                *(document.document_id, document.queue, str(end.queue), self.clock()),
+                *(message(document.document_id, end.queue), delivery.tag if delivery else ""),
+                *("summary", end.summary, "results", msgspec.json.encode(end.results)),
             ],
         )
-        return self._acknowledged(document, bool(reply))
-
-    def _acknowledged(self, document: Document, done: bool) -> bool:
-        if done and document.delivery_tag and self.on_acknowledged is not None:
-            self.on_acknowledged(document.delivery_tag)
-        return done
+        return _acknowledged(delivery, bool(reply))
 
     def release(self, document: Document, *, code: str, message: str, refund: bool = True) -> bool:
         """Put a started document back to queued.
 
         Args:
-            document: As `start` gave it.
+            document: As `start` returned it.
             code: Why, for the record.
             message: The same as a sentence.
             refund: Whether the attempt does not count, because the document is not to blame (a shutdown, a
@@ -234,8 +224,9 @@ class Ledger(Reader):
 
     # The quarantine.
 
-    def retry(self, document: Document, message: str) -> bool:
-        """Send a quarantined document again, with its attempts at zero."""
+    def retry(self, document: Document) -> bool:
+        """Send a quarantined document again, with no attempt counted; return whether it was quarantined."""
+        queue = Queue(document.queue)
         reply = self.run(
             "retry",
             [
@@ -243,39 +234,34 @@ class Ledger(Reader):
                 self.keys.batch(document.batch),
                 self.keys.settled(document.batch),
                 self.keys.quarantine,
-                self.keys.open(document.queue),
-                document.queue,
+                self.keys.open(queue),
+                str(queue),
             ],
-            [document.document_id, self.clock(), message],
+            [document.document_id, self.clock(), message(document.document_id, queue)],
         )
         return bool(reply)
 
     def drop(self, document: Document) -> bool:
-        """Take a document out of the quarantine for good; it stays settled as quarantined."""
+        """Remove a document from the quarantine for good; it stays settled as quarantined."""
         with self.client.pipeline() as pipe:
             pipe.zrem(self.keys.quarantine, document.document_id)
             pipe.hdel(self.keys.document(document.document_id), "options")
-            pipe.expire(self.keys.document(document.document_id), self.retention_seconds)
+            pipe.expire(self.keys.document(document.document_id), self.config.retention_seconds)
             return bool(pipe.execute()[0])
 
     # Signs of life.
 
     def report_presence(self, worker: str, documents: Sequence[str]) -> None:
-        """Say that `worker` lives and has `documents` in hand; holds for `presence_seconds`."""
+        """Record that `worker` lives and has `documents` in progress; holds for `presence_seconds`."""
         value = msgspec.json.encode(list(documents))
-        self.client.set(self.keys.worker(worker), value, px=int(self.presence_seconds * 1000))
+        self.client.set(self.keys.worker(worker), value, px=int(self.config.presence_seconds * 1000))
 
     def forget_presence(self, worker: str) -> None:
-        """Say that `worker` is gone: what it had in hand goes back at the next reconciliation."""
+        """Record that `worker` is gone: the next reconciliation requeues the documents it had in progress."""
         self.client.delete(self.keys.worker(worker))
 
 
-def ledger_of(config: Settings) -> Ledger:
-    """Return the ledger at `config.redis_url`; nothing is sent until it is used."""
-    return Ledger(
-        connect(config),
-        prefix=config.key_prefix,
-        max_attempts=config.max_attempts,
-        retention_seconds=config.retention_seconds,
-        presence_seconds=config.presence_seconds,
-    )
+def _acknowledged(delivery: Delivery | None, done: bool) -> bool:
+    if done and delivery is not None:
+        delivery.acknowledged = True
+    return done

@@ -1,59 +1,119 @@
-"""The only place that puts messages on a queue: one at a time, a flood, or what was lost once more."""
+"""A document's message, as it lies in a queue and in the in-flight hash: Celery's protocol 2 in kombu's envelope.
 
-import logging
+Any ordinary Celery worker understands it. Source of the format: Celery's "Message Protocol" page. This module alone
+knows the envelope; the transport, the reconciler and the ledger's steps take it from here.
+"""
+
 import os
+import re
 import socket
 from base64 import b64encode
-from binascii import hexlify
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
-from uuid import NAMESPACE_OID, uuid5
+from typing import Any
+from uuid import NAMESPACE_OID, uuid4, uuid5
 
 import msgspec
 
-from app.config import Settings
-from app.ledger.models import Submission
-from app.ledger.reconcile import Findings, reconcile
 from app.queues import DOCUMENT_TASKS, Queue
 
-if TYPE_CHECKING:
-    from app.ledger.ledger import Ledger
-
-logger = logging.getLogger(__name__)
-ID_MARK = "@document-id@"
-TAG_MARK = "@delivery-tag@"
-BODY_MARK = "@body@"
+_ID_MARK = "@document-id@"
+_TAG_MARK = "@delivery-tag@"
+_BODY_MARK = "@body@"
+_TASK_ID = re.compile(r'"id": ?"([^"]+)"')
 
 
 def new_id() -> str:
-    """Return a random UUID's text; of documents and batches as of Celery's own tasks."""
-    raw = hexlify(os.urandom(16)).decode()
-    return f"{raw[:8]}-{raw[8:12]}-4{raw[13:16]}-a{raw[17:20]}-{raw[20:]}"
+    """Return a random UUID as text: the id of a document, a batch or a delivery."""
+    return str(uuid4())
 
 
 def derived_id(batch_id: str, name: str) -> str:
-    """Return the id of the document called `name` in a batch: always the same one."""
+    """Return the id of the document called `name` in a batch; the same arguments give the same id."""
     return str(uuid5(NAMESPACE_OID, f"{batch_id}/{name}"))
+
+
+@dataclass
+class Delivery:
+    """One delivery of a message to a worker.
+
+    The transport's QoS makes it and keeps it until the message is acknowledged or requeued; the task passes it to the
+    ledger, whose steps set the two marks.
+    """
+
+    tag: str
+    entry: bytes
+    """The message as the in-flight hash holds it."""
+    recorded: bool = False
+    """Whether the in-flight hash holds it."""
+    acknowledged: bool = False
+    """Whether the ledger removed it from the in-flight hash when its document moved on."""
+
+
+def message(document_id: str, queue: Queue) -> str:
+    """Return a new message that sends a document through `queue`; its task id is the document's id."""
+    before, after = _body_ends()
+    body = b64encode(f"{before}{document_id}{after}".encode()).decode()
+    made = _template(queue).replace(_ID_MARK, document_id)
+    return made.replace(_TAG_MARK, new_id()).replace(_BODY_MARK, body)
+
+
+def document_id_of(raw: str) -> str | None:
+    """Return the document id in a message, without decoding all of it; None if there is none."""
+    found = _TASK_ID.search(raw)
+    return found[1] if found else None
+
+
+def inflight_entry(message: Mapping[str, Any], exchange: str, routing_key: str) -> bytes:
+    """Return a message as kombu writes it to the in-flight hash."""
+    return msgspec.json.encode([message, exchange, routing_key])
+
+
+@dataclass
+class InFlight:
+    """A message that was read from the in-flight hash."""
+
+    content: dict[str, Any]
+
+    @classmethod
+    def of(cls, entry: str) -> "InFlight":
+        """Decode an entry of the in-flight hash.
+
+        Raises:
+            msgspec.DecodeError: it is no JSON.
+        """
+        return cls(msgspec.json.decode(entry)[0])
+
+    @property
+    def document_id(self) -> str:
+        """The id of its document."""
+        return str(self.content["headers"]["id"])
+
+    def redelivered(self) -> str:
+        """Return the message with the marks that kombu sets when it restores one."""
+        self.content["headers"]["redelivered"] = True
+        self.content["properties"]["delivery_info"]["redelivered"] = True
+        return msgspec.json.encode(self.content).decode()
 
 
 @lru_cache(maxsize=8)
 def _template(queue: Queue) -> str:
-    """Return a message of protocol 2 as kombu writes it to Redis, with marks where each differs.
+    """Return a message with a mark in each place that differs between messages.
 
-    Celery itself makes the headers, so that they are what its own workers expect of this version.
+    Celery itself makes the headers, so that they are what workers of this version expect.
     """
-    # Here, as whoever only asks or follows sends nothing, and Celery takes a fifth of a second to import.
+    # A process that sends nothing does without Celery, which takes 0.2 s to import.
     from celery import Celery  # noqa: PLC0415
     from celery.app.amqp import AMQP  # noqa: PLC0415
 
     maker = AMQP(Celery("pdf-fleet", set_as_current=False))
     task = maker.as_task_v2(
-        ID_MARK, DOCUMENT_TASKS[queue].value, args=(ID_MARK,), kwargs={}, ignore_result=True,
+        _ID_MARK, DOCUMENT_TASKS[queue].value, args=(_ID_MARK,), kwargs={}, ignore_result=True,
         origin=f"{os.getpid()}@{socket.gethostname()}",
     )  # fmt: skip
-    message = {
-        "body": BODY_MARK,
+    content = {
+        "body": _BODY_MARK,
         "content-encoding": "utf-8",
         "content-type": "application/json",
         "headers": task.headers,
@@ -63,70 +123,16 @@ def _template(queue: Queue) -> str:
             "delivery_info": {"exchange": "", "routing_key": queue.value},
             "priority": 0,
             "body_encoding": "base64",
-            "delivery_tag": TAG_MARK,
+            "delivery_tag": _TAG_MARK,
         },
     }
-    return msgspec.json.encode(message).decode()
+    return msgspec.json.encode(content).decode()
 
 
 @lru_cache(maxsize=1)
 def _body_ends() -> tuple[str, str]:
-    """Return what stands before and after the document's id in a message's body."""
+    """Return the parts of a message's body before and after the document id."""
     before, after = msgspec.json.encode(
-        ([ID_MARK], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None})
-    ).decode().split(ID_MARK)  # fmt: skip
+        ([_ID_MARK], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None})
+    ).decode().split(_ID_MARK)  # fmt: skip
     return before, after
-
-
-def message(document_id: str, queue: Queue) -> str:
-    """Return the message that sends a document through `queue`: Celery's protocol 2, JSON, task id = document id.
-
-    Any ordinary Celery worker understands it. Source of the format: Celery's "Message Protocol" page.
-    """
-    before, after = _body_ends()
-    body = b64encode(f"{before}{document_id}{after}".encode()).decode()
-    return _template(queue).replace(ID_MARK, document_id).replace(TAG_MARK, new_id()).replace(BODY_MARK, body)
-
-
-def flood(
-    ledger: "Ledger",
-    submissions: Iterable[Submission],
-    *,
-    batch_id: str,
-    chunk: int,
-    queue: Queue = Queue.PDF,
-) -> int:
-    """Open documents and send their messages, `chunk` at a time, each chunk in one atomic step.
-
-    Args:
-        ledger: Where they are opened.
-        submissions: The documents; their originals must be stored already.
-        batch_id: The batch they belong to.
-        chunk: Documents a step.
-        queue: Where they begin.
-
-    Returns:
-        How many were opened.
-    """
-    pairs: Iterator[tuple[Submission, str]] = (
-        (submission, message(submission.document_id, queue)) for submission in submissions
-    )
-    return ledger.open(batch_id, queue, pairs, chunk=chunk)
-
-
-def reconcile_queues(ledger: "Ledger", config: Settings) -> dict[Queue, Findings]:
-    """Mend every queue that documents pass through; return what was found in each."""
-    findings = {
-        queue: reconcile(
-            ledger,
-            queue,
-            message=message,
-            after_seconds=config.reconcile_after_seconds,
-            hold_seconds=config.retry_backoff_max_seconds,
-        )
-        for queue in DOCUMENT_TASKS
-    }
-    for queue, found in findings.items():
-        if found.any:
-            logger.warning("reconcile %s: %s", queue, found)
-    return findings

@@ -1,14 +1,15 @@
-"""The words of the ledger: states, what is known of a document, a batch's counts."""
+"""The words of the ledger: a document's states and fields, how work on it ends, a batch's counts."""
 
 from enum import StrEnum
 
 import msgspec
 
 from app.documents.models import OcrMode
+from app.queues import Queue
 
 
 class State(StrEnum):
-    """Where a document stands; the last three are final."""
+    """The state of a document; the last three are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -18,12 +19,12 @@ class State(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether nothing will change it any more but `quarantine retry`."""
+        """Whether only `quarantine retry` can still change it."""
         return self in {State.SUCCEEDED, State.FAILED, State.QUARANTINED}
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the submitter asked for; forgotten when the document is settled, as it may hold a password."""
+    """The submitter's wishes; the ledger deletes them when the document is settled, as they may hold a password."""
 
     ocr: OcrMode = OcrMode.AUTO
     password: str | None = None
@@ -34,7 +35,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """One document to open: its id, the name its owner knows it by, and where its original lies."""
+    """One document to open: its id, its owner's name for it, and the key of its original in the store."""
 
     document_id: str
     source: str
@@ -43,7 +44,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a document ended."""
+    """The end of a document: its final state, with error or results."""
 
     state: State
     error: str | None = None
@@ -54,8 +55,29 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Object keys by what they hold: text, thumbnail, document."""
 
 
+class Advance(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a pass after which another queue continues with the document."""
+
+    queue: Queue
+    summary: bytes
+    """As in `Outcome`, of this pass."""
+    results: dict[str, str] = {}
+
+
+class NotStarted(StrEnum):
+    """Why a document must not be worked on."""
+
+    UNKNOWN = "unknown"
+    FINAL = "final"
+    """It is settled already."""
+    ADVANCED = "advanced"
+    """Another queue has it now."""
+    EXHAUSTED = "exhausted"
+    """It had all its attempts: quarantine it."""
+
+
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ledger knows of one document; times in seconds since the epoch."""
+    """The ledger's entry of one document; times in seconds since the epoch."""
 
     document_id: str
     batch: str
@@ -70,7 +92,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     started: float | None = None
     attempt_started: float | None = None
     advanced: float | None = None
-    """When its first pass handed it on to another queue."""
+    """When its first pass ended and another queue got it."""
     finished: float | None = None
     worker: str | None = None
     error: str | None = None
@@ -79,17 +101,15 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     last_message: str | None = None
     summary: msgspec.Raw = msgspec.Raw(b"{}")
     results: dict[str, str] = {}
-    delivery_tag: str = ""
-    """Of the message that this start came with; not kept."""
 
     @property
     def starts(self) -> int:
-        """The most starts that any of its queues needed; 1 where nothing went wrong."""
+        """The most starts that any of its queues needed; 1 if nothing went wrong."""
         return max(self.attempts, self.attempts_before)
 
 
 class BatchCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch's counts; `total` is what was opened."""
+    """The counts of one batch; `total` counts the documents opened in it."""
 
     batch_id: str
     total: int = 0
@@ -97,7 +117,7 @@ class BatchCounts(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
     quarantined: int = 0
     duplicates: int = 0
-    """Settlements that came second and changed nothing."""
+    """Second settlements, which changed nothing."""
     errors: dict[str, int] = {}
     """Failed and quarantined documents by error code."""
     opened: float | None = None
@@ -115,11 +135,11 @@ class BatchCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueDepth(msgspec.Struct, frozen=True, kw_only=True):
-    """How much work a queue has: LLEN of the list and HLEN of the in-flight hash."""
+    """The work of one queue: LLEN of its list and HLEN of its in-flight hash."""
 
     waiting: int
     inflight: int
     done: int = 0
-    """Passes finished since the ledger began: settled here, or handed on."""
+    """Passes finished since the ledger began: documents settled here or advanced to another queue."""
     oldest_wait_seconds: float = 0.0
-    """Age of the open document that was sent first."""
+    """Age of the open document that was sent first, in seconds."""

@@ -1,4 +1,4 @@
-"""What the ledger knows, read without changing anything."""
+"""The ledger's queries: documents, batches, queues and the quarantine."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Reader:
-    """Answers questions about documents, batches and queues; safe to use from several threads.
+    """Queries about documents, batches and queues; safe to use from several threads.
 
-    All times are seconds since the epoch, by the clock of the caller. Every method raises redis errors when
-    the server stays away longer than the client's patience.
+    All times are seconds since the epoch, by the clock of the caller. Every method raises a `ServerError` if the
+    server stays away longer than the client retries.
     """
 
     def __init__(self, client: "Redis", keys: Keys, clock: Callable[[], float] = time.time) -> None:
@@ -32,7 +32,7 @@ class Reader:
         return list(self.client.zrange(self.keys.quarantine, 0, -1))
 
     def documents(self, document_ids: Sequence[str]) -> list[Document | None]:
-        """Return what is known of each document, None where the ledger has no entry."""
+        """Return the entry of each document; None for one that the ledger does not know."""
         with self.client.pipeline(transaction=False) as pipe:
             for document_id in document_ids:
                 pipe.hgetall(self.keys.document(document_id))
@@ -43,11 +43,11 @@ class Reader:
         ]
 
     def document(self, document_id: str) -> Document | None:
-        """Return what is known of one document."""
+        """Return the entry of one document; None if the ledger does not know it."""
         return self.documents([document_id])[0]
 
     def batches(self) -> list[str]:
-        """Return the ids of the batches that are remembered, newest first."""
+        """Return the ids of the known batches, newest first, and remove expired ones from their index."""
         listed = list(self.client.zrange(self.keys.batches, 0, -1, desc=True))
         with self.client.pipeline(transaction=False) as pipe:
             for batch_id in listed:
@@ -59,7 +59,7 @@ class Reader:
         return [batch_id for batch_id in listed if batch_id not in forgotten]
 
     def batch(self, batch_id: str) -> BatchCounts:
-        """Return a batch's counts; all zero for a batch that is not known."""
+        """Return a batch's counts; all zero for an unknown batch."""
         return decode_batch(batch_id, self.client.hgetall(self.keys.batch(batch_id)))
 
     def batch_documents(self, batch_id: str) -> list[str]:
@@ -71,7 +71,7 @@ class Reader:
         return list(self.client.lrange(self.keys.settled(batch_id), start, -1))
 
     def depths(self, queues: Iterable[Queue]) -> dict[Queue, QueueDepth]:
-        """Measure queues in one round trip: what KEDA's two triggers see, and what the ledger adds."""
+        """Return the work of each queue, in one round trip: KEDA's two measurements, and the ledger's own."""
         names = list(queues)
         with self.client.pipeline(transaction=False) as pipe:
             for queue in names:
@@ -92,7 +92,7 @@ class Reader:
 
 
 def decode_document(document_id: str, fields: dict[str, str]) -> Document:
-    """Read a document from the strings of its hash."""
+    """Decode a document from the strings of its hash."""
     given: dict[str, Any] = {name: value for name, value in fields.items() if value != ""}
     given["document_id"] = document_id
     decode = msgspec.json.decode
@@ -106,7 +106,7 @@ def decode_document(document_id: str, fields: dict[str, str]) -> Document:
 
 
 def decode_batch(batch_id: str, fields: dict[str, str]) -> BatchCounts:
-    """Read a batch's counts from the strings of its hash."""
+    """Decode a batch's counts from the strings of its hash."""
     errors = {
         name.removeprefix("error:"): int(count)
         for name, count in fields.items()

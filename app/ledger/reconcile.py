@@ -1,34 +1,33 @@
-"""Compare what is open with what the broker holds, and mend the difference.
+"""The reconciler: it compares the open documents with the broker's messages, and mends the difference.
 
-Redis hands a message over by BRPOP and kombu notes it in the in-flight hash by HSET: a worker that dies between
-the two takes the message with it for good. And a worker that dies later leaves it in the hash until the
-visibility timeout. The ledger knows of both, so nothing has to be waited for and nothing is lost.
+Redis delivers a message by BRPOP, and kombu records it in the in-flight hash by HSET: a worker that dies between the
+two steps takes the message with it for good. A worker that dies later leaves it in the hash until the visibility
+timeout. The ledger knows of both, so the reconciler need not wait and loses nothing.
 
-What is found, and what is done:
+Its findings, and what it does about each:
 
 * *lost*: open, but in neither queue nor in-flight hash, twice in a row: sent again.
-* *orphaned*: in flight, but its worker is gone or no longer has it in hand: given back, first in line.
-* *stuck*: in flight, but not started although prefetch is off: given back.
+* *orphaned*: in flight, but its worker is gone or no longer works on it: requeued, first in line.
+* *stuck*: in flight, but not started although prefetch is off: requeued.
 * *stale*: in flight, but settled (its acknowledgement was lost): dropped.
 
 A wrong guess costs a second execution, never a second settlement.
 """
 
-import re
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+import logging
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from app.ledger.message import InFlight, document_id_of, message
 from app.ledger.models import Document, State
+from app.queues import DOCUMENT_TASKS, Queue
 
 if TYPE_CHECKING:
     from app.ledger.ledger import Ledger
-    from app.queues import Queue
 
+logger = logging.getLogger(__name__)
 SCAN_CHUNK = 1_000
-TASK_ID = re.compile(r'"id": ?"([^"]+)"')
-"""Every message carries its document's id as its task id; a scan of a long queue need not decode each whole."""
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,61 +44,57 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.lost or self.orphaned or self.stuck or self.stale)
 
 
-def anything_open(ledger: "Ledger", queues: Iterable["Queue"]) -> bool:
-    """Say whether there is anything to compare: a document that is open, or a message in a queue or in flight."""
+def anything_open(ledger: "Ledger") -> bool:
+    """Return whether there is anything to compare: an open document, or a message in a queue or in flight."""
     with ledger.client.pipeline(transaction=False) as pipe:
-        for queue in queues:
+        for queue in DOCUMENT_TASKS:
             pipe.exists(ledger.keys.open(queue), str(queue), ledger.keys.inflight(queue))
         return any(pipe.execute())
 
 
-def reconcile(
-    ledger: "Ledger",
-    queue: "Queue",
-    *,
-    message: Callable[[str, "Queue"], str],
-    after_seconds: float,
-    hold_seconds: float,
-) -> Findings:
-    """Mend one queue.
-
-    Args:
-        ledger: Where the documents stand.
-        queue: The queue to look at.
-        message: Makes the message that sends a document (by id) through a queue.
-        after_seconds: Documents sent more recently are not looked for.
-        hold_seconds: How long a worker may keep a message back until its retry is due.
-
-    Returns:
-        What was found and mended.
-    """
-    orphaned, stuck, stale = _mend_inflight(ledger, queue, hold_seconds=hold_seconds)
-    lost = _resend_lost(ledger, queue, message=message, after_seconds=after_seconds)
-    return Findings(lost=lost, orphaned=orphaned, stuck=stuck, stale=stale)
+def reconcile_queues(ledger: "Ledger") -> dict[Queue, Findings]:
+    """Mend every queue that documents pass through; return the findings in each."""
+    findings = {queue: reconcile(ledger, queue) for queue in DOCUMENT_TASKS}
+    for queue, found in findings.items():
+        if found.any:
+            logger.warning("reconcile %s: %s", queue, found)
+    return findings
 
 
-def _mend_inflight(ledger: "Ledger", queue: "Queue", *, hold_seconds: float) -> tuple[int, int, int]:
-    taken: dict[str, str] = ledger.client.hgetall(ledger.keys.inflight(queue))
-    if not taken:
+def reconcile(ledger: "Ledger", queue: Queue) -> Findings:
+    """Mend one queue; return what was found and mended."""
+    orphaned, stuck, stale = _mend_inflight(ledger, queue)
+    return Findings(lost=_resend_lost(ledger, queue), orphaned=orphaned, stuck=stuck, stale=stale)
+
+
+def _mend_inflight(ledger: "Ledger", queue: Queue) -> tuple[int, int, int]:
+    entries: dict[str, str] = ledger.client.hgetall(ledger.keys.inflight(queue))
+    if not entries:
         return 0, 0, 0
-    since: dict[str, float] = dict(
+    delivered: dict[str, float] = dict(
         ledger.client.zrange(ledger.keys.inflight_index(queue), 0, -1, withscores=True)
     )
-    messages = {tag: msgspec.json.decode(raw)[0] for tag, raw in taken.items()}
-    tags = list(messages)
-    documents = ledger.documents([messages[tag]["headers"]["id"] for tag in tags])
+    messages = {tag: InFlight.of(entry) for tag, entry in entries.items()}
+    documents = ledger.documents([one.document_id for one in messages.values()])
     holders = {document.worker for document in documents if document is not None and document.worker}
-    in_hand = _in_hand(ledger, sorted(holders))
+    in_progress = _in_progress(ledger, sorted(holders))
     now = ledger.clock()
     counts = {"orphaned": 0, "stuck": 0, "stale": 0}
-    for tag, document in zip(tags, documents, strict=True):
+    for (tag, one), document in zip(messages.items(), documents, strict=True):
         if document is None:
             continue  # another application's task, which keeps no ledger
-        patience = ledger.presence_seconds + (hold_seconds if document.last_error else 0.0)
-        finding = _judge(document, in_hand, now=now, taken=since.get(tag, now), patience=patience)
+        # A worker may keep back a message until its retry is due.
+        held_back = ledger.config.retry_backoff_max_seconds if document.last_error else 0.0
+        finding = _judge(
+            document,
+            in_progress,
+            now=now,
+            delivered=delivered.get(tag, now),
+            timeout=ledger.config.presence_seconds + held_back,
+        )
         if finding is None:
             continue
-        back = "" if finding == "stale" else _redelivered(messages[tag])
+        back = "" if finding == "stale" else one.redelivered()
         keys = [
             ledger.keys.inflight(queue),
             ledger.keys.inflight_index(queue),
@@ -112,29 +107,28 @@ def _mend_inflight(ledger: "Ledger", queue: "Queue", *, hold_seconds: float) -> 
 
 def _judge(
     document: Document,
-    in_hand: dict[str, set[str] | None],
+    in_progress: dict[str, set[str] | None],
     *,
     now: float,
-    taken: float,
-    patience: float,
+    delivered: float,
+    timeout: float,
 ) -> str | None:
-    """Say what is wrong with a message in flight, or None."""
+    """Return the finding about a message in flight, or None if it is where it should be."""
     if document.state.final:
         settled_for = now - (document.finished or now)
-        return "stale" if settled_for > patience else None
+        return "stale" if settled_for > timeout else None
     if document.state is State.RUNNING and document.worker is not None:
-        held = in_hand.get(document.worker)
+        held = in_progress.get(document.worker)
         if held is None:
             return "orphaned"
         started = document.attempt_started or now
-        overdue = now - max(started, taken) > patience
+        overdue = now - max(started, delivered) > timeout
         return "orphaned" if overdue and document.document_id not in held else None
-    # Not started. A message whose retry is not due yet is rightly held back: `patience` allows for that.
-    return "stuck" if now - taken > patience else None
+    return "stuck" if now - delivered > timeout else None
 
 
-def _in_hand(ledger: "Ledger", workers: list[str]) -> dict[str, set[str] | None]:
-    """Documents that each worker says it has in hand; None for a worker that is gone."""
+def _in_progress(ledger: "Ledger", workers: list[str]) -> dict[str, set[str] | None]:
+    """Return the documents that each worker reports as in progress; None for a worker that is gone."""
     if not workers:
         return {}
     replies = ledger.client.mget([ledger.keys.worker(worker) for worker in workers])
@@ -144,31 +138,24 @@ def _in_hand(ledger: "Ledger", workers: list[str]) -> dict[str, set[str] | None]
     }
 
 
-def _redelivered(message: dict[str, Any]) -> str:
-    """Encode a message as kombu does when it restores one."""
-    message["headers"]["redelivered"] = True
-    message["properties"]["delivery_info"]["redelivered"] = True
-    return msgspec.json.encode(message).decode()
-
-
-def _resend_lost(
-    ledger: "Ledger", queue: "Queue", *, message: Callable[[str, "Queue"], str], after_seconds: float
-) -> int:
+def _resend_lost(ledger: "Ledger", queue: Queue) -> int:
     keys, client = ledger.keys, ledger.client
     with client.pipeline() as pipe:
         pipe.zcard(keys.open(queue))
         pipe.llen(str(queue))
         pipe.hlen(keys.inflight(queue))
         owed, waiting, inflight = pipe.execute()
-    # Every open document has a message, so a queue that holds as many misses none (or hides it behind a
-    # duplicate until that one is done): the long scan runs only when the numbers say that it must.
+    # Every open document has a message. A queue with as many messages misses none, or hides the loss behind a duplicate
+    # until that one is done: only a smaller number makes the long scan necessary.
     if waiting + inflight >= owed:
         client.delete(keys.missing(queue))
         return 0
-    old = client.zrange(keys.open(queue), "-inf", ledger.clock() - after_seconds, byscore=True)
+    old = client.zrange(
+        keys.open(queue), "-inf", ledger.clock() - ledger.config.reconcile_after_seconds, byscore=True
+    )
     found = _held_by_broker(ledger, queue) if old else set()
     missing = [document_id for document_id in old if document_id not in found]
-    # A message between BRPOP and HSET is in neither for a moment: only a second look tells.
+    # A message between BRPOP and HSET is in neither for a moment: only a message missing twice is lost.
     suspects = set(client.smembers(keys.missing(queue)))
     with client.pipeline() as pipe:
         pipe.delete(keys.missing(queue))
@@ -182,19 +169,19 @@ def _resend_lost(
             names = [keys.document(document_id), keys.open(queue), str(queue), keys.counts]
             args = [document_id, str(queue), ledger.clock(), message(document_id, queue)]
             done = int(ledger.run("resend", names, args))
-            if not done:  # settled or handed on, yet still in the open set of this queue
+            if not done:  # settled or advanced, yet still in the open set of this queue
                 client.zrem(keys.open(queue), document_id)
             resent += done
     return resent
 
 
-def _held_by_broker(ledger: "Ledger", queue: "Queue") -> set[str]:
-    """Ids of the documents whose messages wait in the queue or are in flight."""
+def _held_by_broker(ledger: "Ledger", queue: Queue) -> set[str]:
+    """Return the ids of the documents whose messages wait in the queue or are in flight."""
     held: set[str] = set()
     start = 0
     while page := ledger.client.lrange(str(queue), start, start + SCAN_CHUNK - 1):
-        held.update(match[1] for raw in page if (match := TASK_ID.search(raw)))
+        held.update(found for raw in page if (found := document_id_of(raw)))
         start += len(page)
     for raw in ledger.client.hvals(ledger.keys.inflight(queue)):
-        held.add(msgspec.json.decode(raw)[0]["headers"]["id"])
+        held.add(InFlight.of(raw).document_id)
     return held

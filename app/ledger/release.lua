@@ -1,6 +1,6 @@
 -- Put a started document back to queued.
 -- KEYS: document
--- ARGV: worker, error code ('' for none), message, 1 to take the attempt back or 0 to let it count
+-- ARGV: worker, error code ('' for none), message, 1 to refund the attempt or 0 to let it count
 local doc = KEYS[1]
 local known = redis.call('HMGET', doc, 'state', 'worker')
 if known[1] ~= 'running' or known[2] ~= ARGV[1] then return 0 end

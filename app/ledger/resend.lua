@@ -1,4 +1,4 @@
--- Send an open document again whose message is nowhere; it may have been settled or handed on meanwhile.
+-- Send an open document again whose message is lost; it may have been settled or advanced meanwhile.
 -- KEYS: document, open set of the queue, the queue, counts
 -- ARGV: id, queue, now, message
 local known = redis.call('HMGET', KEYS[1], 'state', 'queue')

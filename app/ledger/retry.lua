@@ -1,4 +1,4 @@
--- Send a quarantined document again: a clean slate, and its message, in one atomic step.
+-- Send a quarantined document again, with no attempt counted and a new message, in one atomic step.
 -- KEYS: document, batch, settled list, quarantine, open set of its queue, the queue
 -- ARGV: id, now, message
 local doc, batch = KEYS[1], KEYS[2]

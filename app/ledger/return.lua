@@ -1,4 +1,4 @@
--- Give a taken message back to its queue, first in line, or drop it where the document is settled.
+-- Requeue a message in flight, first in line, or drop it if its document is settled.
 -- KEYS: in-flight hash, its index, the queue, counts
 -- ARGV: delivery tag, message ('' to drop)
 if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end

@@ -1,9 +1,9 @@
--- Settle a document: the first settlement counts, later ones are counted as duplicates and change nothing.
+-- Settle a document: the first settlement counts; later ones only add to the duplicates.
 -- KEYS: document, batch, settled list, quarantine, open set of its queue, counts, batch documents,
 --   in-flight hash, its index
--- ARGV: id, token of who settles, now, retention in seconds, queue, delivery tag ('' for none), state, error code
+-- ARGV: id, token of the settler, now, retention in seconds, queue, delivery tag ('' for none), state, error code
 --   ('' for none), then further fields and values to write
--- The message is acknowledged in the same step: a settled document has none in flight.
+-- The same step acknowledges the message: a settled document has none in flight.
 -- The same token settling again is a repeated request after a lost reply, and no duplicate.
 local doc, batch = KEYS[1], KEYS[2]
 local function acknowledge()
@@ -41,7 +41,7 @@ local done = 0
 for i = 2, 4 do done = done + tonumber(counts[i] or '0') end
 if done >= tonumber(counts[1] or '0') then
   redis.call('HSET', batch, 'finished', ARGV[3])
-  -- A batch with documents in quarantine is not over: somebody has yet to decide about them.
+  -- A batch with documents in quarantine does not expire: somebody has yet to decide about them.
   if tonumber(counts[4] or '0') == 0 then
     for _, key in ipairs({batch, KEYS[3], KEYS[7]}) do redis.call('EXPIRE', key, ARGV[4]) end
   end

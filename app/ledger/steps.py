@@ -1,4 +1,4 @@
-"""The ledger's atomic steps, run on a connection that is kept for them."""
+"""The ledger's atomic steps, Lua scripts, on a connection of their own."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
+
+from app.errors import ServerError
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -15,10 +17,9 @@ if TYPE_CHECKING:
 class Steps:
     """Lua scripts by name; safe to use from several threads.
 
-    A step usually goes over one connection that is kept for them: what redis-py does around a command (the look
-    into its pool, the bookkeeping of retries and metrics) costs more than the command, and a document takes two
-    of them. While that connection is busy, fails or is not there, the client runs the step with all its patience.
-    Every step may run twice, as it must after any lost reply.
+    A step usually goes over one connection that is kept for the steps: redis-py's work around a command (its pool, its
+    retries and metrics) costs more than the command, and a document takes two of them. If that connection is busy,
+    broken or missing, the client runs the step, with its retries. Every step may run twice, as after any lost reply.
     """
 
     def __init__(self, client: "Redis", sources: Mapping[str, str]) -> None:
@@ -34,7 +35,7 @@ class Steps:
         """Run a step and return its reply.
 
         Raises:
-            RedisError: when the server stays away longer than the client's patience.
+            ServerError: the server stays away longer than the client retries, or refuses.
         """
         script = self._scripts[step]
         if not self._turn.acquire(blocking=False):
@@ -45,12 +46,12 @@ class Steps:
                     self._connection.send_command("EVALSHA", script.sha, len(keys), *keys, *args)
                     return self._connection.read_response()
                 except BaseException as error:
-                    # Also where a signal's handler raised: a reply that nobody read would be the next step's.
+                    # After a signal handler's exception too: the next step would read the unread reply.
                     self._connected = False
                     self._connection.disconnect()
                     if not isinstance(error, RedisError):
                         raise
-                    # The server is away, or is back and knows no scripts.
+                    # The server is away, or it is back and has no scripts.
             reply = script(keys=keys, args=args)
             self._connect()
             return reply
@@ -58,7 +59,7 @@ class Steps:
             self._turn.release()
 
     def _connect(self) -> None:
-        with suppress(RedisError):
+        with suppress(RedisError, ServerError):
             if self._connection is None:
                 self._connection = self._pool.get_connection()
             else:

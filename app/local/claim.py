@@ -72,7 +72,7 @@ class ServerClaim:
 
         Raises:
             FleetError: where another run has it.
-            RedisError: where the server does not answer.
+            ServerError: where the server does not answer.
         """
         now = time.monotonic()
         if self._held is not None and now - self._held < HOLD_SECONDS / 3:

@@ -9,7 +9,7 @@ import msgspec
 
 from app.config import Settings
 from app.errors import FleetError, StorageError, StorageFullError
-from app.ledger.message import flood, new_id
+from app.ledger.message import new_id
 from app.ledger.models import BatchCounts, Document, Submission
 from app.local.claim import claimed
 from app.local.record import RunRecorder, run_meta
@@ -19,7 +19,6 @@ from app.policy.policy import Policy
 from app.producer.corpus import default_directory, make_set
 from app.producer.models import Synthetic
 from app.queues import Queue
-from app.report.page import write_report
 from app.report.timeline import RunSummary, Timeline
 from app.storage.layout import original_key
 
@@ -68,12 +67,10 @@ def flood_and_follow(
 
     # An empty fleet first, so that the record begins with nothing.
     show(follower.look())
-    session.steadily(
-        lambda: flood(session.ledger, submissions, batch_id=batch_id, chunk=session.config.flood_chunk)
-    )
+    session.ledger.open(batch_id, Queue.PDF, submissions)
     for progress in follower.until(lambda seen: seen.counts.settled >= len(submissions) and seen.idle):
         show(progress)
-    return session.steadily(lambda: session.ledger.batch(batch_id))
+    return session.ledger.batch(batch_id)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +90,7 @@ def synthetics(documents: int, seed: int, on_progress: Callable[[int], None]) ->
         FleetError: where they cannot be made or kept.
         ModuleNotFoundError: where what a demo needs is not installed; known now, and not after the run.
     """
-    for module in ("reportlab", "matplotlib"):
+    for module in ("reportlab", "matplotlib", "jinja2"):
         if find_spec(module) is None:
             raise ModuleNotFoundError(f"No module named {module!r}", name=module)
     return make_set(default_directory(seed), documents=documents, seed=seed, on_progress=on_progress)
@@ -123,7 +120,7 @@ def run(
             chosen = store_originals(session, documents, batch_id)
             counts = flood_and_follow(session, chosen, batch_id, recorder=recorder, on_progress=on_progress)
             ids = [submission.document_id for submission in chosen]
-            found = session.steadily(lambda: session.ledger.documents(ids))
+            found = session.ledger.documents(ids)
             replaced = session.fleet.replaced
         summary = recorder.finish(counts, replaced=replaced)
         surprises = [
@@ -131,6 +128,8 @@ def run(
             for made, document in zip(documents, found, strict=True)
             if _ending(document) != made.expected
         ]
+        from app.report.page import write_report  # noqa: PLC0415  # slow to import; needed only now
+
         return Result(summary=summary, report=write_report(report, timeline.path), surprises=surprises)
 
 

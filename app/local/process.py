@@ -7,9 +7,8 @@ from pathlib import Path
 import msgspec
 
 from app.client.intake import Intake, Unreadable, submissions
-from app.config import Settings
 from app.errors import StorageFullError
-from app.ledger.message import flood, new_id
+from app.ledger.message import new_id
 from app.ledger.models import BatchCounts, Options
 from app.local.delivery import UNREADABLE_FILE, Delivery, IndexLine
 from app.local.session import Session
@@ -21,11 +20,11 @@ SUBMIT_CHUNK = 64
 """Files taken in between two looks at the fleet, so that it grows while the rest is still being read."""
 
 
-def policies(config: Settings, max_replicas: int) -> dict[Queue, Policy]:
+def policies(max_replicas: int) -> dict[Queue, Policy]:
     """Return the policies of a local fleet: a page of OCR is worth fifty documents, so its backlog is short."""
     return {
-        Queue.PDF: Policy.local(max_replicas, concurrency=config.worker_concurrency),
-        Queue.OCR: Policy.local(max_replicas, backlog_per_replica=4, concurrency=config.worker_concurrency),
+        Queue.PDF: Policy.local(max_replicas),
+        Queue.OCR: Policy.local(max_replicas, backlog_per_replica=4),
     }
 
 
@@ -82,11 +81,7 @@ def process_files(
     try:
         while chunk := list(islice(waiting, SUBMIT_CHUNK)):
             opened += len(chunk)
-            session.steadily(
-                lambda chunk=chunk: flood(  # type: ignore[misc]  # bound now, called now
-                    session.ledger, chunk, batch_id=batch_id, chunk=session.config.flood_chunk
-                )
-            )
+            session.ledger.open(batch_id, Queue.PDF, chunk)
             deliver(follower.look())
         for unreadable in refused:
             on_line(delivery.refuse(unreadable))
@@ -95,7 +90,7 @@ def process_files(
                 deliver(progress)
     finally:
         delivery.write_index(intakes)
-    return with_refused(session.steadily(lambda: session.ledger.batch(batch_id)), len(refused))
+    return with_refused(session.ledger.batch(batch_id), len(refused))
 
 
 def with_refused(counts: BatchCounts, refused: int) -> BatchCounts:

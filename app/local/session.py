@@ -7,16 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import msgspec
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from app.config import Settings
-from app.errors import FleetError, ServerError, SettingsError, StorageFullError
-from app.ledger.connection import check, connect, masked
+from app.errors import FleetError, ServerError, ServerRefusedError, SettingsError, StorageFullError
+from app.ledger.connection import check, masked
 from app.ledger.ledger import Ledger
-from app.ledger.message import reconcile_queues
+from app.ledger.reconcile import reconcile_queues
 from app.local.claim import ServerClaim
 from app.local.fleet import LocalFleet, QueueStatus
 from app.local.processes import ProcessGroup
@@ -25,8 +24,6 @@ from app.policy.policy import Policy
 from app.queues import Queue
 from app.runtime.signals import held_back
 from app.storage.store import ObjectStore
-
-T = TypeVar("T")
 
 
 def local_settings(config: Settings, *, redis_url: str, store_url: str) -> Settings:
@@ -71,7 +68,7 @@ class Session:
         self._policies = policies
         self._on_event = on_event or (lambda _what, _details: None)
         self._server: EmbeddedServer | None = None
-        self._away_since: float | None = None
+        self._server_is_away = False
         self._reconciled = 0.0
         self._claim: ServerClaim | None = None
 
@@ -106,17 +103,11 @@ class Session:
         store_url = given.store_url or f"file://{self.folder / 'store'}"
         self.config = local_settings(given, redis_url=redis_url, store_url=store_url)
         check(self.config)
-        self.store = ObjectStore(store_url, timeout_seconds=given.socket_timeout_seconds)
-        self.ledger = Ledger(
-            connect(self.config, retries=0),
-            prefix=given.key_prefix,
-            max_attempts=given.max_attempts,
-            retention_seconds=given.retention_seconds,
-            presence_seconds=self.config.presence_seconds,
-        )
+        self.store = ObjectStore.of(self.config)
+        self.ledger = Ledger.of(self.config, retries=0, on_error=self._await_server)
         if self._server is None:
             self._claim = ServerClaim(self.ledger.client, self.config)
-            self.steadily(self._claim.hold)
+            self._claim.hold()
         self.fleet = LocalFleet(
             self.config,
             self.ledger,
@@ -135,11 +126,11 @@ class Session:
         with held_back():
             if hasattr(self, "fleet"):
                 # To a server that ends with the run, or is away, the workers have nothing to give back.
-                self.fleet.close(gracefully=self._server is None and self._away_since is None)
+                self.fleet.close(gracefully=self._server is None and not self._server_is_away)
             if self._server is not None:
                 self._server.stop()
             if self._claim is not None:
-                with suppress(RedisError):  # it expires
+                with suppress(ServerError):  # it expires
                     self._claim.release()
             self._group.close()
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -156,52 +147,45 @@ class Session:
             ServerError: where the server stays away.
             FleetError: where workers cannot start.
         """
-        depths = self.steadily(lambda: self.ledger.depths(list(self._policies)))
+        depths = self.ledger.depths(list(self._policies))
+        self._server_is_away = False
         with self._in_folder():
-            statuses = self.steadily(lambda: self.fleet.step(depths))
+            statuses = self.fleet.step(depths)
         now = time.monotonic()
         if now - self._reconciled >= self.config.reconcile_seconds:
             self._reconciled = now
-            self.steadily(lambda: reconcile_queues(self.ledger, self.config))
+            reconcile_queues(self.ledger)
         if self._claim is not None:
-            self.steadily(self._claim.hold)
+            self._claim.hold()
         return statuses
 
-    def steadily(self, call: Callable[[], T]) -> T:
-        """Return what `call` returns, waiting out a server that restarts; `call` may run more than once.
+    def _await_server(self, error: ServerError, away_seconds: float) -> None:
+        """Wait a moment for the server, whose client then repeats its command.
 
         Raises:
-            ServerError: where the server stays away, or refuses.
-            StorageFullError: where its disk is full.
+            ServerError: the server stays away, or refuses.
+            StorageFullError: its disk is full.
         """
-        while True:
-            try:
-                result = call()
-            except RedisError as error:
-                self._await_server(error)
-            else:
-                self._away_since = None
-                return result
-
-    def _await_server(self, error: RedisError) -> None:
         where = (
             "embedded Redis server" if self._server else f"Redis server at {masked(self.config.redis_url)}"
         )
+        reason = error.__cause__ or error
         if "MISCONF" in str(error) or "No space left" in str(error):
             disk = f"the disk of {self.folder}, or set TMPDIR" if self._server else "its disk"
-            raise StorageFullError(f"The {where} cannot write any more ({error}): free some space on {disk}.")
+            raise StorageFullError(
+                f"The {where} cannot write any more ({reason}): free some space on {disk}."
+            )
         if self._server is not None and self._server.ensure():
             self._note("fault", {"reason": "the embedded server died and was started again"})
             return
-        if isinstance(error, ResponseError) and not isinstance(error, ReadOnlyError):
-            raise ServerError(f"The {where} refuses what is asked of it: {error}.")
-        now = time.monotonic()
-        self._away_since = self._away_since or now
-        patience = self.config.server_patience_seconds
-        if now - self._away_since > patience:
+        if isinstance(error, ServerRefusedError):
+            raise error
+        self._server_is_away = True
+        timeout = self.config.server_patience_seconds
+        if away_seconds > timeout:
             left = "the documents stay in it" if self._given.store_url else "run the command again"
             raise ServerError(
-                f"The {where} went away and has not come back for {patience:g} s ({error}): start it, and {left}."
+                f"The {where} went away and has not come back for {timeout:g} s ({reason}): start it, and {left}."
             )
         time.sleep(0.2)
 

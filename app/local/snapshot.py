@@ -49,14 +49,14 @@ class RunFollower:
         """
         session, ledger = self.session, self.session.ledger
         queues = session.step()
-        counts = session.steadily(lambda: ledger.batch(self.batch_id))
+        counts = ledger.batch(self.batch_id)
         # Counted from the first again where a retry out of the quarantine took one off the list.
         fresh = [
             document_id
-            for document_id in session.steadily(lambda: ledger.settled(self.batch_id, len(self._seen)))
+            for document_id in ledger.settled(self.batch_id, len(self._seen))
             if document_id not in self._seen
         ]
-        documents = session.steadily(lambda: ledger.documents(fresh)) if fresh else []
+        documents = ledger.documents(fresh) if fresh else []
         self._seen.update(fresh)
         known = [document for document in documents if document is not None]
         return RunSnapshot(counts=counts, queues=queues, settled=known)

@@ -1,8 +1,9 @@
-"""KEDA and the HPA for one queue: how many replicas to have now, and why.
+"""The autoscaler of one queue, KEDA and the HPA together: how many replicas to have now, and why.
 
-KEDA 2.20 looks every `polling_seconds` and moves a fleet between nothing and something (its
-scale_scaledobjects.go and fallback.go); the HPA looks every `sync_seconds` and moves it between 1 and
-`max_replicas` (app/policy/hpa.py). Pure: no clock, no thread, no server; time is what the caller says.
+KEDA 2.20 polls every `polling_seconds` and takes a fleet from 0 replicas and back to 0 (its
+scale_scaledobjects.go and fallback.go); the HPA syncs every `sync_seconds` and scales between 1 and
+`max_replicas` (app/policy/hpa.py).
+Pure: no clock, no thread, no server; the caller passes the time.
 """
 
 import msgspec
@@ -13,29 +14,29 @@ from app.policy.policy import MILLI, Policy
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
-    """One look at one queue."""
+    """One queue at one moment, as the controllers measure it."""
 
     waiting: int
     """LLEN of the queue."""
     inflight: int
-    """HLEN of its in-flight hash: messages taken and not yet acknowledged."""
+    """HLEN of its in-flight hash: messages delivered and not yet acknowledged."""
     replicas: int
-    """Asked for now (spec.replicas), whatever has become of them."""
+    """Desired replicas (spec.replicas), whether or not they exist yet."""
     existing: int | None = None
-    """There now, ready or not (status.replicas); None: as many as asked for. Readiness plays no part."""
+    """Existing replicas, ready or not (status.replicas); None: as many as desired."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step decided: the replicas to have from now on, and why."""
+    """The outcome of a step: the replicas to have from now on, and why."""
 
     replicas: int
     reason: Reason
     metric: float | None
-    """Replicas that the formula asks for at this moment; None where the queue could not be measured."""
+    """The result of the formula, in replicas; None if the queue could not be measured."""
 
 
 class Autoscaler:
-    """The replicas of one queue under `policy`."""
+    """Controller of one queue's replicas under `policy`; it remembers its past decisions."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -45,25 +46,25 @@ class Autoscaler:
         self._last_active_ns: int | None = None
         self._next_poll_ns: int | None = None
         self._next_sync_ns: int | None = None
-        # KEDA's reason goes before the HPA's; None where KEDA has nothing to say.
+        # KEDA's reason takes precedence over the HPA's; None if KEDA has decided nothing.
         self._keda_reason: Reason | None = None
         self._hpa_reason = Reason.IDLE
 
     def step(self, now: float, sample: Measurement | None) -> Decision:
         """Return the replicas to have from `now` on.
 
-        Call it as often as you like: only the first call at or after a due poll or sync changes anything.
+        Calls may come at any rate: only the first one at or after a due poll or sync changes anything.
 
         Args:
             now: seconds of a monotonic clock.
-            sample: the queue as it is now, or None where it could not be measured.
+            sample: the queue at `now`, or None if it could not be measured.
         """
         now_ns = nanoseconds(now)
         if sample is not None:
             self._replicas = sample.replicas
         existing = self._replicas if sample is None or sample.existing is None else sample.existing
         if self._next_poll_ns is None or now_ns >= self._next_poll_ns:
-            # Counted from this look, as both controllers do, so that looks never come in a bunch.
+            # Counted from this poll, as both controllers do, so that no poll follows a late one at once.
             self._next_poll_ns = now_ns + nanoseconds(self.policy.polling_seconds)
             self._poll(now_ns, sample)
         if self._next_sync_ns is None or now_ns >= self._next_sync_ns:
@@ -73,7 +74,7 @@ class Autoscaler:
         return Decision(replicas=self._replicas, reason=self._keda_reason or self._hpa_reason, metric=metric)
 
     def _poll(self, now_ns: int, sample: Measurement | None) -> None:
-        """KEDA's look: wake the fleet, keep it awake, or end it."""
+        """Do KEDA's poll: activate the fleet, keep it active, or scale it to zero."""
         policy = self.policy
         metric = self._metric(sample)
         if metric is None:
@@ -84,7 +85,7 @@ class Autoscaler:
             if self._replicas == 0:
                 self._replicas = max(1, policy.min_replicas)
                 self._keda_reason = Reason.ACTIVATED
-                # Holds until the HPA's first look, too: only then is the number its own.
+                # Also the HPA's reason until its first sync decides the number.
                 self._hpa_reason = Reason.ACTIVATED
         elif self._replicas < policy.min_replicas:
             self._replicas = policy.min_replicas
@@ -100,12 +101,12 @@ class Autoscaler:
             self._keda_reason = Reason.COOLING_DOWN
 
     def _cooled_down(self, now_ns: int) -> bool:
-        """Return whether the cooldown is over; a fleet that KEDA never saw at work gets none."""
+        """Return whether the cooldown is over; a fleet that KEDA never saw active has none."""
         cooldown_ns = nanoseconds(self.policy.cooldown_seconds)
         return self._last_active_ns is None or self._last_active_ns + cooldown_ns < now_ns
 
     def _sync(self, now_ns: int, sample: Measurement | None, existing: int) -> None:
-        """The HPA's look; at 0 replicas it is disabled, and does not even ask KEDA for the metric."""
+        """Do the HPA's sync; at 0 replicas the HPA is disabled and does not even query KEDA for the metric."""
         metric = self._metric(sample) if self._replicas else None
         proposal = self._hpa.sync(now_ns, metric, self._replicas, existing)
         if proposal is None:
@@ -116,10 +117,10 @@ class Autoscaler:
             self._keda_reason = None
 
     def _metric(self, sample: Measurement | None) -> int | None:
-        """Answer one question for the metric, in thousandths, and count its failures.
+        """Answer one query for the metric, in thousandths, and count failed queries.
 
-        KEDA counts every failed question in a row, its own and the HPA's, and pretends a need for the
-        fallback's replicas once they are *more* than the threshold; until then the answer is an error (None).
+        KEDA counts successive failures, of its own queries and of the HPA's. Once they are *more* than the
+        threshold, it reports the fallback's replicas as the metric; until then the answer is an error (None).
         """
         if sample is not None:
             self._failures = 0

@@ -1,7 +1,7 @@
 """The HPA's `behavior` block: how fast replicas may come and go (autoscaling/v2 HPAScalingRules).
 
-Pure values and arithmetic; the vocabulary is Kubernetes' own. Only the times may be fractions of a
-second here, for a fleet on one machine.
+Pure values and arithmetic in the vocabulary of Kubernetes. Unlike there, times may be fractions of a
+second, for a fleet on one machine.
 """
 
 import math
@@ -20,8 +20,8 @@ MAX_WINDOW_SECONDS = 3_600
 def nanoseconds(seconds: float) -> int:
     """Return `seconds` as whole nanoseconds.
 
-    Kubernetes counts time this way; in floats, an event on a window's very edge would fall in or out by
-    rounding alone.
+    Kubernetes counts time this way. In floats, rounding would decide whether an event exactly at a window's
+    edge is inside.
     """
     return round(seconds * 1_000_000_000)
 
@@ -34,7 +34,7 @@ class ScalingPolicyType(StrEnum):
 
 
 class SelectPolicy(StrEnum):
-    """Which of several policies holds: the one that allows most, or least, or no change at all."""
+    """Which of several policies applies: the one that allows the largest change, the smallest, or no change."""
 
     MAX = "Max"
     MIN = "Min"
@@ -42,7 +42,7 @@ class SelectPolicy(StrEnum):
 
 
 class ScalingPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """At most `value` pods, or percent of the replicas at the period's start, in any `period_seconds`.
+    """A rate limit: at most `value` pods, or percent of the replicas at the period's start, in `period_seconds`.
 
     Raises:
         SettingsError: for a value below 1 or a period outside (0, 1800] s.
@@ -63,14 +63,14 @@ class ScalingPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScaleEvent(msgspec.Struct, frozen=True):
-    """The HPA changed the replicas: when (ns), and by how much (negative: fewer)."""
+    """A past change of the replicas by the HPA: when (ns), and by how many (negative: fewer)."""
 
     at_ns: int
     change: int
 
 
 class ScalingRules(msgspec.Struct, frozen=True, kw_only=True):
-    """The rules of one direction: its policies, which of them holds, and how far back it looks (s).
+    """The rules of one direction: its policies, which of them applies, and its stabilization window (s).
 
     Raises:
         SettingsError: for no policy at all, or a window outside [0, 3600] s.
@@ -91,14 +91,14 @@ class ScalingRules(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def longest_period_ns(self) -> int:
-        """How long a scale event matters to any of the policies (ns)."""
+        """The longest period of the policies (ns), after which none of them counts a scale event."""
         return max(nanoseconds(policy.period_seconds) for policy in self.policies)
 
     def up_limit(self, replicas: int, events: Sequence[ScaleEvent], now_ns: int) -> int:
-        """Return the most replicas that may be asked for at `now_ns`; never below `replicas`.
+        """Return the most replicas that may be desired at `now_ns`; never below `replicas`.
 
-        A percentage rounds up, else one replica could never become two by 10 %. The sum is done in floats,
-        as the HPA does it: 100 pods and 10 % give 111.
+        A percentage rounds up, otherwise 10 % could never turn one replica into two. The sum is in floats, as
+        in the HPA: 100 pods and 10 % give 111.
         """
         if self.select_policy is SelectPolicy.DISABLED:
             return replicas
@@ -112,9 +112,9 @@ class ScalingRules(msgspec.Struct, frozen=True, kw_only=True):
         return max(limit, replicas)
 
     def down_limit(self, replicas: int, events: Sequence[ScaleEvent], now_ns: int) -> int:
-        """Return the fewest replicas that may be asked for at `now_ns`; never above `replicas`.
+        """Return the fewest replicas that may be desired at `now_ns`; never above `replicas`.
 
-        What a percentage leaves rounds towards zero, so that 25 % of three replicas is one replica.
+        The remainder of a percentage rounds towards zero, so that 25 % of three replicas is one replica.
         """
         if self.select_policy is SelectPolicy.DISABLED:
             return replicas
@@ -124,14 +124,14 @@ class ScalingRules(msgspec.Struct, frozen=True, kw_only=True):
             else int(start * (1 - policy.value / 100))
             for policy, start in self._starts(replicas, events, now_ns)
         ]
-        # The smallest change of a scale-down is the largest number that stays.
+        # The smallest change of a scale-down leaves the most replicas.
         limit = max(proposals) if self.select_policy is SelectPolicy.MIN else min(proposals)
         return min(limit, replicas)
 
     def _starts(
         self, replicas: int, events: Sequence[ScaleEvent], now_ns: int
     ) -> list[tuple[ScalingPolicy, int]]:
-        """Pair each policy with the replicas at its period's start: both directions are undone."""
+        """Pair each policy with the replicas at its period's start, before the changes in both directions."""
         return [
             (policy, replicas - sum(event.change for event in events if event.at_ns > cutoff))
             for policy in self.policies
@@ -150,7 +150,7 @@ def percent(value: int, *, period_seconds: float) -> ScalingPolicy:
 
 
 class Behavior(msgspec.Struct, frozen=True, kw_only=True):
-    """Both directions; the defaults are those that Kubernetes uses where nothing is said."""
+    """The rules of both directions; the defaults are those of Kubernetes."""
 
     scale_up: ScalingRules = ScalingRules(
         policies=(percent(100, period_seconds=15), pods(4, period_seconds=15))

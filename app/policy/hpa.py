@@ -1,7 +1,7 @@
-"""What the HorizontalPodAutoscaler does at each sync: one external metric of type AverageValue, target 1.
+"""The sync of a HorizontalPodAutoscaler with one external metric of type AverageValue and target 1.
 
-After kube-controller-manager's horizontal.go and replica_calculator.go (1.33 and later): proposal within
-tolerance, stabilization over past recommendations, then the rate limits of `behavior`.
+It follows kube-controller-manager's horizontal.go and replica_calculator.go (1.33 and later): a recommendation
+with tolerance, its stabilization over past recommendations, then the rate limits of `behavior`.
 """
 
 from enum import StrEnum
@@ -13,7 +13,7 @@ from app.policy.policy import MILLI, Policy
 
 
 class Reason(StrEnum):
-    """Why the replicas are as many as they are, for people to read."""
+    """Why the replicas were changed or left as they are, for people to read."""
 
     IDLE = "idle: nothing waits or runs"
     ACTIVATED = "activated: work arrived"
@@ -33,22 +33,22 @@ class Reason(StrEnum):
 
 
 class Proposal(msgspec.Struct, frozen=True):
-    """The outcome of a sync: the replicas to ask for, and why they are not others."""
+    """The outcome of a sync: the desired replicas, and why."""
 
     replicas: int
     reason: Reason
 
 
 def rounded_up(metric_milli: int) -> int:
-    """Return thousandths as the next whole number, in integers: no float can push 3.0 up to 4."""
+    """Return thousandths rounded up to a whole number, in integers: a float could round 3.0 up to 4."""
     return -(-metric_milli // MILLI)
 
 
 class HorizontalPodAutoscaler:
-    """One HPA with its memory: past recommendations and past changes."""
+    """One HPA and its state: past recommendations and past changes."""
 
     def __init__(self, policy: Policy) -> None:
-        # KEDA gives its HPA at least 1: only KEDA itself goes to zero.
+        # KEDA gives its HPA at least 1: only KEDA itself scales to zero.
         self.min_replicas = max(1, policy.min_replicas)
         self.max_replicas = policy.max_replicas
         self.tolerance = policy.tolerance
@@ -59,19 +59,20 @@ class HorizontalPodAutoscaler:
         self._started = False
 
     def sync(self, now_ns: int, metric_milli: int | None, replicas: int, existing: int) -> Proposal | None:
-        """Return the replicas to ask for; a proposal that differs from `replicas` counts as carried out.
+        """Return the desired replicas; a proposal that differs from `replicas` is remembered as carried out.
 
         Args:
             now_ns: the caller's monotonic clock, in ns.
-            metric_milli: the external metric, summed over all replicas, in thousandths; None: not to be had.
-            replicas: asked for now (spec.replicas).
-            existing: there now, ready or not (status.replicas); only the usage ratio looks at it.
+            metric_milli: the external metric, summed over all replicas, in thousandths; None: unavailable.
+            replicas: desired until now (spec.replicas).
+            existing: replicas that exist, ready or not (status.replicas); only the usage ratio uses them.
 
         Returns:
-            None where the HPA keeps out: at 0 replicas it is disabled, without a metric it does nothing.
+            None if the HPA does not act: at 0 replicas it is disabled; without a metric, it changes only what is
+            out of bounds.
         """
         if not self._started:
-            # A fresh controller takes what it finds for its first recommendation.
+            # A new controller takes the replicas it finds as its first recommendation.
             self._started = True
             self._recommendations.append((now_ns, replicas))
         if replicas == 0:
@@ -89,7 +90,7 @@ class HorizontalPodAutoscaler:
         return proposal
 
     def _propose(self, now_ns: int, metric_milli: int, replicas: int, existing: int) -> Proposal:
-        """Turn the metric into replicas: recommend, stabilize, limit."""
+        """Derive the replicas from the metric: recommend, stabilize, limit."""
         recommended = self.recommend(metric_milli, existing)
         stabilized = self._stabilize(now_ns, replicas, recommended)
         if stabilized != replicas:
@@ -100,7 +101,7 @@ class HorizontalPodAutoscaler:
         return Proposal(replicas, Reason.STEADY if exact else Reason.WITHIN_TOLERANCE)
 
     def recommend(self, metric_milli: int, existing: int) -> int:
-        """Return what the metric alone asks for: itself rounded up, or no change within tolerance.
+        """Return the recommendation of the metric alone: itself rounded up, or no change within tolerance.
 
         The bounds are 1 - tolerance and 1 + tolerance, both included (Tolerances.isWithin): 11 documents on
         10 replicas change nothing, although abs(1 - 1.1) is a little above 0.1 in floats.
@@ -112,19 +113,19 @@ class HorizontalPodAutoscaler:
         return rounded_up(metric_milli)
 
     def _stabilize(self, now_ns: int, replicas: int, recommended: int) -> int:
-        """Bring `replicas` between the lowest recent recommendation (up) and the highest (down)."""
+        """Clamp `replicas` between the lowest recent recommendation (up) and the highest (down)."""
         up_cutoff = now_ns - nanoseconds(self.behavior.scale_up.stabilization_window_seconds)
         down_cutoff = now_ns - nanoseconds(self.behavior.scale_down.stabilization_window_seconds)
         lowest = min([recommended, *(value for at, value in self._recommendations if at > up_cutoff)])
         highest = max([recommended, *(value for at, value in self._recommendations if at > down_cutoff)])
         oldest = min(up_cutoff, down_cutoff)
         self._recommendations = [item for item in self._recommendations if item[0] > oldest]
-        # What is remembered is the recommendation itself: a stabilized one would keep itself alive.
+        # Remember the recommendation itself: a stabilized one would prolong itself for ever.
         self._recommendations.append((now_ns, recommended))
         return min(max(replicas, lowest), highest)
 
     def _limit(self, now_ns: int, replicas: int, stabilized: int) -> Proposal:
-        """Apply the policies' rates and the bounds, and say which of them held."""
+        """Apply the policies' rates and the bounds; the reason names the limit that applied."""
         events = [*self._ups, *self._downs]
         if stabilized > replicas:
             rate = self.behavior.scale_up.up_limit(replicas, events, now_ns)
@@ -139,7 +140,7 @@ class HorizontalPodAutoscaler:
     def _remember(self, now_ns: int, change: int) -> None:
         """Record a change for the policies' periods.
 
-        Each direction forgets by its own longest period, and one old event for each new one, as the HPA does.
+        Each direction drops events older than its own longest period, one for each new event, as the HPA does.
         """
         up = change > 0
         events = self._ups if up else self._downs

@@ -1,7 +1,7 @@
-"""Every knob of a queue's scaling, and the formula: how many replicas what waits and runs is worth.
+"""The settings of a queue's scaling, and the formula from waiting and running documents to replicas.
 
-The words are those of KEDA's ScaledObject and of the HPA; docs/scaling.md explains each with numbers.
-The local fleet, the simulator and the chart's values all take their numbers from here.
+The names are those of KEDA's ScaledObject and of the HPA; docs/scaling.md explains each with numbers.
+The local fleet takes its numbers from here; tests compare the chart's values with them.
 """
 
 import math
@@ -14,13 +14,13 @@ from app.errors import SettingsError
 from app.policy.behavior import Behavior, ScalingRules, percent, pods
 
 MILLI = 1_000
-"""Metrics travel as whole thousandths, in KEDA's answers as in the HPA's arithmetic."""
+"""Metrics are whole thousandths, in KEDA's answers as in the HPA's arithmetic."""
 MAX_BACKLOG_PER_REPLICA = MILLI
-"""KEDA cuts a metric to thousandths: 1 document over a backlog of 1,001 would read 0 and wake nobody."""
+"""KEDA truncates a metric to thousandths: 1 document over a backlog of 1,001 would read 0 and start no replica."""
 
 
 class FallbackBehavior(StrEnum):
-    """How many replicas a queue gets that cannot be measured; KEDA's own words."""
+    """The replicas of a queue that cannot be measured; the values are KEDA's."""
 
     STATIC = "static"
     CURRENT_REPLICAS = "currentReplicas"
@@ -29,11 +29,11 @@ class FallbackBehavior(StrEnum):
 
 
 class Fallback(msgspec.Struct, frozen=True, kw_only=True):
-    """What replaces the metric once more than `failure_threshold` measurements in a row have failed.
+    """The replacement of the metric after more than `failure_threshold` successive failed measurements.
 
     Raises:
-        SettingsError: for a negative threshold, or replicas below 1: with 0, KEDA takes a failing queue for
-            an empty one and ends its fleet.
+        SettingsError: for a negative threshold, or replicas below 1: with 0, KEDA treats a queue that cannot be
+            measured as empty and scales its fleet to zero.
     """
 
     failure_threshold: int = 3
@@ -47,7 +47,7 @@ class Fallback(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError(f"The fallback's replicas ({self.replicas}) must be at least 1.")
 
     def replicas_for(self, current: int) -> int:
-        """Return the replicas to pretend a need for, while `current` are asked for."""
+        """Return the replicas to report as the metric, while `current` are desired."""
         match self.behavior:
             case FallbackBehavior.STATIC:
                 return self.replicas
@@ -60,28 +60,26 @@ class Fallback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """Every knob of one queue's scaling; the defaults are the cluster's.
+    """The settings of one queue's scaling; the defaults are the cluster's.
 
     Raises:
-        SettingsError: for values that cannot work, with the numbers.
+        SettingsError: for values that cannot work; the message has the numbers.
     """
 
     max_replicas: int
     backlog_per_replica: int
-    """Documents, waiting or running, that one replica should face; see `backlog_per_replica()`."""
-    concurrency: int = 1
-    """Documents that one replica runs at once."""
+    """Documents, waiting or running, per replica; see `backlog_per_replica()`."""
     min_replicas: int = 0
     activation_target: float = 0.0
-    """The metric must exceed this (in replicas, not documents) for a fleet to be woken or kept awake."""
+    """KEDA activates a fleet, and keeps it active, while the metric (in replicas, not documents) exceeds this."""
     polling_seconds: float = 5.0
-    """KEDA's pollingInterval: governs 0 <-> 1 alone."""
+    """KEDA's pollingInterval: applies to 0 <-> 1 only."""
     cooldown_seconds: float = 720.0
-    """KEDA's cooldownPeriod, N -> 0 alone; above a worker's grace, so that nothing still finishes by then."""
+    """KEDA's cooldownPeriod, N -> 0 only; longer than a worker's grace period, so that all work has ended by then."""
     sync_seconds: float = 15.0
-    """--horizontal-pod-autoscaler-sync-period of the kube-controller-manager: governs 1 <-> N."""
+    """--horizontal-pod-autoscaler-sync-period of the kube-controller-manager: applies to 1 <-> N."""
     tolerance: float = 0.1
-    """--horizontal-pod-autoscaler-tolerance: how far usage may be off its target without any change."""
+    """--horizontal-pod-autoscaler-tolerance: the deviation of usage from its target that changes nothing."""
     behavior: Behavior = Behavior(
         scale_up=ScalingRules(policies=(pods(100, period_seconds=15),)),
         scale_down=ScalingRules(
@@ -91,7 +89,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     fallback: Fallback | None = Fallback()
 
     def __post_init__(self) -> None:
-        for name in ("max_replicas", "backlog_per_replica", "concurrency"):
+        for name in ("max_replicas", "backlog_per_replica"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} ({getattr(self, name)}) must be at least 1.")
         for name in ("polling_seconds", "sync_seconds"):
@@ -105,7 +103,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         if self.backlog_per_replica > MAX_BACKLOG_PER_REPLICA:
             raise SettingsError(
                 f"backlog_per_replica ({self.backlog_per_replica}) must be at most "
-                f"{MAX_BACKLOG_PER_REPLICA}: beyond, KEDA rounds a single waiting document down to nothing."
+                f"{MAX_BACKLOG_PER_REPLICA}: above, KEDA rounds a single waiting document down to 0."
             )
         if not 0 <= self.tolerance < 1:
             raise SettingsError(f"tolerance ({self.tolerance:g}) must be at least 0 and below 1.")
@@ -114,24 +112,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
                 raise SettingsError(f"{name} ({getattr(self, name):g}) must be at least 0 and finite.")
 
     @classmethod
-    def cluster(
-        cls, max_replicas: int, *, backlog_per_replica: int, concurrency: int = 1, min_replicas: int = 0
-    ) -> Self:
-        """Return the policy of a queue on Kubernetes; every time is the default."""
+    def cluster(cls, max_replicas: int, *, backlog_per_replica: int, min_replicas: int = 0) -> Self:
+        """Return the policy of a queue on Kubernetes, with the default times."""
         return cls(
-            max_replicas=max_replicas,
-            backlog_per_replica=backlog_per_replica,
-            concurrency=concurrency,
-            min_replicas=min_replicas,
+            max_replicas=max_replicas, backlog_per_replica=backlog_per_replica, min_replicas=min_replicas
         )
 
     @classmethod
-    def local(cls, max_replicas: int, *, backlog_per_replica: int = 20, concurrency: int = 1) -> Self:
-        """Return the same arithmetic with times for watching: replicas are processes and start at once."""
+    def local(cls, max_replicas: int, *, backlog_per_replica: int = 20) -> Self:
+        """Return the policy of a queue on this machine, with short times: replicas are processes and start at once."""
         return cls(
             max_replicas=max_replicas,
             backlog_per_replica=backlog_per_replica,
-            concurrency=concurrency,
             polling_seconds=0.25,
             cooldown_seconds=3.0,
             sync_seconds=0.5,
@@ -144,34 +136,28 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def metric_milli(self, waiting: int, inflight: int) -> int:
-        """Return the replicas that the queue asks for, in thousandths, cut off as KEDA cuts them.
+        """Return the replicas that the queue needs, in thousandths, truncated as KEDA does it.
 
-        max(inflight / concurrency, (waiting + inflight) / backlog_per_replica): the second term is what there
-        is to do; the first keeps every busy replica.
+        max(inflight, (waiting + inflight) / backlog_per_replica): the second term covers all work; the first keeps
+        every busy replica, as a replica has one document in progress.
         """
-        metric = max(inflight / self.concurrency, (waiting + inflight) / self.backlog_per_replica)
+        metric = max(inflight, (waiting + inflight) / self.backlog_per_replica)
         return int(metric * MILLI)
 
 
-def backlog_per_replica(
-    target_drain_seconds: float, seconds_per_document: float, concurrency: int = 1
-) -> int:
-    """Return how many documents one replica may face so that they are done in `target_drain_seconds`.
+def backlog_per_replica(target_drain_seconds: float, seconds_per_document: float) -> int:
+    """Return how many documents per replica are done in `target_drain_seconds`.
 
-    A replica does concurrency / seconds_per_document documents a second; the product is rounded down, and
-    held between 1 and 1,000, the most that KEDA's thousandths can carry (more replicas than needed, then).
+    The quotient of the two times is rounded down and clamped between 1 and 1,000, the most that KEDA's thousandths
+    allow (the fleet then drains sooner).
 
     Raises:
         SettingsError: for a value that is not above 0 and finite.
     """
-    given = {
-        "target_drain_seconds": target_drain_seconds,
-        "seconds_per_document": seconds_per_document,
-        "concurrency": concurrency,
-    }
-    for name, value in given.items():
+    values = {"target_drain_seconds": target_drain_seconds, "seconds_per_document": seconds_per_document}
+    for name, value in values.items():
         if not 0 < value < math.inf:
             raise SettingsError(f"{name} ({value:g}) must be above 0 and finite.")
-    documents = min(target_drain_seconds * concurrency / seconds_per_document, MAX_BACKLOG_PER_REPLICA)
+    documents = min(target_drain_seconds / seconds_per_document, MAX_BACKLOG_PER_REPLICA)
     # 0.3 s at 0.1 s each is 2.9999999999999996 in floats, and 3 documents.
     return max(math.floor(documents + 1e-9), 1)

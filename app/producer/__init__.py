@@ -1,1 +1,1 @@
-"""Makes the synthetic documents that the fleet is shown with, tested and measured on."""
+"""Makes the synthetic documents for demonstrations, tests and measurements."""

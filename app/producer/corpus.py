@@ -1,13 +1,12 @@
-"""The set of synthetic documents on the disk: made once, in parallel, checked and repaired on later use."""
+"""The set of synthetic documents on the disk: made once, in parallel, and checked and repaired on later use."""
 
 import fcntl
 import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -15,19 +14,19 @@ import msgspec
 from app.documents.models import MediaType
 from app.errors import FleetError
 from app.producer.models import GENERATOR, Kind, Synthetic
-from app.producer.workers import pool
+from app.producer.parallel import pool
 from app.runtime import atomic
 
 INDEX = "index.jsonl"
 _CHUNK = 10
-"""Documents that another process makes in one go: 0.4 s of work, so progress and Ctrl-C stay smooth."""
+"""Documents per call of a pool's process: 0.4 s of work, so progress and Ctrl-C stay smooth."""
 _WORTH_A_POOL = 30
-"""Fewer missing documents are made here, before another process would have started."""
+"""Missing documents from which on a pool is used; fewer are made sooner than a process starts."""
 _SUFFIXES = {MediaType.PDF: "pdf", MediaType.JPEG: "jpg", MediaType.PNG: "png"}
 
 
 class _Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the index: what stands in the file, and how to tell that it still does."""
+    """A line of the index: a document, with the size and hash of its file."""
 
     number: int
     name: str
@@ -39,12 +38,14 @@ class _Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Head(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line of the index."""
+
     generator: int
     seed: int
 
 
 def default_directory(seed: int) -> Path:
-    """Where the set of a seed is kept between runs: in the user's cache directory, by generator and seed."""
+    """Return the directory of a seed's set, in the user's cache directory."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     if given:
         cache = Path(given)
@@ -58,16 +59,15 @@ def default_directory(seed: int) -> Path:
 def make_set(
     directory: Path, *, documents: int, seed: int, on_progress: Callable[[int], None] | None = None
 ) -> list[Synthetic]:
-    """Make sure that the first `documents` documents of the seed are in `directory`, and list them in order.
+    """Make the documents of a set that are missing or damaged, and return all in order.
 
-    What is there and undamaged is used again. Two runs may do this at the same time in the same directory:
-    both write the same bytes, and each file appears whole or not at all.
+    Two runs may use the same directory at the same time: both write the same bytes, and each file atomically.
 
     Args:
-        directory: the set's own directory; made where it is missing.
-        documents: how many; a smaller set is the beginning of a larger one.
-        seed: which set.
-        on_progress: called with the number of documents that are ready, as it grows.
+        directory: Directory of this set alone; created if it is missing.
+        documents: Number of documents; a smaller set is the beginning of a larger one.
+        seed: Seed of the set.
+        on_progress: Called with the number of documents that are ready, as it grows.
 
     Raises:
         FleetError: the directory cannot be written, the disk is full, or a process that makes documents died.
@@ -86,42 +86,43 @@ def make_set(
             ready += len(made)
             report(ready)
         if missing:
-            _keep_index(directory, seed, entries)
+            _write_index(directory, seed, entries)
     except OSError as error:
         reason = error.strerror or str(error)
         raise FleetError(
-            f"The synthetic documents cannot be kept in {directory}: {reason}. "
-            "Make room there, or set XDG_CACHE_HOME to a folder that can be written."
+            f"The synthetic documents cannot be stored in {directory}: {reason}. "
+            "Make room there, or set XDG_CACHE_HOME to a writable folder."
         ) from error
     except BrokenProcessPool as error:
         raise FleetError(
             "A process that makes the synthetic documents was killed: start the command again."
         ) from error
-    return [_synthetic(directory, entries[number]) for number in range(documents)]
+    return [
+        Synthetic(path=directory / entry.name, kind=entry.kind, expected=entry.expected, pages=entry.pages)
+        for entry in (entries[number] for number in range(documents))
+    ]
 
 
 def _make(directory: Path, seed: int, missing: Sequence[int]) -> Iterator[list[_Entry]]:
     chunks = [missing[start : start + _CHUNK] for start in range(0, len(missing), _CHUNK)]
-    workers = min(len(chunks), os.cpu_count() or 1)
-    if len(missing) < _WORTH_A_POOL or workers == 1:
+    processes = min(len(chunks), os.cpu_count() or 1)
+    if len(missing) < _WORTH_A_POOL or processes == 1:
         for chunk in chunks:
             yield _make_chunk(directory, seed, chunk)
         return
-    with pool(workers) as executor:
-        pending = {executor.submit(_make_chunk, directory, seed, chunk) for chunk in chunks}
-        while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
+    with pool(processes) as executor:
+        for future in as_completed(
+            [executor.submit(_make_chunk, directory, seed, chunk) for chunk in chunks]
+        ):
+            yield future.result()
 
 
 def _make_chunk(directory: Path, seed: int, numbers: Sequence[int]) -> list[_Entry]:
-    """Runs in a process of the pool."""
     return [_make_one(directory, seed, number) for number in numbers]
 
 
 def _make_one(directory: Path, seed: int, number: int) -> _Entry:
-    # reportlab takes 0.3 s to import, and a set that is whole does not need it.
+    # Importing reportlab takes 0.3 s, and a complete set does not need it.
     from app.producer.synthesis import synthesise  # noqa: PLC0415
 
     content = synthesise(seed, number)
@@ -139,7 +140,7 @@ def _make_one(directory: Path, seed: int, number: int) -> _Entry:
 
 
 def _known(directory: Path, seed: int) -> dict[int, _Entry]:
-    """What the index lists; nothing where it is missing, damaged, or about another seed or generator."""
+    """Return the entries of the index; none if it is missing, damaged, or of another seed or generator."""
     try:
         head, *lines = (directory / INDEX).read_bytes().splitlines()
         if msgspec.json.decode(head, type=_Head) != _Head(generator=GENERATOR, seed=seed):
@@ -158,21 +159,11 @@ def _intact(directory: Path, entry: _Entry) -> bool:
     return len(data) == entry.bytes and hashlib.sha256(data).hexdigest() == entry.sha256
 
 
-def _keep_index(directory: Path, seed: int, entries: dict[int, _Entry]) -> None:
-    """Write the index, together with what another run has added to it meanwhile."""
-    with _locked(directory / ".lock"):
+def _write_index(directory: Path, seed: int, entries: dict[int, _Entry]) -> None:
+    """Write the index, and keep the entries that another run has added to it meanwhile."""
+    with (directory / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         merged = _known(directory, seed) | entries
         head = msgspec.json.encode(_Head(generator=GENERATOR, seed=seed))
         lines = [head, *(msgspec.json.encode(merged[number]) for number in sorted(merged))]
         atomic.write(directory / INDEX, b"\n".join(lines) + b"\n")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _synthetic(directory: Path, entry: _Entry) -> Synthetic:
-    return Synthetic(path=directory / entry.name, kind=entry.kind, expected=entry.expected, pages=entry.pages)

@@ -1,4 +1,4 @@
-"""The words of the producer: the kinds of document that it makes, and what each must become."""
+"""Types for synthetic documents: their kinds, contents and expected outcomes."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -8,12 +8,12 @@ import msgspec
 from app.documents.models import MediaType
 
 GENERATOR = 1
-"""Raised whenever the same seed gives other bytes than before, so that no cache mixes the two."""
-PASSWORD = "open sesame"  # noqa: S105 - opens the encrypted documents of the set; it guards nothing
+"""Version of the generator, part of the cache's name: increase it when the same seed gives other bytes."""
+PASSWORD = "open sesame"  # noqa: S105 - opens the encrypted synthetic documents; it guards nothing
 
 
 class Kind(StrEnum):
-    """What a synthetic document is there to show."""
+    """Kinds of synthetic documents."""
 
     TEXT = "text"
     SCAN = "scan"
@@ -23,23 +23,23 @@ class Kind(StrEnum):
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """A document before it has a place on the disk."""
+    """A synthetic document in memory."""
 
     kind: Kind
     media_type: MediaType
     data: bytes
     pages: int
-    """0 where nobody can count them: damaged, or closed by a password."""
+    """0 if they cannot be counted, because the document is damaged or encrypted."""
     expected: str
-    """How the fleet must settle it: `succeeded`, or the code of the error."""
+    """Expected outcome: `succeeded`, or the code of the error."""
 
 
 class Synthetic(msgspec.Struct, frozen=True, kw_only=True):
-    """One document of the set on the disk, and what the fleet must make of it."""
+    """A synthetic document on the disk, and its expected outcome."""
 
     path: Path
     kind: Kind
     expected: str
-    """`succeeded`, or the code of the error that the fleet must give."""
+    """Expected outcome: `succeeded`, or the code of the error."""
     pages: int
-    """0 where nobody can count them: damaged, or closed by a password."""
+    """0 if they cannot be counted, because the document is damaged or encrypted."""

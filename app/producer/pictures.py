@@ -1,8 +1,7 @@
-"""Pictures in plain pixels: photographs for reports, images as documents, and scanned pages.
+"""Makes pictures with Pillow: photographs for reports, images as documents, and scanned pages.
 
-Everything here is integer arithmetic with fixed encoder settings, so that one seed gives the same bytes on
-every machine with the same Pillow. PNG is stored without compression for that reason: what zlib gives differs
-between its builds.
+Integer arithmetic and fixed encoder settings give the same bytes for a seed on every machine with the same Pillow. PNG
+is not compressed for that reason: the output of zlib differs between builds.
 """
 
 from io import BytesIO
@@ -19,25 +18,25 @@ SCAN_DPI = 200
 SCAN_SIZE = (1654, 2339)
 """A4 at `SCAN_DPI`, in pixels."""
 STOCK_SIZE = (960, 600)
-"""Of the photographs that business papers embed, in pixels."""
+"""Width and height of the photographs in text documents, in pixels."""
 _PAPER, _INK = 236, 40
 _MARGIN, _LEADING, _LINE_CHARACTERS = 190, 50, 62
 _SLANT = 400
-"""A scanned line climbs or falls one pixel in so many: nobody lays a sheet quite straight."""
+"""Pixels of a scanned line per pixel that it rises or falls, as on a sheet that lies at an angle."""
 
 
 def photograph(random: Random, width: int, height: int) -> bytes:
-    """A landscape as a camera might give it, as JPEG (quality 70)."""
+    """Return a landscape as JPEG (quality 70)."""
     return _jpeg(_landscape(random, width, height), quality=70)
 
 
 def stock_photograph(number: int) -> bytes:
-    """Photograph `number` of the collection that all business papers share, as JPEG of `STOCK_SIZE`."""
+    """Return photograph `number` of the collection that all text documents share, as JPEG of `STOCK_SIZE`."""
     return photograph(Random(f"stock/{number}"), *STOCK_SIZE)  # noqa: S311 - a picture, not a secret
 
 
 def png(random: Random, width: int, height: int) -> bytes:
-    """The same kind of landscape, as PNG with a palette."""
+    """Return a landscape as PNG with a palette."""
     buffer = BytesIO()
     _landscape(random, width, height).quantize(64, dither=Image.Dither.NONE).save(
         buffer, "PNG", compress_level=0
@@ -46,10 +45,10 @@ def png(random: Random, width: int, height: int) -> bytes:
 
 
 def scan(random: Random) -> tuple[bytes, list[str]]:
-    """A printed page as a scanner sees it: grey paper, noise, lines a little aslant; JPEG, A4 at 200 dpi.
+    """Return a scanned page of text, with grey paper, noise and slanted lines, as JPEG (A4 at 200 dpi).
 
     Returns:
-        The picture, and the lines of text that stand on it.
+        The picture, and its lines of text.
     """
     width, height = SCAN_SIZE
     page = Image.new("L", SCAN_SIZE, _PAPER)
@@ -65,7 +64,7 @@ def scan(random: Random) -> tuple[bytes, list[str]]:
                 left += int(font.getlength(word + " "))
             lines.append(text)
         top += _LEADING
-    # A quarter of the resolution each way: the noise comes in grains, and the file stays small.
+    # Noise at a quarter of the resolution looks like grain and keeps the file small.
     grain_size = (width // 4, height // 4)
     grain = Image.frombytes("L", grain_size, random.randbytes(grain_size[0] * grain_size[1]))
     noise = grain.point([value * 22 // 255 for value in range(256)]).resize(
@@ -89,13 +88,12 @@ def _scan_lines(random: Random) -> list[tuple[str, FreeTypeFont]]:
 
 
 def _font(size: int) -> FreeTypeFont:
-    """Bitstream Vera, which reportlab brings along; the basic layout needs no shaping library."""
+    """Return the font Bitstream Vera, which reportlab contains; the basic layout needs no shaping library."""
     path = Path(reportlab.__file__).parent / "fonts" / "Vera.ttf"
     return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def _landscape(random: Random, width: int, height: int) -> Image.Image:
-
     picture = Image.new("RGB", (width, height))
     draw = ImageDraw.Draw(picture)
     sky = (random.randrange(90, 180), random.randrange(140, 200), random.randrange(200, 250))

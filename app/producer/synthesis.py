@@ -1,4 +1,4 @@
-"""One synthetic document: what document number `index` of a seed is, and its bytes."""
+"""Makes one synthetic document: the kind and the bytes of document number `index` of a seed."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -12,56 +12,53 @@ from reportlab.pdfgen.canvas import Canvas
 
 from app.documents.models import MediaType
 from app.errors import MalformedError, PasswordRequiredError
-from app.producer import business, pictures
+from app.producer import pictures, text_documents
 from app.producer.models import PASSWORD, Content, Kind
 from app.producer.vocabulary import chance
 
-# Pictures as they are, not spelled in ASCII, whatever a user's own settings of reportlab say: no option of a
-# single document reaches this, and it must hold before the first is made.
+# Store pictures as binary, not as ASCII, whatever a user's reportlab settings say. reportlab has no option for this
+# per document, and it must be set before the first document is made.
 rl_config.useA85 = 0
 
 SUCCEEDED = "succeeded"
 _SHARES = (32, 32, 36)
-"""Of letters, invoices and reports among the documents with text, in per cent."""
+"""Shares of letters, invoices and reports among the text documents, in per cent."""
 _HALF = 50
-"""The mix is exact in a hundred and even in each half of it, so that a short demo sees every kind too."""
-
-
-_ODD_ONES = (
+"""The mix is exact in a hundred documents. Each half of them has every kind, for the sake of short demos."""
+_SPECIAL_KINDS = (
     (Kind.SCAN, Kind.SCAN, Kind.ENCRYPTED, Kind.MALFORMED, Kind.IMAGE),
     (Kind.SCAN, Kind.ENCRYPTED, Kind.MALFORMED),
 )
-"""What is not plain text in the first and in the second fifty of a hundred."""
+"""Documents other than text in the first and in the second half of each hundred."""
 
 
 def kind_of(seed: int, index: int) -> Kind:
-    """What document `index` (from 0) of the seed is.
+    """Return the kind of document `index` (from 0) of the seed.
 
     Of each hundred, 92 have text, 3 are scans, 2 encrypted, 2 malformed, and 1 is an image.
     """
-    half, place = divmod(index, _HALF)
-    odd_ones = _ODD_ONES[half % 2]
-    # random() is the one draw that Python promises to keep between versions; a sample may change.
+    half, position = divmod(index, _HALF)
+    special = _SPECIAL_KINDS[half % 2]
+    # Python guarantees the sequence of random() in all versions, but not that of sample() or shuffle().
     random = Random(f"{seed}/mix/{half}")  # noqa: S311 - documents, not secrets
-    places = sorted(range(_HALF), key=lambda _: random.random())
-    taken = places.index(place)
-    return odd_ones[taken] if taken < len(odd_ones) else Kind.TEXT
+    shuffled = sorted(range(_HALF), key=lambda _: random.random())
+    rank = shuffled.index(position)
+    return special[rank] if rank < len(special) else Kind.TEXT
 
 
 def synthesise(seed: int, index: int) -> Content:
-    """Make document `index` (from 0) of the seed: the same bytes every time, whatever else is made."""
+    """Make document `index` (from 0) of the seed; its bytes depend on nothing else."""
     random = Random(f"{seed}/document/{index}")  # noqa: S311 - documents, not secrets
     return _MAKERS[kind_of(seed, index)](random)
 
 
 def _text(random: Random) -> Content:
-    story = random.choices((business.letter, business.invoice, business.report), _SHARES)[0]
-    data, pages = business.render(story, random)
+    story = random.choices((text_documents.letter, text_documents.invoice, text_documents.report), _SHARES)[0]
+    data, pages = text_documents.render(story, random)
     return _pdf(Kind.TEXT, data, pages, SUCCEEDED)
 
 
 def _scan(random: Random) -> Content:
-
     picture, _ = pictures.scan(random)
     buffer = BytesIO()
     canvas = Canvas(buffer, pagesize=A4, invariant=1, pageCompression=0)
@@ -71,19 +68,18 @@ def _scan(random: Random) -> Content:
 
 
 def _encrypted(random: Random) -> Content:
-
     encryption = StandardEncryption(PASSWORD, strength=128)
-    data, _ = business.render(business.letter, random, encrypt=encryption)
+    data, _ = text_documents.render(text_documents.letter, random, encrypt=encryption)
     return _pdf(Kind.ENCRYPTED, data, 0, PasswordRequiredError.code)
 
 
 def _malformed(random: Random) -> Content:
-    whole, _ = business.render(business.invoice, random)
+    whole, _ = text_documents.render(text_documents.invoice, random)
     if chance(random, 0.5):
-        # An upload that broke off: no catalogue, no cross-reference table, no trailer.
+        # An interrupted upload: no catalogue, no cross-reference table, no trailer.
         data = whole[: whole.index(b"/Type /Catalog") - random.randrange(16, 200)]
     else:
-        # A disk that gave back zeros for all but the first sector.
+        # A damaged disk: zeros after the first sector.
         data = whole[:512].ljust(len(whole), b"\0")
     return _pdf(Kind.MALFORMED, data, 0, MalformedError.code)
 

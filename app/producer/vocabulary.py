@@ -1,4 +1,4 @@
-"""The words of the synthetic documents: a small business English of our own, drawn at random."""
+"""Random business English for the synthetic documents: words, sentences, names, addresses and dates."""
 
 from random import Random
 
@@ -81,22 +81,22 @@ Alderton Brackley Carrow Dunmere Eastham Fallowfield Greywater Hartwell Kingsmer
 
 
 def chance(random: Random, probability: float) -> bool:
-    """Whether something that happens with this probability does."""
+    """Return True with the given probability."""
     return random.random() < probability
 
 
 def noun(random: Random) -> str:
-    """A thing of business."""
+    """Return a noun."""
     return random.choice(_NOUNS)
 
 
 def noun_phrase(random: Random) -> str:
-    """A thing with a quality, without an article."""
+    """Return an adjective and a noun, without an article."""
     return f"{random.choice(_ADJECTIVES)} {random.choice(_NOUNS)}"
 
 
 def title(random: Random) -> str:
-    """A heading of two to four words."""
+    """Return a heading of two to four words."""
     first = noun_phrase(random)
     return (f"{first} and {noun(random)}" if chance(random, 0.4) else first).capitalize()
 
@@ -108,7 +108,7 @@ def _clause(random: Random) -> str:
 
 
 def sentence(random: Random) -> str:
-    """A sentence of one or two clauses, about 70 or 140 characters."""
+    """Return a sentence of one or two clauses, about 70 or 140 characters."""
     text = _clause(random)
     if chance(random, 0.5):
         text += f", {random.choice(_JOINTS)} {_clause(random)}"
@@ -116,31 +116,31 @@ def sentence(random: Random) -> str:
 
 
 def paragraph(random: Random, sentences: int) -> str:
-    """So many sentences, a space between."""
+    """Return a paragraph of that many sentences."""
     return " ".join(sentence(random) for _ in range(sentences))
 
 
 def person(random: Random) -> str:
-    """A given name and a surname."""
+    """Return a given name and a surname."""
     return f"{random.choice(_GIVEN)} {random.choice(_SURNAMES)}"
 
 
 def company(random: Random) -> str:
-    """A company's name, with its legal form."""
+    """Return a company's name, with its legal form."""
     return f"{random.choice(_SURNAMES)} {random.choice(_TRADES)} {random.choice(_FORMS)}"
 
 
 def address(random: Random) -> list[str]:
-    """A street and a town, one line each."""
+    """Return a street and a town, one line each."""
     street = f"{random.randrange(1, 180)} {random.choice(_STREETS)} Street"
     return [street, f"{random.randrange(10_000, 99_999)} {random.choice(_TOWNS)}"]
 
 
 def date(random: Random) -> str:
-    """A day of the years 2019 to 2024, as ISO 8601 writes it."""
+    """Return a date from 2019 to 2024, in ISO 8601 format."""
     return f"{random.randrange(2019, 2025)}-{random.randrange(1, 13):02}-{random.randrange(1, 29):02}"
 
 
 def reference(random: Random, prefix: str) -> str:
-    """A running number such as RE-20417."""
+    """Return a reference number such as RE-20417."""
     return f"{prefix}-{random.randrange(10_000, 99_999)}"

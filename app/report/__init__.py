@@ -1,1 +1,1 @@
-"""What a run looked like: its timeline, and the report made of it. Pure but for the files it reads and writes."""
+"""The timeline of a run and the report made from it; pure, apart from the files it reads and writes."""

@@ -1,10 +1,10 @@
-"""The arithmetic of the report: a run's records taken apart, and its rates and quantiles. Pure."""
+"""The arithmetic of the report: records sorted by kind, summary, rates, quantiles. Pure."""
 
 import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import msgspec
 
@@ -34,7 +34,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def seconds(self) -> float:
-        """The length of the time axis: up to the last thing that was recorded."""
+        """The length of the time axis (s): up to the last sample, event or settlement."""
         times = [sample.t for sample in self.samples] + [event.t for event in self.events]
         times += [document.finished for document in self.documents if document.finished is not None]
         return max(times, default=0.0)
@@ -52,31 +52,31 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def nodes(self) -> list[str]:
-        """The nodes of a cluster, in the order in which they first appear; none where the run was local."""
+        """The nodes of a cluster, in the order in which they first appear; empty for a local run."""
         return list(dict.fromkeys(name for sample in self.samples for name in sample.nodes))
 
     def pods(self, node: str) -> list[tuple[float, dict[str, int]]]:
-        """What was sampled of a node: its ready pods by queue, with the times."""
+        """The samples of a node: time (s) and ready pods by queue."""
         return [(sample.t, sample.nodes.get(node, {})) for sample in self.samples if sample.nodes]
 
     def pod_seconds(self, node: str) -> float:
-        """How long pods were ready on a node, over all of them; each sample holds until the next."""
+        """The sum of the times (s) for which pods were ready on a node; each sample holds until the next."""
         return sum(
             (after - before) * sum(pods.values()) for (before, pods), (after, _) in pairwise(self.pods(node))
         )
 
     def stages(self, queue: str | None = None) -> list[Stage]:
-        """Every completed passage of a document through a queue, or through this one."""
+        """The completed passages of documents through `queue`, or through any queue."""
         passages = (stage for document in self.documents for stage in _passages(document))
         return [stage for stage in passages if queue in {None, stage.queue}]
 
     def series(self, queue: str) -> list[tuple[float, QueueSample]]:
-        """What was sampled of a queue, with the times."""
+        """The samples of a queue, with their times (s)."""
         return [(sample.t, sample.queues[queue]) for sample in self.samples if queue in sample.queues]
 
 
 def take_apart(records: Iterable[Record]) -> Run:
-    """Sort records by kind; where no summary was recorded (the run was killed), it is worked out."""
+    """Sort records by kind; compute the summary if the run was killed before it recorded one."""
     everything = list(records)
     metas = [record for record in everything if isinstance(record, Meta)]
     summaries = [record for record in everything if isinstance(record, RunSummary)]
@@ -90,11 +90,11 @@ def take_apart(records: Iterable[Record]) -> Run:
 
 
 def summarize(records: Iterable[Record], *, duplicates: int = 0) -> RunSummary:
-    """Work out the summary from the documents, samples and events of a run.
+    """Compute the summary from the documents, samples and events of a run.
 
     Args:
-        records: of one run; a summary among them is passed over.
-        duplicates: settlements that came a second time, which only the ledger knows.
+        records: of one run; a summary among them is ignored.
+        duplicates: repeated settlements, which only the ledger counts.
     """
     everything = list(records)
     documents = [record for record in everything if isinstance(record, DocumentRecord)]
@@ -118,27 +118,55 @@ def summarize(records: Iterable[Record], *, duplicates: int = 0) -> RunSummary:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least `share` of all do not exceed (the nearest rank); values in any order.
+    """The smallest value that at least `share` of all values do not exceed (nearest rank); values in any order.
 
     Raises:
         ValueError: there are no values, or the share is not in (0, 1].
     """
     if not values or not 0 < share <= 1:
         raise ValueError("A quantile needs values, and a share between 0 and 1.")
-    # 0.07 * 100 is a little more than 7 in binary: that must not ask for the eighth.
+    # 0.07 * 100 is slightly more than 7 in binary; the rank must still be 7, not 8.
     rank = math.ceil(share * len(values) - 1e-9)
     return sorted(values)[max(rank, 1) - 1]
 
 
 def window_seconds(seconds: float) -> float:
-    """How long a moving window suits a run: a thirtieth of it in whole seconds, from one to sixty."""
+    """The moving window (s) for a run of `seconds`: a thirtieth of it, in whole seconds from 1 to 60."""
     return min(max(float(round(seconds / 30)), 1.0), 60.0)
 
 
 def rates(times: Iterable[float], grid: Sequence[float], window: float) -> list[float]:
-    """How many of `times` a second fell into the `window` seconds up to each point of the grid."""
+    """The rate of `times` (1/s) over the `window` seconds up to each point of the grid."""
     ordered = sorted(times)
     return [(bisect_right(ordered, t) - bisect_right(ordered, t - window)) / window for t in grid]
+
+
+def thinned(rows: Sequence[tuple[float, ...]], most: int) -> list[tuple[float, ...]]:
+    """The rows that a picture needs to look the same, or nearly the same, as with all of them.
+
+    Of successive rows with equal values only the first and the last are kept. If these are more than `most`,
+    then in each slice of time only the rows with the lowest and the highest of each value.
+
+    Args:
+        rows: each a time and the values at that time, in the order of time.
+        most: rows to keep; at least two for each value, and two.
+    """
+    changes = [
+        row
+        for before, row, after in zip([(), *rows], rows, [*rows[1:], ()], strict=False)
+        if not before[1:] == row[1:] == after[1:]
+    ]
+    if len(changes) <= most:
+        return changes
+    times, *columns = zip(*changes, strict=True)
+    slices = (most - 2) // (2 * len(columns))
+    length = (times[-1] - times[0]) / slices or 1.0
+    places = {0, len(times) - 1}
+    for _, group in groupby(range(len(times)), lambda place: (times[place] - times[0]) // length):
+        within = list(group)
+        for column in columns:
+            places |= {min(within, key=column.__getitem__), max(within, key=column.__getitem__)}
+    return [changes[place] for place in sorted(places)]
 
 
 def _busy(queue: QueueSample) -> bool:

@@ -1,38 +1,46 @@
-"""The report of a run: `index.html`, which needs nothing beside it, and the same pictures as PNG files."""
+"""The report of a run: `index.html`, which needs nothing beside it, and the same pictures as SVG files."""
 
-from base64 import b64encode
-from collections.abc import Sequence
-from html import escape
-from importlib import resources
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from string import Template
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
 
 from app.errors import FleetError
-from app.report import tables
-from app.report.measures import Run, take_apart
-from app.report.theme import DARK, LIGHT
+from app.report import plot_nodes, plots, tables, theme
+from app.report.figure import svg
+from app.report.measures import Run, take_apart, window_seconds
 from app.report.timeline import Record, encode, read
 from app.runtime import atomic
 
 INDEX, TIMELINE = "index.html", "timeline.jsonl"
-_CAPTIONS = {
-    "scaling": "Work in each queue, and the replicas that the policy asked for and that were ready.",
-    "throughput": "Documents that passed through each queue, and documents settled, a second.",
-    "nodes": "Pods that took work on each node of the cluster.",
-    "latency": "How long documents waited for a worker, and how long work took; p50 to p99 over all queues.",
+_PICTURES: dict[str, tuple[Callable[[Run], Figure], str]] = {
+    "scaling": (plots.scaling, "Work in each queue, and its desired and ready replicas."),
+    "throughput": (
+        plots.throughput,
+        "Documents per second that passed through each queue, and that were settled.",
+    ),
+    "nodes": (plot_nodes.nodes, "Ready pods on each node of the cluster."),
+    "latency": (
+        plots.latency,
+        "How long documents waited for a worker, and how long work took; p50 to p99 over all queues.",
+    ),
 }
-_DARK = "-dark"
+_templates = Environment(
+    loader=PackageLoader("app.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+)
 
 
 def write_report(directory: Path, timeline: Sequence[Record] | Path) -> Path:
-    """Write the report of a run: index.html, {scaling,throughput,latency}[-dark].png and timeline.jsonl.
+    """Write the report of a run: index.html, {scaling,throughput,latency[,nodes]}.svg and timeline.jsonl.
 
-    Where the run was on a cluster there is nodes[-dark].png as well.
+    Only a run on a cluster has nodes.svg. Each file is replaced whole, index.html last, so that a reader
+    sees the old report or the new one.
 
-    Each file is replaced whole, index.html last: whoever opens it sees the old report or the new one.
+    Import this module late: matplotlib takes a second or two.
 
     Args:
-        directory: where; made if it is missing.
+        directory: the report's folder; created if it is missing.
         timeline: the records of the run, or the `timeline.jsonl` that holds them.
 
     Returns:
@@ -43,18 +51,8 @@ def write_report(directory: Path, timeline: Sequence[Record] | Path) -> Path:
     """
     records = read(timeline) if isinstance(timeline, Path) else timeline
     run = take_apart(records)
-    # matplotlib takes a second or two to import; only the end of a run needs it.
-    from app.report import plot_nodes, plots  # noqa: PLC0415
-
     pictures = {
-        name + suffix: draw(run, theme)
-        for name, draw in (
-            ("scaling", plots.scaling),
-            *([("nodes", plot_nodes.nodes)] if run.nodes else []),
-            ("throughput", plots.throughput),
-            ("latency", plots.latency),
-        )
-        for suffix, theme in (("", LIGHT), (_DARK, DARK))
+        name: svg(name, draw, run) for name, (draw, _) in _PICTURES.items() if name != "nodes" or run.nodes
     }
     index = directory / INDEX
     try:
@@ -62,7 +60,10 @@ def write_report(directory: Path, timeline: Sequence[Record] | Path) -> Path:
         if not (isinstance(timeline, Path) and timeline.resolve() == (directory / TIMELINE).resolve()):
             atomic.write(directory / TIMELINE, encode(records))
         for name, picture in pictures.items():
-            atomic.write(directory / f"{name}.png", picture)
+            # A file of its own needs the variables: they join matplotlib's own <style>.
+            atomic.write(
+                directory / f"{name}.svg", picture.replace("</style>", theme.CSS + "</style>", 1).encode()
+            )
         atomic.write(index, _page(run, pictures).encode())
     except OSError as error:
         reason = error.strerror or str(error)
@@ -70,31 +71,11 @@ def write_report(directory: Path, timeline: Sequence[Record] | Path) -> Path:
     return index
 
 
-def _page(run: Run, pictures: dict[str, bytes]) -> str:
-    template = resources.files("app.report").joinpath("templates/report.html").read_text(encoding="utf-8")
-    return Template(template).substitute(
-        title=tables.title(run),
-        subtitle=tables.subtitle(run),
-        tiles=tables.tiles(run),
-        pictures="\n".join(
-            _figure(name, caption, pictures) for name, caption in _CAPTIONS.items() if name in pictures
-        ),
-        queues=tables.queues(run),
-        nodes=f"<h2>By node</h2>\n{tables.nodes(run)}\n" if run.nodes else "",
-        failures=tables.failures(run),
-        events=tables.events(run),
-        method=tables.method(run),
+def _page(run: Run, pictures: dict[str, str]) -> str:
+    return _templates.get_template("report.html").render(
+        css=theme.CSS,
+        run=run,
+        pictures={_PICTURES[name][1]: picture for name, picture in pictures.items()},
+        tables=tables,
+        window=window_seconds(run.seconds),
     )
-
-
-def _figure(name: str, caption: str, pictures: dict[str, bytes]) -> str:
-    light, dark = (_data_address(pictures[name + suffix]) for suffix in ("", _DARK))
-    words = escape(caption)
-    return (
-        f'<figure><picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
-        f'<img src="{light}" alt="{words}"></picture><figcaption>{words}</figcaption></figure>'
-    )
-
-
-def _data_address(picture: bytes) -> str:
-    return "data:image/png;base64," + b64encode(picture).decode()

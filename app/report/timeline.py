@@ -1,8 +1,9 @@
-"""What a run looked like, as lines of JSON: `timeline.jsonl`, written while it runs and read by the report.
+"""The records of a run as lines of JSON: `timeline.jsonl`, written during the run and read by the report.
 
-The first line is the `Meta`, the last the `RunSummary`; between them samples, events and documents in any order.
-Every time is in seconds since the start of the run. A run that was killed leaves a readable file: each line
-is written in one go, and a last line that breaks off is passed over.
+The first line is the `Meta`, the last the `RunSummary`; between them are samples, events and documents in any
+order. Every time is in seconds since the start of the run. A run that was killed leaves a readable file: one
+write appends one line, and `read` ignores an incomplete last line. The names of the fields are the file's format:
+a new name would make older recordings unreadable.
 """
 
 import time
@@ -19,37 +20,37 @@ from app.errors import FleetError
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the run took place."""
+    """The machine of a local run."""
 
     cores: int
     python: str
     celery: str
     system: str = ""
-    """Operating system and architecture, as `platform.platform()` has it."""
+    """Operating system and architecture, from `platform.platform()`."""
 
 
 class ClusterInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The Kubernetes cluster that a recording comes from."""
+    """The Kubernetes cluster of a watched run."""
 
     context: str
     namespace: str
     release: str
     version: str = ""
-    """Of its API server."""
+    """The version of its API server."""
     nodes: dict[str, str] = {}
-    """What each node for workers has, in words; empty where nodes may not be listed."""
+    """The capacity of each node for workers, in words; empty if listing nodes is not permitted."""
 
 
 class Meta(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="meta"):
-    """What was run, and on what."""
+    """The command of a run, and its surroundings."""
 
     command: str
     machine: Machine | None = None
-    """None where the workers were elsewhere: see `cluster`."""
+    """None if the workers were remote: see `cluster`."""
     cluster: ClusterInfo | None = None
     started: datetime = msgspec.field(default_factory=lambda: datetime.now(UTC))
     documents: int = 0
-    """How many were asked for; 0 where a fleet was watched that others gave its documents."""
+    """How many documents the command submitted; 0 if it watched a fleet that others submit to."""
     seed: int | None = None
     max_replicas: int = 0
     policies: dict[str, dict[str, Any]] = {}
@@ -62,9 +63,9 @@ class QueueSample(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     running: int
     replicas: int
-    """Asked for by the policy."""
+    """Desired replicas."""
     ready: int
-    """Replicas that take work."""
+    """Replicas that are ready for work."""
     done: int
     """Documents that have passed through the queue so far."""
 
@@ -76,13 +77,13 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     queues: dict[str, QueueSample]
     settled: int = 0
     failed: dict[str, int] = {}
-    """Documents that failed so far, by code of the error."""
+    """Documents that failed so far, by error code."""
     nodes: dict[str, dict[str, int]] = {}
-    """Ready pods by node and queue, where the workers are on a cluster; a node without any is there too."""
+    """Ready pods by node and queue, on a cluster; it includes nodes without pods."""
 
 
 class What(StrEnum):
-    """What an event was."""
+    """The kind of an event."""
 
     SCALE = "scale"
     REPLACED = "replaced"
@@ -92,7 +93,7 @@ class What(StrEnum):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="event"):
-    """Something that happened: other replicas were asked for, one died and was replaced, something broke ..."""
+    """An event: the desired replicas changed, a worker died and was replaced, a fault began or ended ..."""
 
     t: float
     what: What
@@ -103,7 +104,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """A document's passage through one queue: put into it, taken by a worker, done with."""
+    """A document's passage through one queue: when it entered, when a worker started it, when that work ended."""
 
     queue: str
     opened: float
@@ -114,7 +115,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 class DocumentRecord(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="document"
 ):
-    """What became of one document, and when."""
+    """The outcome of one document, with its times."""
 
     id: str
     state: str
@@ -123,26 +124,26 @@ class DocumentRecord(
     finished: float | None = None
     error: str | None = None
     queue: str = ""
-    """The queue that it was settled in."""
+    """The queue in which it was settled."""
     stages: list[Stage] = []
-    """Its passages one by one, where more than one queue had it and the times between are known."""
+    """Its passages, if it went through more than one queue and the times are known."""
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="summary"):
-    """The run in a few numbers."""
+    """The totals of a run."""
 
     seconds: float
     """From the start to the last document's settlement."""
     documents: int
     states: dict[str, int]
     failed: dict[str, int]
-    """By code of the error."""
+    """Documents by error code."""
     documents_per_second: float
-    """From when the first was sent to when the last was settled."""
+    """Over the time from the first submission to the last settlement."""
     peak_replicas: dict[str, int]
     replaced: int = 0
     duplicates: int = 0
-    """Settlements that came a second time and changed nothing."""
+    """Repeated settlements, which changed nothing."""
 
 
 Record = Meta | Sample | Event | DocumentRecord | RunSummary
@@ -150,15 +151,15 @@ _decoder = msgspec.json.Decoder(Record)
 
 
 class Timeline:
-    """Writes `timeline.jsonl`; a context manager that starts the clock and closes the file.
+    """Writer of a `timeline.jsonl`; a context manager that closes the file. Its clock starts at once.
 
     Args:
-        path: the file; what was there is replaced.
+        path: the file; an existing one is replaced.
         meta: its first line.
-        clock: seconds that never run backwards.
+        clock: a monotonic clock, in seconds.
 
     Raises:
-        FleetError: the file cannot be written; from here and from `record`.
+        FleetError: the file cannot be written; also raised by `record`.
     """
 
     def __init__(self, path: Path, meta: Meta, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -177,18 +178,18 @@ class Timeline:
             raise
 
     def elapsed(self) -> float:
-        """Seconds since the start of the run, to the millisecond."""
+        """Return the seconds since the start of the run, to the millisecond."""
         return round(self._clock() - self._zero, 3)
 
     def record(self, record: Record) -> None:
-        """Add a line."""
+        """Append a line."""
         try:
             self._file.write(msgspec.json.encode(record) + b"\n")
         except OSError as error:
             raise _cannot("written", self.path, error) from error
 
     def close(self) -> None:
-        """Close the file; nothing can be recorded afterwards."""
+        """Close the file; `record` cannot be called afterwards."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -201,7 +202,7 @@ class Timeline:
 
 
 def encode(records: Sequence[Record]) -> bytes:
-    """The records as the lines of a `timeline.jsonl`."""
+    """Return the records as the lines of a `timeline.jsonl`."""
     return b"".join(msgspec.json.encode(record) + b"\n" for record in records)
 
 
@@ -209,13 +210,13 @@ def read(path: Path) -> list[Record]:
     """Read a `timeline.jsonl`.
 
     Raises:
-        FleetError: the file cannot be read, or a line that is not the last is no record of a timeline.
+        FleetError: the file cannot be read, or a line before the last is not a record of a timeline.
     """
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise _cannot("read", path, error) from error
-    # What follows the last line end is empty, or a line that was never finished.
+    # After the last line end there is nothing, or an incomplete line.
     records: list[Record] = []
     for number, line in enumerate(lines[:-1], start=1):
         try:

@@ -1,1 +1,1 @@
-"""What a process needs of its machine: files written whole, signs of life, signals. It knows no document."""
+"""Process-level services without domain knowledge: atomic files, heartbeat, lifeline, signals."""

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing of files."""
 
 import os
 import random
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def write(path: Path | str, data: bytes) -> None:
-    """Write a file so that another process sees the old content or the new, and nothing between.
+    """Write a file atomically: another process sees either the old content or the new.
 
-    What a killed process leaves behind is named "NAME#DIGITS": obstore knows such names and lists none of them.
+    A process that is killed meanwhile leaves a file "NAME#DIGITS", a name that obstore's listings leave out.
 
     Raises:
-        OSError: the directory is missing, cannot be written, or is full; what was there stays.
+        OSError: the directory is missing, read-only or full; the old content stays.
     """
     part = f"{path}#{random.getrandbits(63)}"
     try:

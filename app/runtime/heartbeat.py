@@ -1,13 +1,13 @@
-"""The file by which a process shows that it lives; a probe looks at its age."""
+"""The heartbeat file of a process; a liveness probe checks its age."""
 
 from pathlib import Path
 
 
 class Heartbeat:
-    """A file that appears when a process has begun its work, and is touched while it goes on.
+    """A file that a process creates when it starts to work and touches while it works.
 
     Args:
-        name: The file's path; empty for none.
+        name: Path of the file; empty for no heartbeat.
     """
 
     def __init__(self, name: str) -> None:
@@ -15,11 +15,11 @@ class Heartbeat:
         self._begun = False
 
     def begin(self) -> None:
-        """Say that the work has begun."""
+        """Create the file."""
         self._begun = True
         self.beat()
 
     def beat(self) -> None:
-        """Say that it goes on."""
+        """Touch the file, if `begin` was called."""
         if self._path is not None and self._begun:
             self._path.touch()

@@ -1,18 +1,21 @@
-"""A pipe or connection that ends with whoever holds its other end: the only way to learn of a SIGKILL everywhere."""
+"""A lifeline: a pipe or connection that reaches end of file when the process at its other end dies, even by SIGKILL.
+
+No other way to notice a SIGKILL works on every system.
+"""
 
 import os
 import threading
 from collections.abc import Callable
 
 STDIN = 0
-"""Its descriptor; `sys.stdin` is None where that was closed from the first."""
+"""Descriptor of standard input; `sys.stdin` is None if it was closed when Python started."""
 
 
 def when_it_ends(descriptor: int, then: Callable[[], object]) -> None:
-    """Call `then` when nobody holds the other end of `descriptor` any more; what is written to it is passed over.
+    """Call `then` when `descriptor` reaches end of file, or at once if it is closed; data read from it is discarded.
 
-    That is in a thread of its own, and so also while the main thread is in a C function that lets go of the GIL. Where
-    `descriptor` is closed from the first it is at once.
+    The call is made in a thread of its own, so it works while the main thread is in a C function that has released the
+    GIL.
     """
     threading.Thread(target=_wait, args=(descriptor, then), name="lifeline", daemon=True).start()
 
@@ -22,5 +25,5 @@ def _wait(descriptor: int, then: Callable[[], object]) -> None:
         while os.read(descriptor, 4096):
             pass
     except OSError:
-        pass  # closed from the first
+        pass  # closed already
     then()

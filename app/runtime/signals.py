@@ -1,4 +1,4 @@
-"""The signals that end a command: they unwind what was started, and cannot interrupt the unwinding."""
+"""Handling of the signals that stop a command: the first unwinds the stack, later ones cannot interrupt that."""
 
 import signal
 from collections.abc import Iterator
@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that stop a command."""
 
 
-class Stopped(BaseException):  # like KeyboardInterrupt: no error, and no library's `except` is to take it
+class Stopped(BaseException):  # like KeyboardInterrupt, so that no library's `except Exception` catches it
     """Stopped: everything that was started has been ended."""
 
     def __init__(self, number: int) -> None:
@@ -17,44 +18,45 @@ class Stopped(BaseException):  # like KeyboardInterrupt: no error, and no librar
 
 
 def stop_on_signals() -> None:
-    """Make the first of `ENDING` raise `Stopped`, and the others do nothing from then on."""
+    """Make the first signal of `ENDING` raise `Stopped`; all later ones are ignored."""
     for number in ENDING:
-        # Whoever started us with a signal ignored (nohup) means it.
+        # A signal that is ignored from the start (nohup) stays ignored.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
 
 
 def ignore_signals() -> None:
-    """Make `ENDING` do nothing from now on."""
+    """Ignore the signals of `ENDING` from now on."""
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
 
 
 _held: list[bool] = []
-_came: list[int] = []
+"""One entry for each `held_back` in progress."""
+_pending: list[int] = []
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
     ignore_signals()
     if _held:
-        _came.append(number)
+        _pending.append(number)
         return
     raise Stopped(number)
 
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Let a signal wait until the body is through.
+    """Hold back the signals of `ENDING` until the body has finished.
 
-    A mask would not do: another thread would take the signal, and Python still raise it in the main one.
+    A signal mask would not help: another thread would receive the signal, and Python runs handlers in the main thread.
 
     Raises:
-        Stopped: at the end of the body, where a signal came meanwhile.
+        Stopped: at the end of the body, if a signal arrived meanwhile.
     """
     _held.append(True)
     try:
         yield
     finally:
         _held.pop()
-        if _came and not _held:
-            raise Stopped(_came.pop())
+        if _pending and not _held:
+            raise Stopped(_pending.pop())

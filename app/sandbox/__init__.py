@@ -1,1 +1,1 @@
-"""A document in a child process with limits: a hostile one harms the child and nothing else."""
+"""Reading of documents in a child process with limits: a hostile document harms only the child."""

@@ -1,11 +1,11 @@
-"""The limits of a document, from the settings."""
+"""Limits on one document, derived from the settings."""
 
 from app.config import GRACE_RESERVE_SECONDS, Settings
 from app.documents.limits import Limits
 
 
 def limits_of(config: Settings) -> Limits:
-    """Return what one document may cost under `config`."""
+    """Return the limits on one document; none lets a document outlast the worker's termination grace period."""
     after_soft = config.grace_seconds - GRACE_RESERVE_SECONDS - config.soft_limit_seconds
     return Limits(
         document_bytes=config.max_document_bytes,

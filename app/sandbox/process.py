@@ -1,7 +1,6 @@
-"""One child process of the sandbox, from the parent's side: start, talk with a deadline, bury.
+"""The sandbox's connection to one child process: starting it, exchanging messages within a deadline, reaping it.
 
-Nothing here knows documents. The child may be hostile, so every length is checked before it is believed, and
-the socket never blocks.
+A document may have taken over the child, so this module checks every length and never blocks on the socket.
 """
 
 import os
@@ -26,76 +25,83 @@ from app.sandbox.wire import (
     REPLY_PREFIX,
     REQUEST_PREFIX,
     Begin,
-    Reply,
+    Done,
+    Failure,
     Request,
+    Success,
     decode_reply,
     encode,
 )
 
 CHILD_MODULE = "app.sandbox.child"
 START_SECONDS = 60.0
-"""How long a child may take to be ready: a busy machine with a cold disk takes ten."""
+"""Timeout of a child's start; a busy machine with a cold disk takes ten seconds."""
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-"""Where an unusual interpreter finds its libraries; nothing else of our environment is the child's business."""
+"""Variables that the child inherits, because an unusual interpreter needs them to find its libraries."""
 _ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "PATH": os.defpath,
-    "OMP_THREAD_LIMIT": "1",  # Tesseract's threads cost more than they give
-    "MALLOC_ARENA_MAX": "1",  # each arena of glibc's takes 64 MiB of the address space we limit
+    "OMP_THREAD_LIMIT": "1",  # Tesseract's threads cost more than they gain
+    "MALLOC_ARENA_MAX": "1",  # each arena of glibc takes 64 MiB of the limited address space
 }
 _BUFFER_BYTES = 1024 * 1024
 _TICK_SECONDS = 1.0
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
-"""Unit of ru_maxrss: getrusage(2)."""
+"""Bytes per unit of ru_maxrss: getrusage(2)."""
 
 
-class DiedError(Exception):
-    """The child hung up, or sent what no honest child sends."""
+class ChildDiedError(Exception):
+    """The child closed the connection, or sent an invalid reply."""
 
 
-class OverrunError(Exception):
-    """The child did not answer in time."""
+class ChildTimeoutError(Exception):
+    """The child did not reply in time."""
 
 
 class Exit(msgspec.Struct, frozen=True):
     """How a child ended."""
 
     signal: int | None
-    """The signal that ended it; None where it exited, or where someone else reaped it."""
+    """The signal that killed it; None if it exited, or if another part of this process reaped it."""
     cpu_seconds: float = 0.0
     """User and system time of its whole life."""
     peak_bytes: int = 0
-    """Its peak resident memory; 0 where unknown."""
+    """Its peak resident memory; 0 if unknown."""
     stderr: str = ""
-    """The end of what it wrote before it was ready."""
+    """The last line that it wrote to stderr before it was ready."""
 
 
 class ChildProcess:
-    """A started child. One thread at a time may talk with it; `disconnect` is for any."""
+    """A running child and the connection to it. One thread at a time may use it; any may call `disconnect`."""
 
     def __init__(self, limits: Limits, *, max_documents: int) -> None:
         """Start the child without waiting for its imports.
 
+        Args:
+            limits: Limits on each document.
+            max_documents: Documents that the child may read in its whole life.
+
         Raises:
-            SandboxError: when the system has no process or descriptor left.
+            SandboxError: the system cannot start another process.
         """
-        # The child begins with the peak memory of the process it was cloned from: getrusage(2), "ru_maxrss".
+        # The child starts with the peak memory of the process it was cloned from: getrusage(2), "ru_maxrss".
         self._inherited_peak_bytes = _peak_bytes(resource.getrusage(resource.RUSAGE_SELF))
-        # The kernel signals the end of the thread that started the child: only the main one ends with the process.
+        # PR_SET_PDEATHSIG reports the end of the thread that started the child; only the main thread lasts as long as
+        # the process.
         parent = os.getpid() if threading.current_thread() is threading.main_thread() else 0
         try:
             self._socket, theirs = socket.socketpair()
             with theirs:
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-m", CHILD_MODULE, str(theirs.fileno()), str(parent)],
-                    stdin=subprocess.PIPE,  # never written: its end of file tells the child that we are gone
+                    stdin=subprocess.PIPE,  # never written to: the child reads end of file when this process ends
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     pass_fds=(theirs.fileno(),),
                     env=_ENVIRONMENT
                     | {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
                     cwd="/",
-                    start_new_session=True,  # a Ctrl-C at the terminal is ours to deal with
+                    start_new_session=True,  # so that Ctrl-C at the terminal does not reach it
                 )
         except OSError as error:
             raise SandboxError(f"The process that reads documents cannot be started: {error}.") from error
@@ -103,69 +109,74 @@ class ChildProcess:
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
-        self._ready = False
-        self._limits = limits
-        self._max_documents = max_documents
+        self._begin = Begin(limits=limits, max_documents=max_documents)
+        self.is_ready = False
+        """Whether the child has replied to its first request."""
         self.documents = 0
-        """Documents and pages that it was asked for."""
+        """Number of documents and pages requested so far."""
 
     @property
     def pid(self) -> int:
-        """The child's process id."""
+        """Process id of the child."""
         return self._process.pid
 
     def await_ready(self, tick: Callable[[], None]) -> None:
-        """Wait until the child has imported what it needs and has confined itself; a no-op afterwards.
+        """Wait until the child has finished its imports and confined itself; return at once if it already has.
 
         Raises:
-            DiedError: when it ended instead.
-            OverrunError: after a minute.
+            ChildDiedError: the child ended instead.
+            ChildTimeoutError: it was not ready within `START_SECONDS`.
         """
-        if not self._ready:
+        if not self.is_ready:
             deadline = time.monotonic() + START_SECONDS
-            begin = Begin(limits=self._limits, max_documents=self._max_documents)
-            self.ask(begin, b"", deadline=deadline, bound=_BUFFER_BYTES, tick=tick)
-            self._ready = True
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it got as far as answering."""
-        return self._ready
+            self.ask(self._begin, b"", Done, deadline=deadline, max_bytes=_BUFFER_BYTES, tick=tick)
+            self.is_ready = True
 
     @property
     def has_hung_up(self) -> bool:
-        """Whether it ended, or speaks unasked: either way it is of no more use. To be asked between requests."""
+        """Whether the child closed the connection or sent data without a request; valid between requests only."""
         self._poll.modify(self._socket, select.POLLIN)
         return bool(self._poll.poll(0))
 
     def ask(
-        self, request: Request, document: bytes, *, deadline: float, bound: int, tick: Callable[[], None]
-    ) -> Reply:
-        """Send a request and wait for its answer.
+        self,
+        request: Request,
+        document: bytes,
+        expected: type[Success],
+        *,
+        deadline: float,
+        max_bytes: int,
+        tick: Callable[[], None],
+    ) -> Success | Failure:
+        """Send a request and return its reply.
 
         Args:
-            request: What is asked.
-            document: The bytes that follow it.
-            deadline: When it must be answered, by time.monotonic().
-            bound: Longest answer in bytes that is received.
-            tick: Called before each wait, so about every second; what it raises ends the wait.
+            request: The request.
+            document: The document that follows it.
+            expected: Type of the reply, unless it is a `Failure`.
+            deadline: Time of time.monotonic() by which the reply must be complete.
+            max_bytes: Longest reply that is accepted, in bytes.
+            tick: Called before each wait, so about once a second; an exception that it raises ends the wait.
 
         Raises:
-            DiedError: when the child hangs up or answers nonsense.
-            OverrunError: when it does not answer in time.
+            ChildDiedError: the child closed the connection or sent an invalid reply.
+            ChildTimeoutError: the child did not reply in time.
         """
         header = encode(request)
         prefix = REQUEST_PREFIX.pack(len(header), len(document))
         try:
             self._send([memoryview(prefix + header), memoryview(document)], deadline, tick)
-            body = self._receive(bound, deadline, tick)
-        except OSError as error:  # EPIPE or ECONNRESET: it is gone
+            body = self._receive(max_bytes, deadline, tick)
+        except OSError as error:  # EPIPE or ECONNRESET: the child is gone
             tick()
-            raise DiedError(str(error)) from error
+            raise ChildDiedError(str(error)) from error
         try:
-            return decode_reply(body)
+            reply = decode_reply(body)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise DiedError(f"nonsense: {error}") from error
+            raise ChildDiedError(f"an invalid reply: {error}") from error
+        if not isinstance(reply, expected | Failure):
+            raise ChildDiedError(f"a reply of another type: {type(reply).__name__}")
+        return reply
 
     def _send(self, parts: list[memoryview], deadline: float, tick: Callable[[], None]) -> None:
         while parts:
@@ -179,46 +190,46 @@ class ChildProcess:
             if parts:
                 parts[0] = parts[0][sent:]
 
-    def _receive(self, bound: int, deadline: float, tick: Callable[[], None]) -> memoryview:
+    def _receive(self, max_bytes: int, deadline: float, tick: Callable[[], None]) -> memoryview:
         buffer, filled, wanted = self._buffer, 0, None
         while wanted is None or filled < wanted:
             self._wait(select.POLLIN, deadline, tick)
             count = self._socket.recv_into(buffer[filled:])
             if count == 0:
                 tick()
-                raise DiedError("it hung up")
+                raise ChildDiedError("it closed the connection")
             filled += count
             if wanted is None and filled >= REPLY_PREFIX.size:
                 (length,) = REPLY_PREFIX.unpack_from(buffer)
-                if length > bound:
-                    raise DiedError(f"an answer of {length} bytes, {bound} are allowed")
+                if length > max_bytes:
+                    raise ChildDiedError(f"a reply of {length} bytes; the limit is {max_bytes}")
                 wanted = REPLY_PREFIX.size + length
                 if wanted > len(buffer):
                     longer = memoryview(bytearray(wanted))
                     longer[:filled] = buffer[:filled]
                     buffer = longer
         if filled > wanted:
-            raise DiedError("more than one answer")
+            raise ChildDiedError("more than one reply")
         return buffer[REPLY_PREFIX.size : wanted]
 
     def _wait(self, events: int, deadline: float, tick: Callable[[], None]) -> None:
-        """Wait until the socket can be used, in steps, so that `tick` is called meanwhile."""
+        """Wait until the socket is ready for `events`, calling `tick` about once a second."""
         self._poll.modify(self._socket, events)
         while True:
             tick()
             left = deadline - time.monotonic()
             if left <= 0:
-                raise OverrunError
+                raise ChildTimeoutError
             if self._poll.poll(min(left, _TICK_SECONDS) * 1_000):
                 return
 
     def disconnect(self) -> None:
-        """Make the call that is waiting end, from another thread or a signal handler; the child hangs up too."""
-        with suppress(OSError):  # it is closed already
+        """End the connection, and so a pending `ask`; safe in another thread and in a signal handler."""
+        with suppress(OSError):  # closed already
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def live_peak_bytes(self) -> int:
-        """Peak resident memory of the living child, in bytes; 0 where the system does not tell (not on Linux)."""
+        """Return the peak resident memory of the running child in bytes; 0 if unknown, as on macOS."""
         try:
             status = Path(f"/proc/{self.pid}/status").read_text()
         except OSError:
@@ -226,28 +237,28 @@ class ChildProcess:
         peak = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
         return int(peak[1]) * 1024 if peak else 0
 
-    def bury(self) -> Exit:
-        """Kill the child if it still lives, reap it, and close all that belongs to it."""
+    def reap(self) -> Exit:
+        """Kill the child if it still runs, reap it, close the connection, and return how the child ended."""
         if self._process.returncode is not None:
             return Exit(signal=None)
         peak = self.live_peak_bytes()
         with suppress(ProcessLookupError):
-            # A child that is dead already keeps the status it died with.
+            # A child that has ended already keeps its exit status.
             os.kill(self.pid, signal.SIGKILL)
         try:
             _, status, usage = os.wait4(self.pid, 0)
-        except ChildProcessError:  # someone else's handler of SIGCHLD was faster
-            ended = Exit(signal=None, peak_bytes=peak, stderr=self._last_words())
+        except ChildProcessError:  # a SIGCHLD handler of this process reaped it before
+            ended = Exit(signal=None, peak_bytes=peak, stderr=self._last_error_line())
             self._process.returncode = 0
         else:
-            died_with_peak = _peak_bytes(usage)
-            if died_with_peak > self._inherited_peak_bytes:
-                peak = max(peak, died_with_peak)
+            final_peak = _peak_bytes(usage)
+            if final_peak > self._inherited_peak_bytes:
+                peak = max(peak, final_peak)
             ended = Exit(
                 signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
                 cpu_seconds=usage.ru_utime + usage.ru_stime,
                 peak_bytes=peak,
-                stderr=self._last_words(),
+                stderr=self._last_error_line(),
             )
             self._process.returncode = os.waitstatus_to_exitcode(status)
         self._socket.close()
@@ -256,14 +267,13 @@ class ChildProcess:
                 stream.close()
         return ended
 
-    def _last_words(self) -> str:
-        """The last line it wrote to stderr, which is at most what a pipe holds."""
+    def _last_error_line(self) -> str:
+        """Return the last line that a child which never became ready wrote to stderr."""
         stream = self._process.stderr
-        if self._ready or stream is None:
+        if self.is_ready or stream is None:
             return ""
         os.set_blocking(stream.fileno(), False)
-        lines = (stream.read() or b"").decode("utf-8", "replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return (stream.read() or b"").decode("utf-8", "replace").strip().rpartition("\n")[2].strip()
 
 
 def _peak_bytes(usage: resource.struct_rusage) -> int:

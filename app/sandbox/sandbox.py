@@ -1,7 +1,7 @@
-"""Documents are parsed in a child process with limits, kept between documents: this is the parent's side.
+"""The sandbox: reads documents in a child process with limits, and keeps the child between documents.
 
-A hostile document may crash, loop or fill memory; the child pays for it and is replaced. What the child says is
-checked like any input. The worker itself never dies of a document.
+If a hostile document crashes the child, loops or fills memory, the sandbox replaces the child; the worker itself is
+never affected. The sandbox checks the child's replies like any other input.
 """
 
 import logging
@@ -11,53 +11,54 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Self, TypeVar
 
+import msgspec
+
 from app.documents.limits import Limits, check_bytes
 from app.documents.models import MediaType, OcrMode, Reading, Recognition
 from app.errors import FleetError, MalformedError, PermanentError, ResourceLimitError, SandboxError
 from app.sandbox import wire
-from app.sandbox.process import ChildProcess, DiedError, Exit, OverrunError
-from app.sandbox.verdict import CrashError, KilledError, error_of_failure, overran, verdict
+from app.sandbox.process import ChildDiedError, ChildProcess, ChildTimeoutError, Exit
+from app.sandbox.verdict import CrashError, KilledError, error_of_failure, timed_out, verdict
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 HEARTBEAT_SECONDS = 1.0
 
 
-class Interrupted(FleetError):  # noqa: N818  # an event that the caller asked for, not a failure
-    """The work on the document was cut short from outside."""
+class Interrupted(FleetError):  # noqa: N818  # an event that the caller requested, not a failure
+    """The work on the document was interrupted."""
 
 
 class Sandbox:
-    """A child process that reads documents, one at a time; it may be used by any thread, each waits its turn.
+    """A child process that reads documents, one at a time. Any thread may use it; threads wait for each other.
 
     Build it in the process that uses it: a fork would share the child.
 
     Attributes:
-        on_wait: Called about every second while a document is in the child: the worker's heartbeat.
-        documents: Documents and pages that the children were asked for.
+        on_wait: Called about once a second while the child works on a document: the worker's heartbeat.
+        documents: Number of documents and pages requested so far, over all children.
     """
 
     def __init__(
         self, limits: Limits, *, max_documents: int, on_wait: Callable[[], None] | None = None
     ) -> None:
-        """Describe the sandbox; nothing is started yet.
+        """Create the sandbox without starting a child.
 
         Args:
-            limits: What each document may cost; memory, CPU and wall seconds are each document's (each page's
-                where pages are recognised), not the child's.
-            max_documents: Documents after which the child is replaced: bounds what leaks.
+            limits: Limits on each document; those on memory, CPU and wall seconds hold for each page in OCR.
+            max_documents: Documents after which the child is replaced, to bound memory leaks.
             on_wait: See the attribute.
         """
         self.on_wait = on_wait
         self.documents = 0
         self._started = 0
-        self._last_sign = time.monotonic()
+        self._last_heartbeat = time.monotonic()
         self._limits = limits
         self._max_documents = max_documents
-        self._turn = threading.RLock()
+        self._lock = threading.RLock()
         self._interrupted = False
         self._child: ChildProcess | None = None
-        self._buried_peak_bytes = 0
+        self._reaped_peak_bytes = 0
 
     def __enter__(self) -> Self:
         self.start()
@@ -68,35 +69,35 @@ class Sandbox:
 
     @property
     def restarts(self) -> int:
-        """Children that were replaced, for whatever reason."""
+        """Number of children that were replaced, for any reason."""
         return max(0, self._started - 1)
 
     @property
     def peak_child_rss(self) -> int:
-        """Largest resident memory in bytes that any child had."""
+        """Largest resident memory that any child had, in bytes."""
         child = self._child
-        return max(self._buried_peak_bytes, child.live_peak_bytes() if child is not None else 0)
+        return max(self._reaped_peak_bytes, child.live_peak_bytes() if child is not None else 0)
 
     def start(self) -> None:
         """Start the child if there is none, without waiting for it: its imports overlap with the caller's.
 
         Raises:
-            SandboxError: when the system cannot start a process.
+            SandboxError: the system cannot start another process.
         """
-        with self._turn:
+        with self._lock:
             if self._child is None:
                 self._child = ChildProcess(self._limits, max_documents=self._max_documents)
                 self._started += 1
 
     def close(self) -> None:
-        """End the child. A later call would start another."""
-        with self._turn:
-            self._bury()
+        """End the child; a later call to `read` or `recognize` starts another."""
+        with self._lock:
+            self._reap()
 
     def interrupt(self) -> None:
-        """Kill the child and make the call in progress raise `Interrupted`; without one, the next call does.
+        """Make the call in progress end its child and raise `Interrupted`; if there is none, the next call does.
 
-        For another thread, or a signal handler in the very thread that waits.
+        Safe in another thread, and in a signal handler of the thread that waits.
         """
         self._interrupted = True
         child = self._child
@@ -107,20 +108,16 @@ class Sandbox:
         """Read a document as `app.documents.reading.read` does, within all limits.
 
         Raises:
-            PermanentError: of the kind that tells what is wrong with the document.
-            SandboxError: when no child can be started.
-            Interrupted: after `interrupt()`.
+            PermanentError: the document cannot be read; the subclass tells why.
+            SandboxError: no child can be started.
+            Interrupted: `interrupt` was called.
         """
         check_bytes(data, limits=self._limits)
-
-        def work() -> Reading:
-            reply = self._ask(wire.Read(password=password, ocr=ocr), data)
-            if not isinstance(reply, wire.ReadingReply):
-                raise DiedError("not what was asked for")
-            return reply.reading
-
-        with self._turn:
-            return self._done(self._attempt(work))
+        request = wire.Read(password=password, ocr=ocr)
+        with self._lock:
+            reply = self._try_twice(lambda: self._ask(request, data, wire.ReadingReply))
+            self._replace_if_used_up()
+        return reply.reading
 
     def recognize(
         self,
@@ -131,26 +128,26 @@ class Sandbox:
         password: str | None = None,
         on_page: Callable[[Recognition], None] | None = None,
     ) -> list[Recognition]:
-        """Recognise pages (numbers from 1) of a document that is sent and opened once.
+        """Recognise pages of a document that is sent and opened once.
 
-        A page that cannot be recognised within its limits is listed with the reason; the rest goes on in a
-        fresh child.
+        A page that cannot be recognised within its limits is listed with the reason; the pages after it are
+        recognised in a fresh child.
 
         Args:
             data: The document's bytes.
-            pages: Which pages, in the order wanted.
-            media_type: What `read` found it to be.
+            pages: Numbers (from 1) of the pages, in the desired order.
+            media_type: The document's media type, as `read` found it.
             password: Opens an encrypted PDF.
-            on_page: Called with each recognition as it comes.
+            on_page: Called with each recognition as soon as it is complete.
 
         Raises:
-            PermanentError: of the kind that tells why the document cannot be opened.
-            SandboxError: when no child can be started.
-            Interrupted: after `interrupt()`.
+            PermanentError: the document cannot be opened; the subclass tells why.
+            SandboxError: no child can be started.
+            Interrupted: `interrupt` was called.
         """
         check_bytes(data, limits=self._limits)
         found: list[Recognition] = []
-        with self._turn:
+        with self._lock:
             opened_in: ChildProcess | None = None
             for number in pages:
 
@@ -158,15 +155,14 @@ class Sandbox:
                     nonlocal opened_in
                     if opened_in is None or opened_in is not self._child:
                         opened_in = None
-                        self._ask(wire.Open(media_type=media_type, password=password), data)
+                        self._ask(wire.Open(media_type=media_type, password=password), data, wire.Done)
                         opened_in = self._child
-                    reply = self._ask(wire.Recognize(number=number), b"")
-                    if not isinstance(reply, wire.RecognitionReply) or reply.recognition.number != number:
-                        raise DiedError("not what was asked for")
-                    return reply.recognition
+                    reply = self._ask(wire.Recognize(number=number), b"", wire.RecognitionReply)
+                    # The child must not put its text on another page.
+                    return msgspec.structs.replace(reply.recognition, number=number)
 
                 try:
-                    recognition = self._attempt(work)
+                    recognition = self._try_twice(work)
                 except PermanentError as error:
                     if opened_in is None:
                         raise
@@ -175,17 +171,17 @@ class Sandbox:
                 if on_page is not None:
                     on_page(recognition)
             if opened_in is not None and opened_in is self._child:
-                self._attempt(lambda: self._ask(wire.Close(), b""))
-            return self._done(found)
+                self._try_twice(lambda: self._ask(wire.Close(), b"", wire.Done))
+            self._replace_if_used_up()
+        return found
 
-    def _done(self, result: Result) -> Result:
-        """Replace a child that has had its number of documents, at once, so that the next finds it ready."""
+    def _replace_if_used_up(self) -> None:
+        """Replace a child after `max_documents` at once, so that the next document finds a ready one."""
         if self._child is not None and self._child.documents >= self._max_documents:
             self._replace()
-        return result
 
-    def _attempt(self, work: Callable[[], Result]) -> Result:
-        """Do `work`; where the child crashes of it at once or is killed, once more in a fresh child."""
+    def _try_twice(self, work: Callable[[], Result]) -> Result:
+        """Return the result of `work`; run it once more in a fresh child if the child crashes at once or is killed."""
         try:
             return work()
         except (CrashError, KilledError):
@@ -196,19 +192,20 @@ class Sandbox:
             except KilledError as again:
                 raise ResourceLimitError(again.message) from None
 
-    def _ask(self, request: wire.Request, document: bytes) -> wire.Reply:
-        """Have one request answered; whatever goes wrong leaves no child behind that is in an unknown state.
+    def _ask(self, request: wire.Request, document: bytes, expected: type[wire.Success]) -> wire.Success:
+        """Return the reply to one request; after an error, no child is left in an unknown state.
 
         Raises:
-            CrashError: the child died at once, of nothing that a limit explains.
-            PermanentError: the document's fault.
+            CrashError: the child died at once, and no limit explains it.
+            KilledError: the child was killed from outside.
+            PermanentError: the document cannot be read.
             SandboxError: the child cannot be started.
-            Interrupted: it was asked for.
+            Interrupted: `interrupt` was called.
         """
         self.start()
-        begins = isinstance(request, wire.Read | wire.Open)
-        if begins and self._child is not None and self._child.has_hung_up and not self._interrupted:
-            self._replace()  # it died between two documents, so of neither
+        starts_document = isinstance(request, wire.Read | wire.Open)
+        if starts_document and self._child is not None and self._child.has_hung_up and not self._interrupted:
+            self._replace()  # it died between two documents, so neither is the cause
         child = self._child
         if child is None:  # closed by `on_wait` or a signal handler
             raise Interrupted
@@ -222,53 +219,54 @@ class Sandbox:
             reply = child.ask(
                 request,
                 document,
+                expected,
                 deadline=started + self._limits.wall_seconds,
-                bound=self._limits.output_bytes,
+                max_bytes=self._limits.output_bytes,
                 tick=self._tick,
             )
-        except (DiedError, OverrunError) as reason:
+        except (ChildDiedError, ChildTimeoutError) as reason:
             elapsed = time.monotonic() - started
-            ended = self._bury()
+            ended = self._reap()
             if ended is None or not child.is_ready:
-                words = ended.stderr if ended is not None else ""
+                stderr = ended.stderr if ended is not None else ""
                 raise SandboxError(
-                    f"The process that reads documents did not start: {words or reason or 'no answer'}."
+                    f"The process that reads documents did not start: {stderr or reason or 'no reply'}."
                 ) from None
             self._replace()
-            if isinstance(reason, OverrunError):
-                raise overran(self._limits) from None
-            logger.warning("the process that read a document died of it: %s", ended)
+            if isinstance(reason, ChildTimeoutError):
+                raise timed_out(self._limits) from None
+            logger.warning("a document ended the process that read it: %s", ended)
             raise verdict(ended, elapsed_seconds=elapsed, limits=self._limits) from None
         except BaseException:
-            self._bury()
+            self._reap()
             raise
         if isinstance(reply, wire.Failure):
             error = error_of_failure(reply)
             if isinstance(error, ResourceLimitError | SandboxError):
-                self._replace()  # memory may be short in it, or in pieces
+                self._replace()  # its memory may be short or fragmented
             raise error
         return reply
 
     def _tick(self) -> None:
-        """Between two waits: give up where that was asked for, and give a sign of life."""
+        """Raise `Interrupted` after `interrupt`; otherwise call `on_wait` if it is due."""
         if self._interrupted:
             self._interrupted = False
             raise Interrupted
         now = time.monotonic()
-        if self.on_wait is not None and now - self._last_sign >= HEARTBEAT_SECONDS:
-            self._last_sign = now
+        if self.on_wait is not None and now - self._last_heartbeat >= HEARTBEAT_SECONDS:
+            self._last_heartbeat = now
             self.on_wait()
 
     def _replace(self) -> None:
-        """Put a fresh child in the place of this one; where none can be started, the next call says so."""
-        self._bury()
+        """Replace the child; if no child can be started, the next call raises the error."""
+        self._reap()
         with suppress(SandboxError):
             self.start()
 
-    def _bury(self) -> Exit | None:
+    def _reap(self) -> Exit | None:
         child, self._child = self._child, None
         if child is None:
             return None
-        ended = child.bury()
-        self._buried_peak_bytes = max(self._buried_peak_bytes, ended.peak_bytes)
+        ended = child.reap()
+        self._reaped_peak_bytes = max(self._reaped_peak_bytes, ended.peak_bytes)
         return ended

@@ -1,4 +1,4 @@
-"""What it says about a document that the child which read it failed, died or did not answer."""
+"""Errors for a document whose child failed, died or did not reply in time."""
 
 import signal
 
@@ -8,24 +8,24 @@ from app.sandbox.process import Exit
 from app.sandbox.wire import Failure
 
 AT_ONCE_SECONDS = 2.0
-"""A crash sooner than this is the parser's answer to damage, not to size."""
+"""A crash within this time points to a damaged document rather than to a large one."""
 MEMORY_SHARE = 0.5
-"""A crash with more of the allowed memory resident than this is taken for a lack of memory: address space is
-always larger than what is resident."""
+"""A crash with more than this share of the allowed memory resident counts as a lack of memory. The limit is on the
+address space, which is always larger."""
 _MESSAGE_CHARACTERS = 300
 _MIB = 2**20
 
 
 class CrashError(FleetError):
-    """The document makes the parser crash: open it in a viewer and save it again, or ask for a new copy."""
+    """The document crashes the parser: open it in a viewer and save it again, or ask for a new copy."""
 
 
 class KilledError(FleetError):
-    """The process reading the document was killed twice from outside, as when memory runs short: give it more."""
+    """The process that read the document was killed twice from outside, as when memory is short: add memory."""
 
 
-def overran(limits: Limits) -> ResourceLimitError:
-    """The error of a document (or page) that was not done in time."""
+def timed_out(limits: Limits) -> ResourceLimitError:
+    """Return the error for a document (or a page) that exceeded the wall limit."""
     return ResourceLimitError(
         f"The document was not read within {limits.wall_seconds:g} s: simplify it, "
         "or raise FLEET_SANDBOX_WALL_SECONDS."
@@ -33,29 +33,29 @@ def overran(limits: Limits) -> ResourceLimitError:
 
 
 def verdict(ended: Exit, *, elapsed_seconds: float, limits: Limits) -> FleetError:
-    """Judge a child that died of a document.
+    """Return the error for a document whose child died.
 
     Args:
-        ended: How it ended.
+        ended: How the child ended.
         elapsed_seconds: How long it had worked on the document.
-        limits: What it was allowed.
+        limits: The limits on the document.
 
     Returns:
-        A `CrashError` where it crashed at once and no limit explains it, or a `KilledError` where it may not
-        have been the document at all, so that it is worth another try; else a `ResourceLimitError`.
+        A `CrashError` if the child crashed at once and no limit explains it, or a `KilledError` if the document may
+        not be the cause: both are worth a second attempt. Otherwise a `ResourceLimitError`.
     """
     if ended.signal == signal.SIGXCPU:
         return ResourceLimitError(
-            f"The document needs more than the {limits.cpu_seconds} s of CPU time it is allowed: simplify it, "
+            f"The document needs more than the allowed {limits.cpu_seconds} s of CPU time: simplify it, "
             "or raise FLEET_SANDBOX_CPU_SECONDS."
         )
     if ended.signal == signal.SIGKILL:
         return KilledError()
-    # The peak is not known where the parent's own was larger (`sandbox_process`). Then this tells: PDFium ends itself
-    # without a word where it gets no memory, while glibc and C++ say why they abort.
+    # The peak is unknown if the parent's own was larger (`ChildProcess.reap`). The message on stderr tells then: glibc
+    # and C++ print why they abort, but PDFium aborts without a message when it gets no memory.
     gave_up = ended.signal == signal.SIGABRT and not ended.stderr and not ended.peak_bytes
     short_of_memory = gave_up or ended.peak_bytes > MEMORY_SHARE * limits.memory_bytes
-    # The CPU time is the whole life's, the elapsed time counts a busy machine: the lesser is nearer the truth.
+    # The CPU time covers the child's whole life, and the elapsed time grows on a busy machine: the lesser is closer.
     if not short_of_memory and min(elapsed_seconds, ended.cpu_seconds) < AT_ONCE_SECONDS:
         return CrashError()
     return ResourceLimitError(
@@ -66,11 +66,11 @@ def verdict(ended: Exit, *, elapsed_seconds: float, limits: Limits) -> FleetErro
 
 
 def _in_memory(peak_bytes: int) -> str:
-    return f" with {peak_bytes // _MIB} MiB in memory" if peak_bytes else " for want of memory"
+    return f" with {peak_bytes // _MIB} MiB in memory" if peak_bytes else " for lack of memory"
 
 
 def error_of_failure(failure: Failure) -> FleetError:
-    """Return the error that the child answered with; a code that is none of ours is `malformed`."""
+    """Return the error that the child replied with; an unknown code becomes `MalformedError`."""
     message = failure.message[:_MESSAGE_CHARACTERS]
     if failure.code == SandboxError.code:
         return SandboxError(message)

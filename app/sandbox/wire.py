@@ -1,11 +1,12 @@
-"""What parent and child of the sandbox say to each other, and how it is framed.
+"""The protocol between the sandbox and its child: requests, replies and their framing.
 
-The parent asks, the child answers once to each request. A request is two lengths, a msgpack header and the
-document's bytes; an answer is one length and a msgpack body. Nothing is ever unpickled: after hostile bytes the
-child is not to be trusted, and msgspec checks every field's type.
+The child sends one reply to each request. A request is two lengths, a msgpack header and the document's bytes; a reply
+is one length and a msgpack body. Neither side unpickles anything: a hostile document may have taken over the child, so
+msgspec checks the type of every field.
 """
 
 import struct
+from typing import TypeVar
 
 import msgspec
 
@@ -13,60 +14,60 @@ from app.documents.limits import Limits
 from app.documents.models import MediaType, OcrMode, Reading, Recognition
 
 REQUEST_PREFIX = struct.Struct(">QQ")
-"""Lengths in bytes of the header and of the document that follows it."""
+"""Length of the header and length of the document after it, in bytes."""
 REPLY_PREFIX = struct.Struct(">Q")
 """Length in bytes of the body."""
 
 
 class Begin(msgspec.Struct, frozen=True, tag="begin"):
-    """First request: the limits of this child's whole life."""
+    """The first request: limits for the whole life of the child."""
 
     limits: Limits
     max_documents: int
 
 
 class Read(msgspec.Struct, frozen=True, tag="read"):
-    """Read the document that follows."""
+    """Request to read the document that follows."""
 
     password: str | None
     ocr: OcrMode
 
 
 class Open(msgspec.Struct, frozen=True, tag="open"):
-    """Keep the document that follows open, for the requests to recognise its pages."""
+    """Request to open the document that follows and keep it open for `Recognize` requests."""
 
     media_type: MediaType
     password: str | None
 
 
 class Recognize(msgspec.Struct, frozen=True, tag="recognize"):
-    """Recognise one page (from 1) of the open document."""
+    """Request to recognise one page of the open document, by its number from 1."""
 
     number: int
 
 
 class Close(msgspec.Struct, frozen=True, tag="close"):
-    """Close the open document."""
+    """Request to close the open document."""
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """`Begin`, `Open` or `Close` is done."""
+    """Reply to `Begin`, `Open` and `Close`."""
 
 
 class ReadingReply(msgspec.Struct, frozen=True, tag="reading"):
-    """What reading gave."""
+    """Reply to `Read`."""
 
     reading: Reading
 
 
 class RecognitionReply(msgspec.Struct, frozen=True, tag="recognition"):
-    """What recognising gave."""
+    """Reply to `Recognize`."""
 
     recognition: Recognition
 
 
 class Failure(msgspec.Struct, frozen=True, tag="failure"):
-    """The request ended in an error: its stable code and the sentence for a person."""
+    """Reply to a request that failed: the error's stable code and its message."""
 
     code: str
     message: str
@@ -74,6 +75,7 @@ class Failure(msgspec.Struct, frozen=True, tag="failure"):
 
 Request = Begin | Read | Open | Recognize | Close
 Reply = Done | ReadingReply | RecognitionReply | Failure
+Success = TypeVar("Success", Done, ReadingReply, RecognitionReply)
 
 encode = msgspec.msgpack.Encoder().encode
 _request_decoder: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)

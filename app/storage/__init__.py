@@ -1,1 +1,1 @@
-"""Originals and results in an object store: the only room that imports obstore."""
+"""Object stores for originals and results, and the layout of their keys."""

@@ -1,4 +1,4 @@
-"""Where a document's objects lie and what they hold."""
+"""Keys and contents of a document's objects in the store."""
 
 import msgspec
 
@@ -6,11 +6,13 @@ from app.documents.models import Facts
 from app.storage.store import ObjectStore
 
 PAGE_BREAK = "\f"
-"""Between the pages of text.txt, as in pdftotext."""
+"""Separates the pages in text.txt, as in pdftotext."""
+RESULT_FILES = {"text": "text.txt", "thumbnail": "thumbnail.jpg", "document": "document.json"}
+"""File name of each kind of result."""
 
 
 class DocumentSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a document's index line says of it; kept in the ledger."""
+    """The facts of a document that the ledger keeps for its line in index.jsonl."""
 
     pages: int = 0
     unreadable_pages: list[int] = []
@@ -21,17 +23,16 @@ class DocumentSummary(msgspec.Struct, frozen=True, kw_only=True):
 def original_key(batch_id: str, document_id: str) -> str:
     """Return the key of a document's original.
 
-    A batch's objects share 256 folders rather than having one each: a new folder costs a file system several
-    times what a file does, and a folder of millions costs everybody else.
+    The objects of a batch share 256 folders: creating a folder costs a file system several times as much as
+    creating a file, and a folder with millions of entries is slow for every program that opens it.
     """
     return f"{batch_id}/{document_id[:2]}/{document_id}.original"
 
 
 def result_keys(object_key: str) -> dict[str, str]:
-    """Return the keys of a document's results, beside its original."""
+    """Return the keys of a document's results by kind; they lie beside its original, at `object_key`."""
     stem = object_key.removesuffix(".original")
-    names = {"text": "text.txt", "thumbnail": "thumbnail.jpg", "document": "document.json"}
-    return {kind: f"{stem}.{name}" for kind, name in names.items()}
+    return {kind: f"{stem}.{name}" for kind, name in RESULT_FILES.items()}
 
 
 def summary_json(facts: Facts) -> bytes:
@@ -47,21 +48,21 @@ def summary_json(facts: Facts) -> bytes:
 
 
 def put_text(store: ObjectStore, key: str, texts: list[str]) -> None:
-    """Store the pages' texts as one file; a form feed within a page becomes a line end."""
+    """Store the text of all pages as one UTF-8 object; a form feed within a page becomes a line feed."""
     joined = PAGE_BREAK.join(text.replace(PAGE_BREAK, "\n") for text in texts)
     store.put(key, joined.encode("utf-8", "replace"))
 
 
 def get_text(store: ObjectStore, key: str) -> list[str]:
-    """Return the pages' texts as they were stored."""
+    """Return the text of each page, as `put_text` stored it."""
     return store.get(key).decode("utf-8").split(PAGE_BREAK)
 
 
 def put_facts(store: ObjectStore, key: str, facts: Facts) -> None:
-    """Store what is known of a document as its `document.json`."""
+    """Store a document's facts as its `document.json`."""
     store.put(key, msgspec.json.format(msgspec.json.encode(facts), indent=2))
 
 
 def get_facts(store: ObjectStore, key: str) -> Facts:
-    """Return what `put_facts` stored."""
+    """Return a document's facts, as `put_facts` stored them."""
     return msgspec.json.decode(store.get(key), type=Facts)

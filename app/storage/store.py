@@ -1,9 +1,7 @@
-"""Originals and results as objects under keys: a folder, memory or S3, told apart by the URL.
+"""Object stores that keep originals and results under keys: a folder, memory or S3, chosen by the URL.
 
-Build the store in the process that uses it: obstore's runtime does not survive a fork.
-
-A folder is obstore's too, and laid out as it lays it out; but the bytes of one object are read and written here.
-obstore hands each call to a thread of its runtime, twice for a read, and that was a fifth of a worker's CPU time
+A folder has the layout of obstore's `LocalStore`, but this module reads and writes its objects itself: obstore passes
+each call to a thread of its runtime, twice for a read, which took a fifth of a worker's CPU time
 (docs/decisions/0013).
 """
 
@@ -11,32 +9,35 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
+from app.config import Settings
 from app.errors import SettingsError, StorageError, StorageFullError
 from app.runtime import atomic
 
 SCHEMES = {"file", "s3", "memory"}
 NO_SPACE = ("No space left on device", "Disk quota exceeded", "File too large")
 _PLAIN_KEY = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
-"""A key whose path below the folder is the key itself; any other one is obstore's to spell or to refuse."""
+"""Keys that are their own path below the folder; obstore encodes or refuses all others."""
 
 
 class ObjectStore:
-    """Bytes by key. A missing key raises `FileNotFoundError`, whatever the store.
+    """An object store: bytes by key. A missing key raises `FileNotFoundError` in every kind of store.
+
+    Build it in the process that uses it: obstore's runtime does not survive a fork.
 
     Args:
         url: `file:///folder`, `s3://bucket/prefix` (credentials and endpoint from the AWS_ variables) or
             `memory://` (this process only).
-        timeout_seconds: How long one request may take.
+        timeout_seconds: Timeout of one request.
 
     Raises:
-        SettingsError: for a URL of another kind.
+        SettingsError: `url` is of another kind, or its store cannot be opened.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float) -> None:
@@ -59,7 +60,7 @@ class ObjectStore:
                     client_options={
                         "timeout": timeout,
                         "connect_timeout": timeout,
-                        # Whoever names an endpoint without TLS (a gateway in the same cluster) means it.
+                        # An explicit http:// endpoint (a gateway in the same cluster) is intended.
                         "allow_http": os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"),
                     },
                     retry_config={"max_retries": 3, "retry_timeout": timeout * 3},
@@ -69,12 +70,21 @@ class ObjectStore:
         except (BaseError, OSError, ValueError) as error:
             raise SettingsError(f"FLEET_STORE_URL={url!r} cannot be used: {_first_line(error)}.") from None
 
-    def put(self, key: str, data: bytes) -> None:
-        """Store `data` under `key`, replacing what was there, whole or not at all.
+    @classmethod
+    def of(cls, config: Settings) -> Self:
+        """Return the object store that the settings name.
 
         Raises:
-            StorageFullError: where there is no room.
-            StorageError: for any other reason.
+            SettingsError: FLEET_STORE_URL cannot be used.
+        """
+        return cls(config.store_url, timeout_seconds=config.socket_timeout_seconds)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store `data` under `key` atomically, replacing any older object.
+
+        Raises:
+            StorageFullError: the store has no room left.
+            StorageError: the store failed for any other reason.
         """
         try:
             if self._folder is not None and _PLAIN_KEY.fullmatch(key):
@@ -82,40 +92,48 @@ class ObjectStore:
             else:
                 obstore.put(self._store, key, data)
         except (BaseError, OSError, ValueError) as error:
-            raise self._translated("write", key, error) from None
+            raise self._failure("write", key, error) from None
 
     def get(self, key: str) -> bytes:
-        """Return what is stored under `key`.
+        """Return the object under `key`.
 
         Raises:
-            FileNotFoundError: where there is nothing.
-            StorageError: where the store does not answer.
+            FileNotFoundError: there is no such object.
+            StorageError: the store failed.
         """
         try:
             if self._folder is not None and _PLAIN_KEY.fullmatch(key):
-                with open(f"{self._folder}/{key}", "rb", buffering=0) as file:  # noqa: PTH123  # see the head
+                with open(f"{self._folder}/{key}", "rb", buffering=0) as file:  # noqa: PTH123  # a Path costs more
                     return file.read()
             return bytes(obstore.get(self._store, key).bytes())
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise FileNotFoundError(f"There is no object {key!r} in {self.url}.") from None
         except (BaseError, OSError, ValueError) as error:
-            raise self._translated("read", key, error) from None
+            raise self._failure("read", key, error) from None
 
     def delete(self, key: str) -> None:
-        """Remove `key`; one that is not there is no error."""
+        """Remove the object under `key`, if there is one.
+
+        Raises:
+            StorageError: the store failed.
+        """
         try:
             obstore.delete(self._store, key)
         except FileNotFoundError:
             return
         except (BaseError, OSError, ValueError) as error:
-            raise self._translated("delete", key, error) from None
+            raise self._failure("delete", key, error) from None
 
     def keys(self, prefix: str = "") -> list[str]:
-        """Return the keys below `prefix`, sorted."""
+        """Return the keys below `prefix`, sorted.
+
+        Raises:
+            StorageError: the store failed.
+        """
         try:
             return sorted(entry["path"] for page in obstore.list(self._store, prefix) for entry in page)
         except (BaseError, OSError, ValueError) as error:
-            raise self._translated("list", prefix, error) from None
+            raise self._failure("list", prefix, error) from None
 
     @staticmethod
     def _write(path: str, data: bytes) -> None:
@@ -125,11 +143,10 @@ class ObjectStore:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             atomic.write(path, data)
 
-    def _translated(self, what: str, key: str, error: Exception) -> StorageError:
-        reason = _first_line(error)
+    def _failure(self, operation: str, key: str, error: Exception) -> StorageError:
         if any(text in str(error) for text in NO_SPACE):
-            return StorageFullError(f"No room is left in {self.url} to {what} {key!r}: free some space.")
-        return StorageError(f"{self.url} could not {what} {key!r}: {reason}")
+            return StorageFullError(f"No room is left in {self.url} to {operation} {key!r}: free some space.")
+        return StorageError(f"{self.url} could not {operation} {key!r}: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,30 +1,37 @@
-"""What all document tasks share: attempts, retries, settlement, and what happens at a shutdown."""
+"""One attempt at a document: start it, work on it, and settle, advance, retry or requeue it."""
 
 import logging
 import os
 import random
 from collections.abc import Callable
+from enum import StrEnum
+from typing import assert_never
 
+import msgspec
 from celery import Task
 from celery.exceptions import Reject
-from redis.exceptions import RedisError
 
 from app.config import Settings
-from app.errors import DocumentMissingError, PermanentError, TransientError
-from app.ledger.models import Document, Outcome, State
-from app.queues import Queue
+from app.errors import DocumentMissingError, PermanentError, ServerError, TransientError
+from app.ledger.message import Delivery
+from app.ledger.models import Advance, Document, NotStarted, Outcome, State
+from app.queues import ROUTES, Queue, TaskName
 from app.sandbox.sandbox import Interrupted
-from app.worker import transport
-from app.worker.services import Services, services
+from app.worker.services import Services, worker_services
+from app.worker.transport import DELIVERY
 
 logger = logging.getLogger(__name__)
 
-Work = Callable[[Services, Document], Outcome | None]
-"""Works on a started document; returns how it ended, or None where it was handed on to another queue."""
+Work = Callable[[Services, Document], Outcome | Advance]
+"""A pass over a started document; returns how the document ended, or the queue that continues with it."""
 
 
 class TryAgainError(Exception):
-    """The task is to be retried after a pause."""
+    """The task is to be retried after a pause.
+
+    Args:
+        countdown: The pause in seconds.
+    """
 
     def __init__(self, countdown: float) -> None:
         super().__init__(f"again in {countdown:.1f} s")
@@ -32,96 +39,152 @@ class TryAgainError(Exception):
 
 
 class DocumentTask(Task):  # type: ignore[misc]  # Celery carries no types
-    """A task about one document: maps what `attend` decides to Celery's words."""
+    """A task about one document: it acknowledges late, stores no result, and follows the ledger's rules."""
 
     abstract = True
-    # How often is `attend`'s to count: Celery's own limit of 3 would end the task and leave the document open.
+    acks_late = True
+    reject_on_worker_lost = True
+    ignore_result = True
+    # `attend` counts retries. Celery's default max_retries=3 would drop the task and leave the document unsettled.
     max_retries = None
 
-    def attend(self, document_id: str, queue: Queue, work: Work) -> None:
-        """Do `work` on a document under the ledger's rules.
+    def attend(self, document_id: str, work: Work) -> None:
+        """Make one attempt at a document.
 
         Raises:
-            celery.exceptions.Retry: to be tried again after a pause.
-            celery.exceptions.Reject: to give the message back to the queue.
+            celery.exceptions.Retry: to retry after a pause.
+            celery.exceptions.Reject: to requeue the message.
         """
-        on = services()
-        on.worker = f"{self.request.hostname}/{os.getpid()}"
+        services = worker_services()
+        services.worker = f"{self.request.hostname}/{os.getpid()}"
+        delivery = (self.request.properties or {}).get(DELIVERY)
+        queue = ROUTES[TaskName(self.name)]
         try:
-            tag = (self.request.properties or {}).get("delivery_tag", "")
-            taken = transport.unnoted(tag)
-            attend(on, document_id, queue, work, retries=self.request.retries, delivery_tag=tag, taken=taken)
+            attend(services, document_id, queue, work, retries=self.request.retries, delivery=delivery)
         except TryAgainError as again:
             raise self.retry(countdown=again.countdown) from again.__cause__
         except Interrupted:
             raise Reject("the worker is shutting down", requeue=True) from None
-        except RedisError as error:
-            # Nothing can be noted without the ledger: the message stays, and is taken again when it is back.
-            raise Reject(f"the ledger cannot be reached: {error}", requeue=True) from None
+        except ServerError as error:
+            # Without the ledger nothing can be recorded: the message is requeued until the server is back.
+            raise Reject(error.message, requeue=True) from None
+
+
+class Action(StrEnum):
+    """What happens to a document after an error."""
+
+    FAIL = "fail"
+    QUARANTINE = "quarantine"
+    RETRY = "retry"
+    REQUEUE = "requeue"
+    """Its message goes back to the queue at once: this worker ends."""
+    LEAVE = "leave"
+    """Nothing can be recorded: the ledger is away."""
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """The consequence of an error for a document."""
+
+    action: Action
+    code: str = ""
+    message: str = ""
+    refund: bool = True
+    """Whether an attempt that is retried or requeued does not count."""
+
+
+def decide(error: Exception, *, retries: int, max_retries: int) -> Decision:
+    """Return what an error means for the document whose attempt it ended.
+
+    Args:
+        error: Any exception of a pass.
+        retries: How often this message was retried already.
+        max_retries: How often a message may be retried after transient errors.
+    """
+    match error:
+        case ServerError():
+            return Decision(action=Action.LEAVE)
+        case Interrupted():
+            return Decision(action=Action.REQUEUE, code="interrupted", message="The worker was shut down.")
+        case PermanentError():
+            return Decision(action=Action.FAIL, code=error.code, message=error.message)
+        case TransientError():
+            action = Action.RETRY if retries < max_retries else Action.QUARANTINE
+            return Decision(action=action, code=error.code, message=error.message)
+        case _:
+            # An unforeseen error counts as an attempt, so that it ends in the quarantine and never in a loop.
+            reason = f"{type(error).__name__}: {error}"
+            return Decision(action=Action.RETRY, code="internal_error", message=reason, refund=False)
 
 
 def attend(
-    on: Services,
+    services: Services,
     document_id: str,
     queue: Queue,
     work: Work,
     *,
-    retries: int,
-    delivery_tag: str = "",
-    taken: bytes = b"",
+    retries: int = 0,
+    delivery: Delivery | None = None,
 ) -> None:
-    """Start, work on and settle a document; what goes wrong becomes its outcome or a `TryAgainError`.
+    """Make one attempt at a document: start it, do `work`, and record how that ended.
 
     Args:
-        on: What to work with.
+        services: The ledger, the store and the sandbox.
         document_id: The document.
         queue: The queue that its message came from.
-        work: What is to be done.
+        work: The pass.
         retries: How often this message was retried already.
-        delivery_tag: The message's: it is acknowledged in the step that settles the document or hands it on.
-        taken: The message itself, where it is yet to be noted as in flight: that is done as the document starts.
+        delivery: The message's delivery; the step that settles or advances the document acknowledges it.
 
     Raises:
-        TryAgainError: after a transient error, while tries are left.
-        Interrupted: when the worker's grace ended; the attempt does not count.
-        RedisError: when the ledger stays away.
+        TryAgainError: the task is to be retried.
+        Interrupted: the worker's grace ended; the attempt does not count.
+        ServerError: the ledger stays away.
     """
-    document = on.ledger.start(
-        document_id, queue=queue, worker=on.worker, delivery_tag=delivery_tag, taken=taken
-    )
-    if document == "exhausted":
-        _quarantine_exhausted(on, document_id)
-    if not isinstance(document, Document):
+    ledger = services.ledger
+    document = ledger.start(document_id, queue=queue, worker=services.worker, delivery=delivery)
+    if isinstance(document, NotStarted):
+        if document is NotStarted.EXHAUSTED:
+            _quarantine_exhausted(services, document_id)
         logger.info("document %s: not started, it is %s", document_id, document)
         return
-    token = f"{on.worker}/{document.attempts}"
-    with on.holding(document_id):
+    with services.working_on(document_id):
         try:
-            outcome = work(on, document)
-        except Interrupted:
-            on.ledger.release(document, code="interrupted", message="The worker was shut down.")
-            raise
-        except PermanentError as error:
-            outcome = Outcome(state=State.FAILED, error=error.code, message=error.message)
-        except TransientError as error:
-            if retries < on.config.max_retries:
-                on.ledger.release(document, code=error.code, message=error.message)
-                raise TryAgainError(backoff_seconds(on.config, retries)) from error
-            outcome = Outcome(state=State.QUARANTINED, error=error.code, message=error.message)
-        except RedisError:
-            raise
+            end = work(services, document)
         except Exception as error:
-            # Not foreseen: it counts as an attempt, so that it ends in the quarantine and never in a loop.
-            logger.exception("document %s: %s", document_id, type(error).__name__)
-            reason = f"{type(error).__name__}: {error}"
-            on.ledger.release(document, code="internal_error", message=reason, refund=False)
-            raise TryAgainError(backoff_seconds(on.config, retries)) from error
-        if outcome is not None:
-            on.ledger.settle(document, outcome, token=token)
+            decision = decide(error, retries=retries, max_retries=services.config.max_retries)
+            end = _carry_out(services, document, decision, error, retries=retries)
+        if isinstance(end, Advance):
+            ledger.advance(document, end, delivery=delivery)
+        else:
+            token = f"{services.worker}/{document.attempts}"
+            ledger.settle(document, end, token=token, delivery=delivery)
 
 
-def _quarantine_exhausted(on: Services, document_id: str) -> None:
-    document = on.ledger.document(document_id)
+def _carry_out(
+    services: Services, document: Document, decision: Decision, error: Exception, *, retries: int
+) -> Outcome:
+    """Return the outcome that was decided, or release the document and raise what requeues its message."""
+    code, message = decision.code, decision.message
+    match decision.action:
+        case Action.FAIL:
+            return Outcome(state=State.FAILED, error=code, message=message)
+        case Action.QUARANTINE:
+            return Outcome(state=State.QUARANTINED, error=code, message=message)
+        case Action.LEAVE:
+            raise error
+        case Action.REQUEUE | Action.RETRY:
+            if not decision.refund:
+                logger.error("document %s: %s", document.document_id, message, exc_info=error)
+            services.ledger.release(document, code=code, message=message, refund=decision.refund)
+            if decision.action is Action.REQUEUE:
+                raise error
+            raise TryAgainError(backoff_seconds(services.config, retries)) from error
+        case never:
+            assert_never(never)
+
+
+def _quarantine_exhausted(services: Services, document_id: str) -> None:
+    document = services.ledger.document(document_id)
     if document is None:
         return
     code = document.last_error or "worker_lost"
@@ -131,7 +194,7 @@ def _quarantine_exhausted(on: Services, document_id: str) -> None:
         f"Look at it with `fleet quarantine show {document_id}`."
     )
     outcome = Outcome(state=State.QUARANTINED, error=code, message=message)
-    on.ledger.settle(document, outcome, token=f"{on.worker}/exhausted")
+    services.ledger.settle(document, outcome, token=f"{services.worker}/exhausted")
 
 
 def backoff_seconds(config: Settings, retries: int) -> float:
@@ -143,14 +206,14 @@ def backoff_seconds(config: Settings, retries: int) -> float:
     return ceiling * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load, guards nothing
 
 
-def original(on: Services, document: Document) -> bytes:
+def original(services: Services, document: Document) -> bytes:
     """Return the bytes of a document.
 
     Raises:
-        DocumentMissingError: where they were deleted before their turn.
-        StorageError: where the store does not answer.
+        DocumentMissingError: they were deleted before their turn.
+        StorageError: the store does not answer.
     """
     try:
-        return on.store.get(document.object)
+        return services.store.get(document.object)
     except FileNotFoundError:
         raise DocumentMissingError from None

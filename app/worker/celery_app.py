@@ -1,25 +1,25 @@
-"""The Celery application and every transport setting, each with its reason.
+"""The Celery application with all its settings, each with its reason.
 
-`celery -A app.celery_app worker -Q pdf` works as anywhere; `python -m app.worker pdf` starts the same worker
-without the command line's import time.
+`celery -A app.celery_app worker -Q pdf` starts a worker as in any project; `python -m app.worker pdf` starts the same
+worker without the import time of Celery's command line.
 """
 
 import ssl
 import sys
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from celery import Celery
-from celery.signals import celeryd_after_setup
+from celery.signals import celeryd_after_setup, celeryd_init
 from kombu import Queue as KombuQueue
 from kombu.transport import TRANSPORT_ALIASES
 
 from app.config import Settings, settings
 from app.errors import SettingsError
-from app.ledger.connection import authorities, patient_options
+from app.ledger.connection import authorities, connection_options
 from app.queues import ROUTES, Queue, TaskName, inflight_index_key, inflight_key
 
-# What a broker's URL means in this process: kombu finds a transport by the URL's scheme, through this table.
+# kombu's table of transports by a broker URL's scheme.
 TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "app.worker.transport:Transport"))
 
 
@@ -29,22 +29,22 @@ TASK_MODULES = [
     "app.worker.tasks.pdf",
     "app.worker.tasks.upkeep",
 ]
-"""What a worker imports: the tasks, and what ties them to its life."""
+"""The modules that a worker imports: the tasks, and its heartbeat and shutdown."""
 BEAT_INTERVAL_SECONDS = 2.0
-"""How often beat looks at its schedule at least, and shows that it lives."""
+"""The longest pause between two ticks of beat; each tick touches its heartbeat."""
 BEAT_LOCK_SECONDS = 20.0
-"""How long a beat that was killed keeps the next one waiting; each look renews it."""
+"""How long the lock of a killed beat keeps the next one waiting; each tick renews the lock."""
 
 
 def broker_url(redis_url: str) -> str:
-    """Spell a Redis URL as kombu does, whose scheme for a unix socket is another."""
+    """Return a Redis URL as kombu spells it: its scheme for a unix socket differs."""
     if urlsplit(redis_url).scheme == "unix":
         return "redis+socket" + redis_url.removeprefix("unix")
     return redis_url
 
 
 def inflight_options(queue: str, prefix: str) -> dict[str, str]:
-    """Transport options that give a queue in-flight keys of its own, so that its running work is one HLEN."""
+    """Return the transport options that give a queue its own in-flight keys: its running work is then one HLEN."""
     return {
         "unacked_key": inflight_key(queue, prefix),
         "unacked_index_key": inflight_index_key(queue, prefix),
@@ -53,7 +53,7 @@ def inflight_options(queue: str, prefix: str) -> dict[str, str]:
 
 
 def tls_options(config: Settings) -> dict[str, Any] | None:
-    """Return how a rediss:// server is to be trusted; None for a server without TLS."""
+    """Return the TLS options for a rediss:// server; None for a server without TLS."""
     if urlsplit(config.redis_url).scheme != "rediss":
         return None
     return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_ca_certs": authorities(config)}
@@ -62,14 +62,14 @@ def tls_options(config: Settings) -> dict[str, Any] | None:
 def transport_options(config: Settings) -> dict[str, Any]:
     """Return the options of kombu's Redis transport."""
     return {
-        # One list a queue: with more, a priority would hide part of the queue from KEDA's LLEN.
+        # One list per queue: with more, KEDA's LLEN would miss the messages of other priorities.
         "priority_steps": [0],
-        # Longer than any task with its grace, or Redis would hand out a document that is still being read.
+        # Longer than any task with its grace, or kombu would deliver a document again that is still in progress.
         "visibility_timeout": config.visibility_timeout_seconds,
-        # How often, and at which of those times, overdue messages are looked for: each time.
+        # Seconds between two searches for overdue messages, and the share of them that is made: each.
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
-        # A peer that vanished without a word is noticed.
+        # Detects a peer that vanished without closing the connection.
         "socket_timeout": config.socket_timeout_seconds,
         "socket_connect_timeout": config.socket_timeout_seconds,
         "socket_keepalive": urlsplit(config.redis_url).scheme != "unix",
@@ -88,19 +88,19 @@ def build_app(config: Settings) -> Celery:
         result_serializer="json",
         accept_content=["json"],
         task_compression=None,
-        # A message is acknowledged when its document is settled; a worker that dies gives it back.
+        # A message is acknowledged when its document is settled; that of a dead worker is requeued.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        # A worker takes one message at a time: what it hoards, KEDA and the other workers cannot see.
+        # One process, one document: the sandbox's child isolates the parser already (docs/decisions/0005).
+        worker_pool="solo",
+        # One message at a time: KEDA and the other workers cannot see prefetched messages.
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         worker_eta_task_limit=100,
-        # Documents answer through the ledger; Celery's own results are for those who ask for them.
+        # Documents have their results in the ledger; a task of others may still store one.
         task_ignore_result=True,
         result_expires=config.result_expires_seconds,
-        task_soft_time_limit=config.soft_limit_seconds,
-        task_time_limit=config.hard_limit_seconds,
-        # True would cancel running work on a lost connection, which Redis then does not give back.
+        # True would cancel running work when the connection is lost, and Redis would not deliver it again.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
         broker_transport_options=transport_options(config),
@@ -113,7 +113,7 @@ def build_app(config: Settings) -> Celery:
         task_create_missing_queues=False,
         task_queues=[KombuQueue(queue.value, routing_key=queue.value) for queue in Queue],
         task_routes={name.value: {"queue": queue.value} for name, queue in ROUTES.items()},
-        # Nothing reads the event stream by default, and it costs a publish a task.
+        # Nobody reads the event stream by default, and it costs a publish per task.
         worker_send_task_events=False,
         task_send_sent_event=False,
         # Gossip and mingle are off on the command line too: they cost a second of every start.
@@ -121,19 +121,19 @@ def build_app(config: Settings) -> Celery:
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         timezone="UTC",
-        # The schedule, when each entry last ran, and the lock that lets one beat send at a time are in Redis.
+        # Redis holds the schedule, each entry's last run, and the lock that lets one beat send at a time.
         beat_scheduler="app.worker.beat:Scheduler",
         beat_max_loop_interval=BEAT_INTERVAL_SECONDS,
         redbeat_redis_url=config.redis_url,
         redbeat_key_prefix=f"{config.key_prefix}beat:",
         redbeat_lock_timeout=BEAT_LOCK_SECONDS,
         redbeat_redis_use_ssl=tls,
-        redbeat_redis_options=patient_options(config),
+        redbeat_redis_options=connection_options(config),
         beat_schedule={
             "reconcile": {
                 "task": TaskName.RECONCILE.value,
                 "schedule": config.reconcile_seconds,
-                # One that could not run in time is not missed: the next is there.
+                # A late one may expire: the next does the same work.
                 "options": {"expires": config.reconcile_seconds * 3},
             }
         },
@@ -144,20 +144,36 @@ def build_app(config: Settings) -> Celery:
 app = build_app(settings())
 
 
+def _refuse_other_pools(instance: Any, conf: Any, options: dict[str, Any], **_: Any) -> None:
+    """Refuse a worker whose pool is not solo."""
+    pool = options.get("pool") or options.get("pool_cls") or conf.worker_pool
+    name = pool if isinstance(pool, str) else pool.__module__.rpartition(".")[2]
+    if instance.app is app and name != "solo":
+        _refuse(
+            f"A worker processes one document at a time in its own process, and the pool {name} would start others: "
+            "leave out -P, and start more workers instead."
+        )
+
+
 def _name_inflight_keys(instance: Any, conf: Any, **_: Any) -> None:
-    """Give a worker the in-flight keys of the queue that it consumes."""
+    """Give a worker the in-flight keys of its queue; refuse several queues."""
     if instance.app is not app:
         return
     queues = sorted(instance.app.amqp.queues.consume_from)
     if len(queues) != 1:
-        sys.stderr.write(
+        _refuse(
             f"A worker consumes one queue, so that its running work is counted there; this one was given "
-            f"{', '.join(queues)}: start one for each (-Q pdf), or run `fleet worker {' '.join(queues)}`.\n"
+            f"{', '.join(queues)}: start one for each (-Q pdf), or run `fleet worker {' '.join(queues)}`."
         )
-        # Celery logs any lesser exception of a signal's receiver and goes on.
-        raise SystemExit(SettingsError.exit_code)
     options = inflight_options(queues[0], settings().key_prefix)
     conf.broker_transport_options = {**conf.broker_transport_options, **options}
 
 
+def _refuse(sentence: str) -> NoReturn:
+    sys.stderr.write(f"{sentence}\n")
+    # Celery logs any lesser exception of a signal's receiver and goes on.
+    raise SystemExit(SettingsError.exit_code)
+
+
+celeryd_init.connect(_refuse_other_pools, weak=False)
 celeryd_after_setup.connect(_name_inflight_keys, weak=False)

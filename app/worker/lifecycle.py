@@ -1,4 +1,4 @@
-"""A worker's signs of life and its way out, tied to Celery's signals: the same under every command that starts one."""
+"""A worker's heartbeat and shutdown, connected to Celery's signals: the same under every command that starts one."""
 
 import gc
 import os
@@ -7,16 +7,13 @@ import threading
 from typing import Any
 
 from celery import Celery, bootsteps
-from celery.concurrency.prefork import TaskPool as PreforkPool
-from celery.concurrency.solo import TaskPool as SoloPool
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker import state
 
 from app.config import GRACE_RESERVE_SECONDS, Settings, settings
 from app.runtime.heartbeat import Heartbeat
-from app.worker import transport
 from app.worker.celery_app import app as fleet
-from app.worker.services import services
+from app.worker.services import worker_services
 
 
 def beating(heartbeat: Heartbeat) -> type:
@@ -32,39 +29,32 @@ def beating(heartbeat: Heartbeat) -> type:
 
 
 def install(app: Celery, config: Settings) -> None:
-    """Connect a worker's life to `app`'s signals."""
+    """Connect a worker's heartbeat and shutdown to `app`'s signals."""
     heartbeat = Heartbeat(config.heartbeat_file)
     app.steps["worker"].add(beating(heartbeat))
 
     def bound_the_grace(how: str, **_: Any) -> None:
         if how == "Warm":
             seconds = config.grace_seconds - GRACE_RESERVE_SECONDS
-            patience = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGQUIT))
-            patience.daemon = True
-            patience.start()
+            timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGQUIT))
+            timer.daemon = True
+            timer.start()
 
-    def begin(sender: Any, **_: Any) -> None:
-        gc.freeze()  # what the imports made stays, and need not be looked through with every collection
+    def begin(**_: Any) -> None:
+        gc.freeze()  # the imports' objects stay: no collection need look through them
         gc.enable()
         heartbeat.begin()
-        # A prefork pool's work is in its children: Celery's own SIGQUIT ends them, and obstore would not
-        # survive the fork of services built here. Where the work runs in this process it is cut short
-        # instead, and its messages go back by being rejected.
-        if not isinstance(sender.pool, PreforkPool):
-            services().on_wait = heartbeat.beat
-            services().ledger.on_noted = transport.noted
-            services().ledger.on_acknowledged = transport.acknowledged
-            if isinstance(sender.pool, SoloPool):
-                transport.defer_notes()
-            signal.signal(signal.SIGQUIT, quit_now)
+        worker_services().on_wait = heartbeat.beat
+        # The work runs in this process: it is interrupted, and rejecting its message requeues that.
+        signal.signal(signal.SIGQUIT, quit_now)
 
     def quit_now(*_: object) -> None:
         state.should_stop = os.EX_OK
-        services().interrupt()
+        worker_services().interrupt()
 
     def end(**_: Any) -> None:
-        if services.cache_info().currsize:
-            services().close()
+        if worker_services.cache_info().currsize:
+            worker_services().close()
 
     worker_shutting_down.connect(bound_the_grace, weak=False)
     worker_ready.connect(begin, weak=False)

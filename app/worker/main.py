@@ -1,7 +1,7 @@
-"""One worker: a Celery worker for one queue, started fast and ended with care.
+"""One worker: a Celery worker for one queue, with a fast start and an orderly end.
 
-`python -m app.worker pdf` is what a container and the local fleet run. It is `celery worker` without the
-imports of its command line, without gossip and mingle, and with the sandbox child starting meanwhile.
+Containers and the local fleet run `python -m app.worker pdf`. It is `celery worker` without the imports of Celery's
+command line, without gossip and mingle, and with the sandbox's child starting meanwhile.
 """
 
 import argparse
@@ -22,51 +22,44 @@ from app.runtime.lifeline import STDIN, when_it_ends
 if TYPE_CHECKING:
     from app.sandbox.sandbox import Sandbox
 
-logger = logging.getLogger(__name__)
-
 
 def check_settings(config: Settings) -> None:
-    """Refuse to start a worker that could do nothing.
+    """Refuse settings with which a worker could do nothing.
 
     Raises:
         SettingsError: naming what is missing.
     """
-    if not config.redis_url:
-        raise SettingsError("Set FLEET_REDIS_URL to the Redis server that the fleet shares.")
-    if not config.store_url:
-        raise SettingsError("Set FLEET_STORE_URL to the object store that the fleet shares.")
-    if config.store_url.startswith("memory:"):
+    config.require("redis_url")
+    if config.require("store_url").startswith("memory:"):
         raise SettingsError(
             "FLEET_STORE_URL=memory:// lives in one process: a worker needs file:// or s3://."
         )
 
 
 def run(queue: Queue, name: str) -> int:
-    """Run a worker for `queue` until it is told to stop; return its exit code.
+    """Run a worker for `queue` until it is stopped; return its exit code.
 
     Raises:
-        FleetError: where the settings cannot work.
+        FleetError: the settings cannot work.
     """
-    # Imports make much that lives for good and no rubbish: looking through it again and again is a tenth of a start.
-    # `app.worker.lifecycle` turns it on again when the worker is ready.
+    # Imports create many lasting objects and no garbage: collecting it meanwhile would take a tenth of a start.
+    # `app.worker.lifecycle` enables collection when the worker is ready.
     gc.disable()
     config = settings()
     check_settings(config)
-    # As a container's PID 1 a process is deaf to a signal that it does not handle: ended in these seconds, the worker
-    # would go on, and be killed over a document at the end of its grace. Once it has started, Celery handles it.
+    # A container's PID 1 ignores a signal that it does not handle: stopped in these seconds, the worker would go on and
+    # be killed over a document at the end of its grace. Celery replaces this handler when the worker starts.
     signal.signal(signal.SIGTERM, _end_before_work)
     logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     sandbox = _early_sandbox(config, queue)
     from app.worker.celery_app import app
-    from app.worker.services import services
+    from app.worker.services import worker_services
 
     if sandbox is not None:
-        services().adopt(sandbox)
+        worker_services().adopt(sandbox)
     worker = app.Worker(
-        hostname=f"{name}@{socket.gethostname()}",  # only Celery's command line knows "%h"
+        hostname=f"{name}@{socket.gethostname()}",  # only Celery's command line expands "%h"
         queues=[queue.value],
-        pool=config.worker_pool,
-        concurrency=config.worker_concurrency,
         loglevel=config.log_level,
         without_gossip=True,
         without_mingle=True,
@@ -82,8 +75,8 @@ def _end_before_work(_number: int, _frame: FrameType | None) -> None:
 
 
 def _early_sandbox(config: Settings, queue: Queue) -> "Sandbox | None":
-    """Start the parsing child first: its imports run on another core while Celery's run here."""
-    if config.worker_pool != "solo" or queue not in DOCUMENT_TASKS:
+    """Start the sandbox's child first: its imports run on another core while Celery's run here."""
+    if queue not in DOCUMENT_TASKS:
         return None
     from app.sandbox.limits import limits_of
     from app.sandbox.sandbox import Sandbox
@@ -97,9 +90,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run `python -m app.worker QUEUE [--name NAME] [--until-eof]`; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m app.worker", description="Run a worker for one queue.")
     parser.add_argument("queue", choices=[queue.value for queue in Queue])
-    parser.add_argument("--name", help="node name; must differ from every other worker's")
+    parser.add_argument("--name", help="node name; must be unique among the workers")
     parser.add_argument(
-        "--until-eof", action="store_true", help="end, as on SIGTERM, when standard input does"
+        "--until-eof", action="store_true", help="stop, as on SIGTERM, when standard input is closed"
     )
     arguments = parser.parse_args(argv)
     if arguments.until_eof:

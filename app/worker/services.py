@@ -1,4 +1,4 @@
-"""What a task works with, built once in the process that uses it."""
+"""The services of one worker process: ledger, store and sandbox, built with its first document."""
 
 import logging
 import threading
@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from redis.exceptions import RedisError
-
 from app.config import Settings, settings
-from app.ledger.ledger import Ledger, ledger_of
+from app.errors import ServerError
+from app.ledger.ledger import Ledger
 from app.sandbox.limits import limits_of
 from app.sandbox.sandbox import Sandbox
 from app.storage.store import ObjectStore
@@ -20,75 +19,71 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Services:
-    """The ledger, the store and the sandboxes of one worker process."""
+    """The ledger, the store and the sandbox of one worker process."""
 
     config: Settings
     ledger: Ledger
     store: ObjectStore
     worker: str = ""
-    in_hand: dict[str, None] = field(default_factory=dict)
-    """Documents being worked on; what the worker's presence says."""
+    in_progress: dict[str, None] = field(default_factory=dict)
+    """The documents that the worker's presence names."""
     on_wait: Callable[[], None] | None = None
     """Called about every second while a document is in the sandbox: the worker's heartbeat."""
-    _local: threading.local = field(default_factory=threading.local)
-    _sandboxes: list[Sandbox] = field(default_factory=list)
+    _sandbox: Sandbox | None = None
 
     @property
     def sandbox(self) -> Sandbox:
-        """The sandbox of the calling thread; started with the first use."""
-        mine: Sandbox | None = getattr(self._local, "sandbox", None)
-        if mine is None:
-            mine = Sandbox(limits_of(self.config), max_documents=self.config.sandbox_max_documents)
-            self.adopt(mine)
-        return mine
+        """The sandbox; created with the first use."""
+        if self._sandbox is None:
+            self.adopt(Sandbox(limits_of(self.config), max_documents=self.config.sandbox_max_documents))
+        assert self._sandbox is not None  # noqa: S101  # for mypy
+        return self._sandbox
 
     def adopt(self, sandbox: Sandbox) -> None:
-        """Make `sandbox`, which may be starting already, the one of the calling thread."""
+        """Use `sandbox`, whose child may be starting already."""
         sandbox.on_wait = self._waiting
-        self._local.sandbox = sandbox
-        self._sandboxes.append(sandbox)
+        self._sandbox = sandbox
 
     def _waiting(self) -> None:
         if self.on_wait is not None:
             self.on_wait()
 
     @contextmanager
-    def holding(self, document_id: str) -> Iterator[None]:
-        """Count a document as in hand."""
-        self.in_hand[document_id] = None
+    def working_on(self, document_id: str) -> Iterator[None]:
+        """Count a document as in progress."""
+        self.in_progress[document_id] = None
         try:
             yield
         finally:
-            self.in_hand.pop(document_id, None)
+            self.in_progress.pop(document_id, None)
 
     def interrupt(self) -> None:
-        """Cut the work in hand short: the worker's grace is about to end."""
-        for sandbox in self._sandboxes:
-            sandbox.interrupt()
+        """Interrupt the document in progress: the worker's grace is about to end."""
+        if self._sandbox is not None:
+            self._sandbox.interrupt()
 
     def close(self) -> None:
-        """End the sandboxes' children."""
-        for sandbox in self._sandboxes:
-            sandbox.close()
+        """Stop the sandbox's child."""
+        if self._sandbox is not None:
+            self._sandbox.close()
 
 
 @lru_cache(maxsize=1)
-def services() -> Services:
-    """Return the services of this process; built with the first task, after any fork."""
+def worker_services() -> Services:
+    """Return the services of this process."""
     config = settings()
-    store = ObjectStore(config.store_url, timeout_seconds=config.socket_timeout_seconds)
-    on = Services(config=config, ledger=ledger_of(config), store=store)
-    threading.Thread(target=_report_presence, args=(on,), name="presence", daemon=True).start()
-    return on
+    services = Services(config=config, ledger=Ledger.of(config), store=ObjectStore.of(config))
+    threading.Thread(target=_report_presence, args=(services,), name="presence", daemon=True).start()
+    return services
 
 
-def _report_presence(on: Services) -> None:
-    """Say again and again that this process lives, and what it has in hand."""
+def _report_presence(services: Services) -> None:
+    """Report again and again that this process lives, and its documents in progress."""
     pause = threading.Event()
-    while not pause.wait(on.config.presence_seconds / 3):
-        if not on.worker:
-            continue  # nothing was taken yet
+    while not pause.wait(services.config.presence_seconds / 3):
+        if not services.worker:
+            continue  # it has had no document yet
         try:
-            on.ledger.report_presence(on.worker, list(on.in_hand))
-        except RedisError as error:
+            services.ledger.report_presence(services.worker, list(services.in_progress))
+        except ServerError as error:
             logger.warning("presence could not be reported: %s", error)

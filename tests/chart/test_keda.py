@@ -15,35 +15,31 @@ def scaled(rendered: Rendered, worker: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("drain", "each", "concurrency"),
+    ("drain", "each"),
     [
-        (60, 0.5, 1),
-        (60, 1.5, 1),
-        (15, 0.15, 1),
-        (0.3, 0.1, 1),
-        (60, 0.7, 4),
-        (60, 61, 1),
-        (60, 0.001, 1),
-        (999.9, 1, 1),
-        (1000, 1, 1),
-        (7, 3, 2),
-        (1e6, 0.3, 8),
-        (0.1, 0.3, 3),
-        (1.1, 0.1, 1),
+        (60, 0.5),
+        (60, 1.5),
+        (15, 0.15),
+        (0.3, 0.1),
+        (60, 0.7),
+        (60, 61),
+        (60, 0.001),
+        (999.9, 1),
+        (1000, 1),
+        (7, 3),
+        (1e6, 0.3),
+        (0.1, 0.3),
+        (1.1, 0.1),
     ],
 )
-def test_the_backlog_is_computed_as_the_program_does(
-    render: Render, drain: float, each: float, concurrency: int
-) -> None:
+def test_the_backlog_is_computed_as_the_program_does(render: Render, drain: float, each: float) -> None:
     worker = {
         "targetDrainSeconds": drain,
         "secondsPerDocument": each,
-        "concurrency": concurrency,
-        "pool": "threads",
     }
     formula = scaled(render({"workers": {"pdf": worker}}), "pdf")["advanced"]["scalingModifiers"]["formula"]
-    backlog = backlog_per_replica(drain, each, concurrency)
-    assert formula == f"float(max([inflight / {concurrency}, (waiting + inflight) / {backlog}]))"
+    backlog = backlog_per_replica(drain, each)
+    assert formula == f"float(max([inflight, (waiting + inflight) / {backlog}]))"
 
 
 @pytest.mark.parametrize("backlog", [1, 17, MAX_BACKLOG_PER_REPLICA])

@@ -42,12 +42,11 @@ def test_settings_arrive_as_they_were_written(render: Render) -> None:
         "FLEET_RETRY_BACKOFF_SECONDS": 0.25,
         "FLEET_OCR_DPI": 150,
     }
-    limits = {"softSeconds": 20, "hardSeconds": 30, "graceSeconds": 60, "visibilityTimeoutSeconds": 1000000}
+    limits = {"softSeconds": 20, "graceSeconds": 60, "visibilityTimeoutSeconds": 1000000}
     rendered = render(
         {
             "settings": settings,
             "timeLimits": limits,
-            "workers": {"ocr": {"pool": "threads", "concurrency": 3}},
         }
     )
     pod = rendered.one("Deployment", "fleet-worker-ocr")["spec"]["template"]
@@ -55,16 +54,14 @@ def test_settings_arrive_as_they_were_written(render: Render) -> None:
     assert told.max_document_bytes == 104857600
     assert told.retry_backoff_seconds == 0.25
     assert told.ocr_dpi == 150
-    assert (told.soft_limit_seconds, told.hard_limit_seconds) == (20, 30)
+    assert told.soft_limit_seconds == 20
     assert (told.grace_seconds, told.visibility_timeout_seconds) == (60, 1000000)
-    assert (told.worker_pool, told.worker_concurrency) == ("threads", 3)
 
 
 def test_the_time_limits_are_those_of_the_program(own_values: dict[str, Any]) -> None:
     defaults = Settings()
     assert own_values["timeLimits"] == {
         "softSeconds": defaults.soft_limit_seconds,
-        "hardSeconds": defaults.hard_limit_seconds,
         "graceSeconds": defaults.grace_seconds,
         "visibilityTimeoutSeconds": defaults.visibility_timeout_seconds,
     }

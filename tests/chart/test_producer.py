@@ -20,7 +20,7 @@ def test_an_install_floods(render: Render) -> None:
         "9",
         "--batch",
         "$(BATCH)",
-        "--patience",
+        "--server-timeout",
         "300",
         "--wait",
     ]

@@ -12,11 +12,8 @@ BY_THE_CHART = {
     "redis_url",
     "redis_ca_file",
     "store_url",
-    "worker_pool",
-    "worker_concurrency",
     "heartbeat_file",
     "soft_limit_seconds",
-    "hard_limit_seconds",
     "grace_seconds",
     "visibility_timeout_seconds",
 }

@@ -14,8 +14,9 @@ import pytest
 from kubernetes import watch
 from urllib3.exceptions import HTTPError
 
-from app.ledger.message import flood, new_id
+from app.ledger.message import new_id
 from app.ledger.models import Submission
+from app.queues import Queue
 from app.storage.layout import original_key
 from bench.kind import Drain, Figures, First
 from bench.results import ON_CLUSTER
@@ -118,7 +119,7 @@ def first_document(release: Release, data: bytes, *, later: float) -> First:
     with seeing(release) as seen:
         opened = time.time()
         submission = Submission(document_id=document_id, source="first.pdf", object_key=key)
-        flood(release.ledger, [submission], batch_id=batch_id, chunk=1)
+        release.ledger.open(batch_id, Queue.PDF, [submission])
         counts = release.settled(batch_id)
     assert counts.succeeded == 1
     (document,) = release.documents(batch_id)

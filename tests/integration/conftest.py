@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.config import Settings
-from app.ledger.ledger import Ledger, ledger_of
+from app.ledger.ledger import Ledger
 from app.local.processes import ProcessGroup
 from app.local.server import EmbeddedServer
 from app.storage.store import ObjectStore
@@ -24,7 +24,7 @@ def config(redis_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def ledger(config: Settings) -> Ledger:
-    return ledger_of(config)
+    return Ledger.of(config)
 
 
 @pytest.fixture

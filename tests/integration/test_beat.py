@@ -14,9 +14,10 @@ import redis
 
 from app.config import Settings
 from app.ledger.ledger import Ledger
-from app.ledger.message import flood, new_id
+from app.ledger.message import new_id
 from app.ledger.models import Submission
 from app.local.fleet import environment_of
+from app.queues import Queue
 from tests.support.waiting import wait_for
 
 LOCK = "fleet:beat::lock"
@@ -78,12 +79,7 @@ def test_an_idle_fleet_is_sent_nothing_and_a_busy_one_is(
 
     wait_for(three_turns, "three turns")
     assert client.llen("default") == 0
-    flood(
-        ledger,
-        [Submission(document_id="d", source="x.pdf", object_key="b/d.original")],
-        batch_id="b",
-        chunk=1,
-    )
+    ledger.open("b", Queue.PDF, [Submission(document_id="d", source="x.pdf", object_key="b/d.original")])
     wait_for(lambda: client.llen("default") > 0, f"a reconciliation; {beats.log('one').read_text()}")
 
 

@@ -11,9 +11,7 @@ from tests.support.command_line import Commands
 from tests.support.waiting import wait_for
 
 DOCUMENTS = 50
-REPORT = {"index.html", "timeline.jsonl"} | {
-    f"{name}{suffix}.png" for name in ("scaling", "throughput", "latency") for suffix in ("", "-dark")
-}
+REPORT = {"index.html", "timeline.jsonl", "scaling.svg", "throughput.svg", "latency.svg"}
 
 
 def ready(samples: Sequence[Sample], queue: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""`fleet worker`, `flood`, `status` and `quarantine` for a fleet whose server and store are remote."""
+"""`fleet worker`, `flood`, `status` and `quarantine` for a remote fleet."""
 
 import os
 import signal
@@ -10,9 +10,9 @@ import pytest
 import redis
 
 from app.config import Settings, load
-from app.ledger.ledger import Ledger, ledger_of
-from app.ledger.message import reconcile_queues
+from app.ledger.ledger import Ledger
 from app.ledger.models import Document, State
+from app.ledger.reconcile import reconcile_queues
 from tests.support.command_line import Commands, Running
 from tests.support.documents import slow_document
 from tests.support.synthetic import ENCRYPTED, GOOD, SCAN, folder_of
@@ -25,7 +25,7 @@ COMMANDS = [
 ]
 
 
-class Remote:
+class RemoteFleet:
     """A server and a store that commands share."""
 
     def __init__(self, commands: Commands, redis_url: str, store: Path) -> None:
@@ -38,7 +38,7 @@ class Remote:
             "FLEET_RETRY_BACKOFF_MAX_SECONDS": "1",
         }
         self.config: Settings = load(self.variables)
-        self.ledger: Ledger = ledger_of(self.config)
+        self.ledger: Ledger = Ledger.of(self.config)
 
     def start(self, *arguments: object) -> Running:
         return self.commands.start(*arguments, **self.variables)
@@ -53,17 +53,17 @@ class Remote:
 
 
 @pytest.fixture
-def remote(commands: Commands, redis_url: str, tmp_path: Path) -> Remote:
-    return Remote(commands, redis_url, tmp_path / "store")
+def remote(commands: Commands, redis_url: str, tmp_path: Path) -> RemoteFleet:
+    return RemoteFleet(commands, redis_url, tmp_path / "store")
 
 
 def workers_of(running: Running) -> list[psutil.Process]:
-    """Return the worker processes of a `fleet worker`; none if it has not started them yet."""
+    """Return the workers of a `fleet worker`; empty if it has not started them yet."""
     found = psutil.Process(running.process.pid).children()
     return [child for child in found if "app.worker" in child.cmdline()]
 
 
-def test_two_queues_until_sigterm(remote: Remote, tmp_path: Path) -> None:
+def test_two_queues_until_sigterm(remote: RemoteFleet, tmp_path: Path) -> None:
     given = folder_of(tmp_path / "in", GOOD, SCAN, ENCRYPTED)
     with remote.start("worker", "pdf", "ocr") as running:
         code, (line,), errors = remote.run("flood", given, "--wait", "--json")
@@ -87,7 +87,7 @@ def test_two_queues_until_sigterm(remote: Remote, tmp_path: Path) -> None:
     assert (code, "quarantine" in lines[-1]) == (0, False)
 
 
-def test_where_one_worker_dies_the_other_ends_too(remote: Remote) -> None:
+def test_if_one_worker_dies_the_other_ends_too(remote: RemoteFleet) -> None:
     with remote.start("worker", "pdf", "ocr", "pdf") as running:
         wait_for(lambda: len(workers_of(running)) == 2, "two workers")
         workers = workers_of(running)
@@ -96,7 +96,7 @@ def test_where_one_worker_dies_the_other_ends_too(remote: Remote) -> None:
         assert not any(worker.is_running() for worker in workers)
 
 
-def test_workers_end_warm_when_what_started_them_is_killed(remote: Remote, tmp_path: Path) -> None:
+def test_workers_end_warm_when_what_started_them_is_killed(remote: RemoteFleet, tmp_path: Path) -> None:
     slow = tmp_path / "slow.pdf"
     slow.write_bytes(slow_document())
     batch = remote.flood(slow)
@@ -121,7 +121,9 @@ def running_document(ledger: Ledger, batch: str, after: int) -> Document | None:
     return found if begun or found.state.final else None
 
 
-def test_a_document_that_kills_its_workers_ends_in_the_quarantine(remote: Remote, tmp_path: Path) -> None:
+def test_a_document_that_kills_its_workers_ends_in_the_quarantine(
+    remote: RemoteFleet, tmp_path: Path
+) -> None:
     poison = tmp_path / "poison.pdf"
     poison.write_bytes(slow_document(150_000))
     batch = remote.flood(poison)
@@ -130,7 +132,7 @@ def test_a_document_that_kills_its_workers_ends_in_the_quarantine(remote: Remote
         with remote.start("worker", "pdf") as running:
 
             def begun(attempts: int = attempts) -> Document | None:
-                reconcile_queues(remote.ledger, remote.config)
+                reconcile_queues(remote.ledger)
                 return running_document(remote.ledger, batch, attempts)
 
             document = wait_for(begun, "the next start")
@@ -164,7 +166,7 @@ def test_a_document_that_kills_its_workers_ends_in_the_quarantine(remote: Remote
 
 
 def test_what_is_dropped_is_gone_with_its_original(
-    remote: Remote, tmp_path: Path, client: redis.Redis
+    remote: RemoteFleet, tmp_path: Path, client: redis.Redis
 ) -> None:
     from app.ledger.models import Outcome
 
@@ -192,7 +194,9 @@ def test_what_is_dropped_is_gone_with_its_original(
         (["flood", "nowhere"], 2, "nowhere does not exist."),
     ],
 )
-def test_what_is_not_there_is_said(remote: Remote, arguments: list[str], code: int, sentence: str) -> None:
+def test_what_is_not_there_is_said(
+    remote: RemoteFleet, arguments: list[str], code: int, sentence: str
+) -> None:
     found, lines, errors = remote.run(*arguments)
     assert (found, lines) == (code, [])
     assert sentence in " ".join(errors.replace("│", " ").split())

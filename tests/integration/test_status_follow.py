@@ -16,8 +16,8 @@ from app.client.follow import Tail
 from app.client.news import Away, News, decode
 from app.config import Settings
 from app.errors import UsageError
-from app.ledger.ledger import Ledger, ledger_of
-from app.ledger.message import flood, message, new_id
+from app.ledger.ledger import Ledger
+from app.ledger.message import new_id
 from app.ledger.models import Outcome, State, Submission
 from app.local.server import EmbeddedServer
 from app.queues import Queue
@@ -30,7 +30,7 @@ def opened(ledger: Ledger, count: int, batch_id: str | None = None) -> tuple[str
     documents = [
         Submission(document_id=new_id(), source=f"{n}.pdf", object_key=f"o/{n}") for n in range(count)
     ]
-    flood(ledger, documents, batch_id=chosen, chunk=100)
+    ledger.open(chosen, Queue.PDF, documents)
     return chosen, [document.document_id for document in documents]
 
 
@@ -43,21 +43,21 @@ def settled(
         assert ledger.settle(document, Outcome(state=state, error=error), token=new_id())
 
 
-def told(news: News) -> list[str]:
+def ids_in(news: News) -> list[str]:
     return [document.id for document in news.documents]
 
 
-def test_only_what_is_new_is_told_and_once(ledger: Ledger) -> None:
+def test_only_new_documents_are_reported_and_once(ledger: Ledger) -> None:
     batch, ids = opened(ledger, 4)
     settled(ledger, ids[:1])
     tail = Tail(ledger)
     first = tail.look()
-    assert (told(first), first.open, first.settled) == ([], 3, 0)
+    assert (ids_in(first), first.open, first.settled) == ([], 3, 0)
     assert first.queues["pdf"].waiting == 4
     settled(ledger, ids[1:3])
     settled(ledger, ids[3:], state=State.FAILED, error="malformed")
     news = tail.look()
-    assert told(news) == ids[1:]
+    assert ids_in(news) == ids[1:]
     assert (news.open, news.settled, news.failed) == (0, 3, {"malformed": 1})
     assert [(one.batch_id, one.total, one.settled, one.failed) for one in news.batches] == [(batch, 4, 4, 1)]
     record = news.documents[0]
@@ -65,24 +65,24 @@ def test_only_what_is_new_is_told_and_once(ledger: Ledger) -> None:
     assert record.started is not None
     assert record.finished is not None
     assert news.time - 60 < record.opened <= record.started <= record.finished <= news.time
-    # Over and told: the batch is in one more line, then in none.
-    assert told(tail.look()) == []
+    # Finished and reported: the batch is in one more line, then in none.
+    assert ids_in(tail.look()) == []
     assert tail.look().batches == []
 
 
-def test_a_batch_that_comes_later_is_told_from_its_first_document(ledger: Ledger) -> None:
+def test_a_later_batch_is_reported_from_its_first_document(ledger: Ledger) -> None:
     tail = Tail(ledger)
     assert tail.look().batches == []
     batch, ids = opened(ledger, 2)
     settled(ledger, ids)
-    found = told(tail.look()) + told(tail.look())
+    found = ids_in(tail.look()) + ids_in(tail.look())
     assert found == ids
-    # It is over; what is opened in it after that is told as well, and nothing twice.
+    # It is finished; documents opened in it later are reported as well, and none twice.
     tail.look()
     assert tail.look().batches == []
     _, more = opened(ledger, 1, batch)
     settled(ledger, more)
-    assert told(tail.look()) + told(tail.look()) == more
+    assert ids_in(tail.look()) + ids_in(tail.look()) == more
 
 
 def test_one_batch_from_its_first_document_on(ledger: Ledger) -> None:
@@ -90,15 +90,15 @@ def test_one_batch_from_its_first_document_on(ledger: Ledger) -> None:
     batch, ids = opened(ledger, 2)
     settled(ledger, [*others, *ids])
     tail = Tail(ledger, batch)
-    assert told(tail.look()) == ids
+    assert ids_in(tail.look()) == ids
     news = tail.look()
-    assert told(news) == []
+    assert ids_in(news) == []
     assert [one.batch_id for one in news.batches] == [batch]
     with pytest.raises(UsageError, match="There is no batch no-such"):
         Tail(ledger, "no-such").look()
 
 
-def test_whoever_was_away_is_told_what_he_missed(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_since_reports_what_a_reader_missed(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tails, "PAGE", 4)
     clock = 1_000.0
     ledger.clock = lambda: clock
@@ -111,11 +111,11 @@ def test_whoever_was_away_is_told_what_he_missed(ledger: Ledger, monkeypatch: py
     _, short = opened(ledger, 1)
     settled(ledger, short)
     tail = Tail(ledger, since=1_500.0)
-    found = [document for _ in range(4) for document in told(tail.look())]
+    found = [document for _ in range(4) for document in ids_in(tail.look())]
     assert sorted(found) == sorted([*missed[5:11], *short])
     settled(ledger, missed[11:])
-    assert told(tail.look()) == missed[11:]
-    assert told(tail.look()) == []
+    assert ids_in(tail.look()) == missed[11:]
+    assert ids_in(tail.look()) == []
 
 
 def test_many_come_in_pages_without_a_gap(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_many_come_in_pages_without_a_gap(ledger: Ledger, monkeypatch: pytest.Mo
     looks = [tail.look() for _ in range(4)]
     assert [len(look.documents) for look in looks] == [10, 10, 5, 0]
     assert [look.more for look in looks] == [True, True, False, False]
-    assert [document for look in looks for document in told(look)] == ids
+    assert [document for look in looks for document in ids_in(look)] == ids
 
 
 @pytest.mark.parametrize("retried", [[0], [2], [0, 1], [0, 1, 2]], ids=str)
@@ -136,19 +136,19 @@ def test_a_retry_out_of_the_quarantine_hides_nothing(ledger: Ledger, retried: li
     tail = Tail(ledger)
     tail.look()
     settled(ledger, ids[:3], state=State.QUARANTINED, error="worker_lost")
-    assert told(tail.look()) == ids[:3]
+    assert ids_in(tail.look()) == ids[:3]
     for position in retried:
         document = ledger.document(ids[position])
         assert document is not None
-        assert ledger.retry(document, message(document.document_id, Queue.PDF))
+        assert ledger.retry(document)
     if len(retried) < 3:
         settled(ledger, ids[3:4])
-        assert told(tail.look()) == ids[3:4]
+        assert ids_in(tail.look()) == ids[3:4]
     else:
-        assert told(tail.look()) == []
+        assert ids_in(tail.look()) == []
     again = [ids[position] for position in retried]
     settled(ledger, [*again, ids[4]])
-    assert told(tail.look()) == [*again, ids[4]]
+    assert ids_in(tail.look()) == [*again, ids[4]]
 
 
 def test_a_batch_with_something_in_quarantine_is_still_followed(ledger: Ledger) -> None:
@@ -160,10 +160,10 @@ def test_a_batch_with_something_in_quarantine_is_still_followed(ledger: Ledger) 
     tail.look()
     document = ledger.document(ids[0])
     assert document is not None
-    ledger.retry(document, message(ids[0], Queue.PDF))
+    ledger.retry(document)
     assert tail.look().open == 1
     settled(ledger, ids)
-    assert told(tail.look()) == ids
+    assert ids_in(tail.look()) == ids
 
 
 def test_a_look_asks_the_server_three_times_at_most(ledger: Ledger, client: redis.Redis) -> None:
@@ -184,7 +184,7 @@ def test_a_look_asks_the_server_three_times_at_most(ledger: Ledger, client: redi
 
     connection.send_packed_command = counted
     ledger.client.connection_pool.release(connection)
-    assert len(told(tail.look())) == 50
+    assert len(ids_in(tail.look())) == 50
     assert len(sent) == 3
     sent.clear()
     tail.look()
@@ -210,12 +210,12 @@ def seen(running: Running, holds: Callable[[News | Away], bool], what: str) -> N
 
 
 def test_a_server_that_goes_and_comes_back_is_waited_for(commands: Commands, server: EmbeddedServer) -> None:
-    ledger = ledger_of(Settings(redis_url=server.url))
+    ledger = Ledger.of(Settings(redis_url=server.url))
     _, ids = opened(ledger, 3)
     with commands.start("status", "--follow", "--json", FLEET_REDIS_URL=server.url) as running:
         seen(running, lambda line: isinstance(line, News) and line.open == 3, "the first line")
         settled(ledger, ids[:1])
-        seen(running, lambda line: isinstance(line, News) and told(line) == ids[:1], "the first document")
+        seen(running, lambda line: isinstance(line, News) and ids_in(line) == ids[:1], "the first document")
         server.stop()
         seen(running, lambda line: isinstance(line, Away), "a line that says so")
         server.start()
@@ -223,7 +223,7 @@ def test_a_server_that_goes_and_comes_back_is_waited_for(commands: Commands, ser
         seen(running, lambda line: isinstance(line, News) and line.settled == 3, "the others")
         running.send(signal.SIGTERM)
         assert running.wait(10.0) == 143
-    every = [document for line in lines(running) if isinstance(line, News) for document in told(line)]
+    every = [document for line in lines(running) if isinstance(line, News) for document in ids_in(line)]
     assert every == ids
 
 
@@ -271,9 +271,8 @@ def test_the_end_of_its_input_ends_it(commands: Commands, redis_url: str) -> Non
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["--follow", "--batch", "no-such"], 2, "There is no batch no-such"),
+        (["no-such", "--follow"], 2, "There is no batch no-such"),
         (["--until-eof"], 2, "--since and --until-eof go with --follow."),
-        (["one", "--batch", "two"], 2, "Name one batch."),
     ],
     ids=lambda given: given[0] if isinstance(given, list) else "",
 )

@@ -1,4 +1,4 @@
-"""One contract, three stores: a folder, memory, and a real S3 protocol server."""
+"""The contract of `ObjectStore`, for three kinds of store: a folder, memory and a real S3 protocol server."""
 
 import os
 import subprocess
@@ -13,6 +13,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from obstore.store import LocalStore
 
+from app.config import Settings
 from app.errors import SettingsError, StorageError, StorageFullError
 from app.storage.store import ObjectStore
 
@@ -50,6 +51,13 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
         case _:
             url = request.getfixturevalue("s3_url")
     return ObjectStore(url, timeout_seconds=5.0)
+
+
+def test_the_settings_name_the_store(tmp_path: Path) -> None:
+    url = f"file://{tmp_path}"
+    assert ObjectStore.of(Settings(store_url=url)).url == url
+    with pytest.raises(SettingsError, match="FLEET_STORE_URL"):
+        ObjectStore.of(Settings())
 
 
 def test_what_is_put_is_got(any_store: ObjectStore) -> None:
@@ -157,11 +165,11 @@ def test_a_reader_never_sees_half_an_object(tmp_path: Path) -> None:
     seen: set[bytes] = set()
     stop = threading.Event()
 
-    def look() -> None:
+    def poll() -> None:
         while not stop.is_set():
             seen.add(store.get("k")[:1] + b"%d" % len(store.get("k")))
 
-    reader = threading.Thread(target=look)
+    reader = threading.Thread(target=poll)
     reader.start()
     for letter in (b"b", b"a") * 20:
         store.put("k", letter * 500_000)

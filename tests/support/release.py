@@ -18,8 +18,8 @@ from kubernetes import client, config
 
 from app.config import Settings
 from app.errors import FleetError
-from app.ledger.ledger import Ledger, ledger_of
-from app.ledger.message import flood, new_id
+from app.ledger.ledger import Ledger
+from app.ledger.message import new_id
 from app.ledger.models import BatchCounts, Document, Submission
 from app.queues import Queue
 from app.report import timeline
@@ -187,7 +187,7 @@ class Release:
         """The release's ledger; it reconnects if the Redis pod is replaced."""
         password = self.secret("redis")["password"]
         forward = self._stack.enter_context(Forward(self, f"service/{self.object_name('redis')}", 6379))
-        return ledger_of(Settings(redis_url=f"redis://fleet:{password}@127.0.0.1:{forward.port}/0"))
+        return Ledger.of(Settings(redis_url=f"redis://fleet:{password}@127.0.0.1:{forward.port}/0"))
 
     @cached_property
     def store(self) -> ObjectStore:
@@ -211,7 +211,7 @@ class Release:
             key = original_key(batch_id, document_id)
             self.store.put(key, one)
             submissions.append(Submission(document_id=document_id, source=f"{number}.pdf", object_key=key))
-        flood(self.ledger, submissions, batch_id=batch_id, chunk=500)
+        self.ledger.open(batch_id, Queue.PDF, submissions)
         return batch_id
 
     def forget_ports(self) -> None:

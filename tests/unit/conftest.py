@@ -1,4 +1,4 @@
-"""Documents and the sandbox that reads them."""
+"""Documents, the corpus, and the sandbox that reads them."""
 
 import csv
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ CORPUS = Path(__file__).resolve().parents[2].parent / "shared" / "corpus"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give each file of the corpus a test of its own."""
+    """Run a test with the fixture `corpus_row` once for each file of the corpus."""
     if "corpus_row" not in metafunc.fixturenames:
         return
     index = CORPUS / "index.tsv"
@@ -34,7 +34,7 @@ def corpus() -> Path:
 
 @pytest.fixture(scope="session")
 def limits() -> Limits:
-    """Limits that a decompression bomb reaches quickly."""
+    """Limits small enough for a hostile document to exceed them quickly."""
     return Limits(memory_bytes=512 * 2**20, cpu_seconds=2, wall_seconds=60.0, document_bytes=20 * 2**20)
 
 
@@ -45,7 +45,7 @@ def good_pdf() -> bytes:
 
 @pytest.fixture(scope="session")
 def scan_objects() -> Objects:
-    """A page that shows nothing but an image, inside a form XObject."""
+    """The objects of a page that shows only an image, inside a form XObject."""
     objects = one_page(b"/Fm Do", resources=b"/XObject<</Fm 5 0 R>>")
     objects[5] = pdf_stream(
         b"q 400 0 0 400 50 50 cm /Im Do Q",

@@ -1,6 +1,7 @@
-"""The documents for people, compared with the code."""
+"""The promises of the documentation, compared with the code."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,8 @@ from tools import figures_table, settings_table
 
 ROOT = Path(app.__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-README = (ROOT / "README.md").read_text()
+FOLDER = (ROOT / "docs" / "folder.md").read_text()
+"""The page about `fleet process`, which lists fields, exit codes and error codes."""
 COMMANDS = typer.main.get_command(cli)
 OWN_CODES = {"worker_lost", "internal_error", "unreadable_file"}
 """Codes without an exception type; `app/worker/attempt.py` and `app/local/delivery.py` assign them."""
@@ -55,8 +57,8 @@ def anchors(page: Path) -> set[str]:
 
 
 def table_under(heading: str) -> list[list[str]]:
-    """Return the cells of each row of the table that follows `heading` in the README."""
-    rows = re.search(r"^\| -[^\n]*\n((?:\|[^\n]*\n)+)", README.partition(heading)[2], re.MULTILINE)
+    """Cells of the rows of the table that follows `heading` in docs/folder.md."""
+    rows = re.search(r"^\| -[^\n]*\n((?:\|[^\n]*\n)+)", FOLDER.partition(heading)[2], re.MULTILINE)
     assert rows, heading
     return [[cell.strip() for cell in row.strip("|\n").split(" | ")] for row in rows[1].splitlines()]
 
@@ -104,8 +106,8 @@ class TestEveryPage:
                 if word.startswith("--"):
                     assert word in {name for one in command.params for name in one.opts}, line
                 elif hasattr(command, "commands") and word.isalpha():
-                    assert word in command.commands, line
-                    command = command.commands[word]
+                    command = command.get_command(None, word)
+                    assert command is not None, line
 
 
 def test_the_page_of_settings_is_what_the_code_says() -> None:
@@ -144,7 +146,7 @@ def test_the_index_lines_fields_are_explained() -> None:
 
 
 def test_the_files_of_a_document_are_explained() -> None:
-    files = re.findall(r"`NAME/([\w.]+)`", README.partition("`results/` then holds:")[2])
+    files = re.findall(r"`NAME/([\w.]+)`", FOLDER.partition("`results/` then holds:")[2])
     assert files == list(FILES.values())
 
 
@@ -160,3 +162,23 @@ def test_exit_codes_are_explained() -> None:
 def test_the_reconcilers_findings_are_explained() -> None:
     page = (ROOT / "docs" / "loss.md").read_text().partition("## The reconciler's four findings")[2]
     assert re.findall(r"^\| \*(\w+)\*", page, re.MULTILINE) == list(Findings.__struct_fields__)
+
+
+class TestArchitecture:
+    PAGE = (ROOT / "docs" / "architecture.md").read_text()
+
+    def rows(self, heading: str) -> list[str]:
+        section = self.PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+        return re.findall(r"^\| \d+ \| .*", section, re.MULTILINE)
+
+    def test_its_rows_are_the_layers_of_the_contract(self) -> None:
+        contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+        layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+        rows = [re.findall(r"`app/(\w+)", row) for row in self.rows("Rooms and layers")]
+        assert [["celery_app"], *rows] == [layer.split(" | ") for layer in layers]
+
+    def test_a_message_passes_through_no_file_twice(self) -> None:
+        files = [
+            path for row in self.rows("The way of a message") for path in re.findall(r"`(app/[^`]+)`", row)
+        ]
+        assert len(files) == len(set(files)) >= 7

@@ -24,7 +24,6 @@ def settings() -> Settings:
     return load(
         {
             "FLEET_SOFT_LIMIT_SECONDS": str(LIMITS["softSeconds"]),
-            "FLEET_HARD_LIMIT_SECONDS": str(LIMITS["hardSeconds"]),
             "FLEET_GRACE_SECONDS": str(LIMITS["graceSeconds"]),
             "FLEET_VISIBILITY_TIMEOUT_SECONDS": str(LIMITS["visibilityTimeoutSeconds"]),
         }

@@ -1,1 +1,1 @@
-"""The commands of `fleet`, a module each; none imports another."""
+"""The commands of `fleet`, one module each; no command imports another."""

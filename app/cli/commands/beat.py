@@ -1,11 +1,13 @@
 """`fleet beat`."""
 
+from app.worker.beat import run
+
 
 def beat() -> None:
-    """Send what is due by the clock to a fleet whose Redis is elsewhere, until SIGTERM; a second one waits.
+    """Run the scheduler of a remote fleet until SIGTERM.
 
-    Example: FLEET_REDIS_URL=redis://:secret@redis:6379 fleet beat
+    FLEET_REDIS_URL names the fleet's Redis. Of several schedulers one is active; the others wait to replace it.
+
+    Example: fleet beat
     """
-    from app.worker.beat import run
-
     run()

@@ -6,42 +6,49 @@ from typing import Annotated
 import typer
 
 from app.cli.views import show
+from app.cli.views.progress import BatchProgress
+from app.client.submit import flood_remote, follow_remote
+from app.errors import ExitCode
 
 
 def flood(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Files and folders to send; none: synthetic documents.")
+        list[Path] | None,
+        typer.Argument(metavar="PATH", help="Send these files and folders (default: synthetic documents)."),
     ] = None,
-    documents: Annotated[int, typer.Option(min=1, help="How many synthetic documents.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Which synthetic documents.")] = 7,
+    documents: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Without PATH, make this many documents.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(metavar="N", help="Make them from this seed.")] = 7,
     batch: Annotated[
-        str | None,
-        typer.Option(
-            help="Name of the batch; sending it again adds only what is missing.", show_default="new"
-        ),
+        str | None, typer.Option(metavar="ID", help="Add what is missing to this batch (default: a new one).")
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Follow the batch until all is settled.")] = False,
-    patience: Annotated[
-        float, typer.Option(min=0, help="Seconds that the servers may be away, at first or meanwhile.")
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the whole batch is settled.")] = False,
+    server_timeout: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Wait this long for a server that is away; 0: fail at once."
+        ),
     ] = 0.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the batch's counts as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts of the batch as JSON.")] = False,
 ) -> None:
-    """Send documents to a fleet whose Redis and store are elsewhere (FLEET_REDIS_URL, FLEET_STORE_URL).
+    """Send documents to a remote fleet.
 
-    With --wait the exit code is 3 where documents did not succeed; of synthetic ones, some of which cannot, only
-    where some are quarantined.
+    FLEET_REDIS_URL and FLEET_STORE_URL name the fleet's Redis and its object store; the timeout is for both at the
+    start, and for Redis during --wait. The same seed makes the same documents.
+
+    With --wait the exit code is 3 if a document did not succeed. Some synthetic documents are broken on purpose:
+    with these it is 3 only if a document is quarantined.
 
     Example: fleet flood --documents 1000 --wait
     """
-    from app.client.submit import flood_remote, follow_remote
-
-    progress = show.BatchProgress()
+    progress = BatchProgress()
     counts = flood_remote(
         paths or [],
         documents=documents,
         seed=seed,
         batch_id=batch,
-        patience=patience,
+        patience=server_timeout,
         on_made=lambda ready: progress.made(ready, documents),
         on_sent=progress.sent,
     )
@@ -49,11 +56,11 @@ def flood(
         counts = follow_remote(
             counts.batch_id,
             expected=counts.total,
-            patience=patience,
+            patience=server_timeout,
             on_counts=progress.counts,
             on_absence=progress.absence,
         )
     show.batch(counts, as_json=as_json)
     unwanted = counts.quarantined if not paths else counts.total - counts.succeeded
     if wait and unwanted:
-        raise typer.Exit(3)
+        raise typer.Exit(ExitCode.SOME_DOCUMENTS_FAILED)

@@ -1,53 +1,60 @@
 """`fleet process`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from app.cli.views import show
+from app.cli.views.live import LiveView
+from app.client.intake import expand, named
+from app.config import settings
 from app.documents.models import OcrMode
+from app.errors import ExitCode, UsageError
+from app.ledger.models import Options, State
+from app.local.claim import claimed
+from app.local.delivery import INDEX, IndexLine
+from app.local.process import policies, process_files
+from app.local.session import Session
 
 
 def process(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders.", show_default=False)],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH", help="Process these files, and all files in these folders."),
+    ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the results.", show_default=False)
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Write the results to this folder.")
     ],
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print each document's index line as it is settled.")
+        bool, typer.Option("--json", help="Print each document's line of index.jsonl once it is settled.")
     ] = False,
     password: Annotated[
         str | None,
-        typer.Option(envvar="PDF_PASSWORD", show_envvar=True, help="Tried on encrypted documents."),
+        typer.Option(
+            metavar="TEXT", envvar="PDF_PASSWORD", show_envvar=True, help="Decrypt documents with this."
+        ),
     ] = None,
-    ocr: Annotated[OcrMode, typer.Option(help="Recognise pages that are only a picture.")] = OcrMode.AUTO,
+    ocr: Annotated[
+        OcrMode, typer.Option(help="Run OCR on pages with an image and no text (auto), on none, or on all.")
+    ] = OcrMode.AUTO,
     max_replicas: Annotated[
-        int | None, typer.Option(min=1, help="Most workers a queue; default: one a processor.")
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Run at most N workers per queue (default: one per processor)."
+        ),
     ] = None,
 ) -> None:
-    """Take files and folders through a fleet on this machine that lives as long as it is needed.
+    """Process files and folders with a fleet on this machine.
 
-    OUTPUT gets, for each document, NAME/text.txt, NAME/thumbnail.jpg and NAME/document.json, and index.jsonl
-    with a line for each. Exit code 3: some failed, each with its code.
+    The fleet starts with the command and ends with it. For each document FOLDER gets NAME/text.txt,
+    NAME/thumbnail.jpg and NAME/document.json; index.jsonl has one line per document. The exit code is 3 if a
+    document failed; standard error then names it with its error code.
 
     Example: fleet process ~/Documents/invoices --output results
     """
-    import os
-
-    import msgspec
-
-    from app.cli.views import show
-    from app.cli.views.live import LiveView
-    from app.client.intake import expand, named
-    from app.config import settings
-    from app.errors import UsageError
-    from app.ledger.models import Options, State
-    from app.local.claim import claimed
-    from app.local.delivery import INDEX, IndexLine
-    from app.local.process import policies, process_files
-    from app.local.session import Session
-
     intakes = named(expand(paths, skip=output))
     if not intakes:
         raise UsageError("There is no file in the folders given.")
@@ -57,8 +64,8 @@ def process(
         if line.state is not State.SUCCEEDED:
             failed.append(line)
         if as_json:
-            # Bytes: JSON is UTF-8, whatever the terminal speaks.
-            sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+            # Bytes: JSON is UTF-8, whatever the terminal's encoding.
+            sys.stdout.buffer.write(show.as_line(line).encode() + b"\n")
             sys.stdout.buffer.flush()
 
     config = settings()
@@ -68,7 +75,7 @@ def process(
     busy = f"Another run is writing its results to {output}: wait for it, or choose another folder."
     with (
         claimed(output, otherwise=busy),
-        Session(config, policies(config, replicas)) as session,
+        Session(config, policies(replicas)) as session,
         LiveView(len(intakes), title, moving=moving) as view,
     ):
         process_files(
@@ -84,4 +91,4 @@ def process(
     good, index = len(intakes) - len(failed), show.plain(str(output / INDEX))
     typer.echo(f"{good:,} of {len(intakes):,} succeeded; the index is {index}.", err=True)
     if failed:
-        raise typer.Exit(3)
+        raise typer.Exit(ExitCode.SOME_DOCUMENTS_FAILED)

@@ -1,19 +1,27 @@
-"""`fleet quarantine`: documents that were started too often and never finished."""
+"""`fleet quarantine`."""
 
 from typing import Annotated
 
 import typer
 
 from app.cli.views import show
+from app.client.quarantine import connect_remote, drop_quarantined, quarantined, retry_quarantined
 
-app = typer.Typer(
-    help="Look at documents that were set aside, send them again, or drop them.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, a line a document.")]
-Documents = Annotated[list[str] | None, typer.Argument(help="Document ids.")]
-All = Annotated[bool, typer.Option("--all", help="Every quarantined document.")]
+app = typer.Typer(no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON per document.")]
+Documents = Annotated[
+    list[str] | None, typer.Argument(metavar="DOCUMENT", help="Choose the documents with these ids.")
+]
+All = Annotated[bool, typer.Option("--all", help="Choose every quarantined document.")]
+
+
+@app.callback()
+def quarantine() -> None:
+    """List, show, retry or drop quarantined documents.
+
+    A document is quarantined when each worker that started it died, or when an error that is not its own outlasted
+    all retries. FLEET_REDIS_URL names the Redis of the remote fleet.
+    """
 
 
 @app.command("list")
@@ -22,32 +30,29 @@ def list_(as_json: Json = False) -> None:
 
     Example: fleet quarantine list --json
     """
-    from app.client.quarantine import connect_remote, quarantined
-
     _, ledger = connect_remote()
     show.documents(quarantined(ledger, []), as_json=as_json)
 
 
 @app.command("show")
-def show_(document: Annotated[str, typer.Argument(help="A document's id.")], as_json: Json = False) -> None:
-    """Show all that is known of one quarantined document.
+def show_(
+    document: Annotated[str, typer.Argument(metavar="DOCUMENT", help="Choose the document with this id.")],
+    as_json: Json = False,
+) -> None:
+    """Show everything known about one quarantined document.
 
     Example: fleet quarantine show 0d884bd2-dabf-4876-a014-99d5dde0342b
     """
-    from app.client.quarantine import connect_remote, quarantined
-
     _, ledger = connect_remote()
     show.document(quarantined(ledger, [document])[0], as_json=as_json)
 
 
 @app.command("retry")
 def retry(documents: Documents = None, everything: All = False) -> None:
-    """Send quarantined documents again, with their attempts at zero.
+    """Send quarantined documents again, their attempts reset to zero.
 
     Example: fleet quarantine retry --all
     """
-    from app.client.quarantine import connect_remote, quarantined, retry_quarantined
-
     _require(documents, everything)
     _, ledger = connect_remote()
     typer.echo(f"{retry_quarantined(ledger, quarantined(ledger, documents or []))} sent again.")
@@ -55,12 +60,12 @@ def retry(documents: Documents = None, everything: All = False) -> None:
 
 @app.command("drop")
 def drop(documents: Documents = None, everything: All = False) -> None:
-    """Take documents out of the quarantine for good, and delete their originals.
+    """Forget quarantined documents and delete their originals.
+
+    FLEET_STORE_URL names the object store with the originals.
 
     Example: fleet quarantine drop 0d884bd2-dabf-4876-a014-99d5dde0342b
     """
-    from app.client.quarantine import connect_remote, drop_quarantined, quarantined
-
     _require(documents, everything)
     config, ledger = connect_remote()
     typer.echo(f"{drop_quarantined(config, ledger, quarantined(ledger, documents or []))} dropped.")

@@ -5,18 +5,23 @@ from typing import Annotated
 
 import typer
 
+from app.cli.views import show
+from app.report.page import write_report
+
 
 def report(
     timeline: Annotated[
-        Path, typer.Argument(help="A timeline.jsonl, of a demo or of `fleet watch`.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="TIMELINE", help="Read this timeline.jsonl of `fleet demo` or `fleet watch --record`."
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report.")] = Path("report"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Write the report to this folder.")
+    ] = Path("report"),
 ) -> None:
-    """Make the report of a recorded run: index.html and its pictures.
+    """Write the report of a recorded run: index.html and its pictures.
 
-    Example: fleet report run/timeline.jsonl --output report
+    Example: fleet report timeline.jsonl --output report
     """
-    from app.cli.views import show
-    from app.report.page import write_report
-
     typer.echo(show.plain(str(write_report(output, timeline))))

@@ -1,90 +1,74 @@
 """`fleet status`."""
 
-import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Annotated
+from datetime import datetime
+from typing import Annotated
 
 import typer
 
 from app.cli.views import show
-
-if TYPE_CHECKING:
-    from app.client.news import Line
+from app.client.follow import follow
+from app.client.news import Away, Line, encode
+from app.client.quarantine import connect_remote, known_batch
+from app.queues import Queue
+from app.runtime.lifeline import STDIN, when_it_ends
 
 
 def status(
     batch: Annotated[
-        str | None, typer.Argument(help="A batch's id; none: the queues and all batches.")
+        str | None, typer.Argument(metavar="BATCH", help="Show this batch (default: queues and all batches).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     following: Annotated[
-        bool, typer.Option("--follow", help="Go on: a line a second, with what was settled since.")
+        bool,
+        typer.Option(
+            "--follow", help="Keep running: print one line per second with newly settled documents."
+        ),
     ] = False,
-    batch_option: Annotated[
-        str | None, typer.Option("--batch", help="The same as the argument.", metavar="ID")
-    ] = None,
     since: Annotated[
         float | None,
         typer.Option(
-            help="With --follow: tell what was settled from this time on, in seconds since the epoch, too.",
-            show_default=False,
+            metavar="TIME", help="With --follow, start at this time (seconds since the epoch), not now."
         ),
     ] = None,
     until_eof: Annotated[
         bool,
-        typer.Option("--until-eof", help="With --follow: end when standard input does, as a connection's."),
+        typer.Option("--until-eof", help="Exit when standard input is closed (used over kubectl exec)."),
     ] = False,
 ) -> None:
-    """Say what a fleet is doing: its queues, its batches, or one batch.
+    """Show the queues and batches of a remote fleet, or one batch.
 
-    With --follow only what is settled from now on is told, or all of the one batch. docs/watching.md has the
-    fields of the JSON.
+    FLEET_REDIS_URL names the fleet's Redis. With --follow, a named batch is followed from its first document on.
+    docs/watching.md lists the fields of the JSON.
 
     Example: fleet status --json
     """
     if (until_eof or since is not None) and not following:
         raise typer.BadParameter("--since and --until-eof go with --follow.")
-    if batch and batch_option and batch != batch_option:
-        raise typer.BadParameter("Name one batch.")
-    chosen = batch or batch_option
     if following:
-        _follow(chosen, since=since, as_json=as_json, until_eof=until_eof)
+        _follow(batch, since=since, as_json=as_json, until_eof=until_eof)
         return
-    from app.client.quarantine import connect_remote, known_batch
-    from app.queues import Queue
-
     _, ledger = connect_remote()
-    if chosen is not None:
-        show.batch(known_batch(ledger, chosen), as_json=as_json)
+    if batch is not None:
+        show.batch(known_batch(ledger, batch), as_json=as_json)
         return
     batches = [ledger.batch(batch_id) for batch_id in ledger.batches()]
     show.overview(ledger.depths(list(Queue)), batches, len(ledger.quarantined()), as_json=as_json)
 
 
 def _follow(batch: str | None, *, since: float | None, as_json: bool, until_eof: bool) -> None:
-    from app.client.follow import follow
-    from app.client.news import encode
-    from app.runtime.lifeline import STDIN, when_it_ends
-
     ended = threading.Event()
     if until_eof:
         when_it_ends(STDIN, ended.set)
     output = sys.stdout.buffer
-    try:
+    with show.until_reader_leaves():
         for line in follow(batch, since=since, until=ended):
             output.write(encode(line) if as_json else _sentence(line).encode() + b"\n")
             output.flush()
-    except BrokenPipeError:
-        # Whoever read it has gone, and Python flushes once more at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _sentence(line: "Line") -> str:
-    from datetime import datetime
-
-    from app.client.news import Away
-
+def _sentence(line: Line) -> str:
     clock = datetime.fromtimestamp(line.time).astimezone().strftime("%H:%M:%S")
     if isinstance(line, Away):
         return show.plain(f"{clock}  the Redis server is away ({line.message}); waiting for it")

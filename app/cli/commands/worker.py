@@ -6,25 +6,28 @@ from typing import Annotated
 import typer
 
 from app.queues import Queue
+from app.worker.crew import run_workers
 
 
 def worker(
-    queues: Annotated[list[Queue], typer.Argument(help="Queues to work for; a process for each.")],
+    queues: Annotated[
+        list[Queue], typer.Argument(metavar="QUEUE", help="Run one worker process for each of these queues.")
+    ],
     reload: Annotated[
-        bool, typer.Option("--reload", help="Start anew whenever the source changes; for development.")
+        bool,
+        typer.Option("--reload", help="Restart the workers whenever the source changes (for development)."),
     ] = False,
 ) -> None:
-    """Work for one or more queues of a fleet whose Redis is elsewhere, until SIGTERM.
+    """Run one or more workers of a remote fleet until SIGTERM.
 
-    FLEET_REDIS_URL and FLEET_STORE_URL say where the fleet is.
+    FLEET_REDIS_URL and FLEET_STORE_URL name the fleet's Redis and its object store.
 
-    Example: FLEET_REDIS_URL=redis://:secret@redis:6379 FLEET_STORE_URL=s3://documents fleet worker pdf ocr
+    Example: fleet worker pdf ocr
     """
-    wanted = list(dict.fromkeys(queues))
-    if reload:
-        from app.worker.reload import run_reloading
+    chosen = list(dict.fromkeys(queues))
+    if not reload:
+        raise typer.Exit(run_workers(chosen))
+    # Late: the image of a fleet need not carry what only development uses.
+    from app.worker.reload import run_reloading  # noqa: PLC0415
 
-        raise typer.Exit(run_reloading([sys.executable, "-m", "app.cli.main", "worker", *wanted]))
-    from app.worker.crew import run_workers
-
-    raise typer.Exit(run_workers(wanted))
+    raise typer.Exit(run_reloading([sys.executable, "-m", "app.cli.main", "worker", *chosen]))

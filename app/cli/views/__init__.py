@@ -1,1 +1,1 @@
-"""How things are shown: tables and a moving view for people, JSON for programs."""
+"""Output: tables and live views for people, JSON for programs."""

@@ -1,4 +1,4 @@
-"""The live view of a run: a table that moves on a terminal, plain lines elsewhere."""
+"""The live view of a local run: a table redrawn in place on a terminal, otherwise plain lines."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.views.pieces import SPARKLINE, clock, failures, heading, number, queue_table
+from app.cli.views.pieces import clock, failures, fitted, heading, number, queue_table
 from app.cli.views.trend import History, Rate
 from app.local.fleet import QueueStatus
 from app.local.snapshot import RunSnapshot
@@ -19,19 +19,17 @@ from app.queues import Queue
 
 PLAIN_SECONDS = 2.0
 COLUMNS = {"queue": 5, "waiting": 7, "running": 7, "replicas": 8, "": 0, "docs/s": 7, "done": 7, "oldest": 8}
-"""Each column with its least width, wide enough that nothing moves while numbers grow; "" is the sparkline."""
-FIXED = sum(COLUMNS.values()) + 2 * len(COLUMNS) - 1
-"""What the table takes without the sparkline: a space before each column, and one between two."""
+"""The least width of each column: no column moves while numbers grow. "" is the sparkline."""
 
 
 class LiveView:
-    """Shows each look at a run; a context manager. The last look stays on the screen.
+    """Shows the snapshots of a run; a context manager that leaves the last one on the screen.
 
     Args:
-        total: Documents in the run.
-        title: What stands above the table.
-        console: Where it is drawn; default: standard error, so that standard output stays data.
-        moving: Whether a terminal gets the table; False where lines of data appear on the same terminal.
+        total: Number of documents in the run.
+        title: The line above the table.
+        console: The console to draw on; by default standard error, as standard output is for data.
+        moving: Whether a terminal gets the table; False if lines of data appear on the same terminal.
     """
 
     def __init__(
@@ -39,9 +37,9 @@ class LiveView:
     ) -> None:
         self.total = total
         self.title = title
-        # A folder's name may look like markup.
+        # No markup: a folder's name may look like it.
         self.console = console or Console(stderr=True, highlight=False, markup=False, emoji=False)
-        # Drawn at each look and never between: five times a second, and no thread of its own.
+        # Drawn at each snapshot, five times a second; no refresh thread of its own.
         self._live = Live(console=self.console, auto_refresh=False, redirect_stderr=False)
         self._moving = moving and self.console.is_terminal
         self._began = time.monotonic()
@@ -50,8 +48,8 @@ class LiveView:
         self._rate = Rate()
         self._last: RunSnapshot | None = None
         self._finished: float | None = None
-        self._said_at = -PLAIN_SECONDS
-        self._said = ""
+        self._printed_at = -PLAIN_SECONDS
+        self._printed = ""
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
@@ -67,44 +65,39 @@ class LiveView:
                 self._live.update(self._picture(self._last, "stopped"), refresh=True)
             self._live.stop()
         elif self._last is not None:
-            self._say(self._last)
+            self._print(self._last)
 
-    def update(self, progress: RunSnapshot) -> None:
-        """Show a look."""
+    def update(self, snapshot: RunSnapshot) -> None:
+        """Show a snapshot."""
         now = time.monotonic()
-        self._last = progress
-        finished = self._finished is None and progress.counts.settled >= self.total
+        self._last = snapshot
+        finished = self._finished is None and snapshot.counts.settled >= self.total
         if finished:
             self._finished = now
-        self._rate.note(now, progress.counts.settled)
-        for queue, status in progress.queues.items():
-            self._rates.setdefault(queue, Rate()).note(now, status.depth.done)
-            self._replicas.setdefault(queue, History()).note(status.ready)
+        self._rate.add(now, snapshot.counts.settled)
+        for queue, status in snapshot.queues.items():
+            self._rates.setdefault(queue, Rate()).add(now, status.depth.done)
+            self._replicas.setdefault(queue, History()).add(status.ready)
         if self._moving:
-            self._live.update(self._picture(progress, self._left(progress)), refresh=True)
+            self._live.update(self._picture(snapshot, self._left(snapshot)), refresh=True)
             return
-        if finished or now - self._said_at >= PLAIN_SECONDS:
-            self._say(progress)
-            self._said_at = now
+        if finished or now - self._printed_at >= PLAIN_SECONDS:
+            self._print(snapshot)
+            self._printed_at = now
 
-    def _picture(self, progress: RunSnapshot, left: str) -> Group:
-        width = min(self.console.width, FIXED + SPARKLINE[1])
+    def _picture(self, snapshot: RunSnapshot, left: str) -> Group:
+        width, bars = fitted(COLUMNS, self.console.width)
         return Group(
             Text(),
-            self._heading(width),
-            self._table(progress, width),
-            self._bar(progress, left, width),
-            failures(progress.counts.errors),
+            heading(self.title, time.monotonic() - self._began, width),
+            self._table(snapshot, bars),
+            self._bar(snapshot, left, width),
+            failures(snapshot.counts.errors),
         )
 
-    def _heading(self, width: int) -> Table:
-        return heading(self.title, time.monotonic() - self._began, width)
-
-    def _table(self, progress: RunSnapshot, width: int) -> Table:
-        least, most = SPARKLINE
-        bars = max(least, min(most, width - FIXED))
+    def _table(self, snapshot: RunSnapshot, bars: int) -> Table:
         table = queue_table(COLUMNS, bars)
-        for queue, status in progress.queues.items():
+        for queue, status in snapshot.queues.items():
             table.add_row(*self._row(queue, status, bars))
         return table
 
@@ -123,11 +116,11 @@ class LiveView:
             Text(f"{depth.oldest_wait_seconds:.1f} s", style="" if depth.oldest_wait_seconds else "dim"),
         ]
 
-    def _bar(self, progress: RunSnapshot, left: str, width: int) -> Table:
-        settled = progress.counts.settled
+    def _bar(self, snapshot: RunSnapshot, left: str, width: int) -> Table:
+        settled = snapshot.counts.settled
         total = f"{self.total:,}"
         numbers = f"{settled:>{len(total)},} of {total}"
-        # At the end the whole run's, as the last seconds' says nothing any more.
+        # At the end, the rate of the whole run: that of the last seconds covers the scale-down only.
         whole = self.total / (self._finished - self._began) if self._finished else self._rate.per_second
         rate = f"{whole:6.1f} docs/s"
         line = Table.grid(padding=(0, 1))
@@ -137,29 +130,29 @@ class LiveView:
         line.add_row("", bar, Text(numbers, style="bold"), Text(rate), Text(f"{left:>14}", style="dim"))
         return line
 
-    def _left(self, progress: RunSnapshot) -> str:
-        settled, elapsed = progress.counts.settled, time.monotonic() - self._began
+    def _left(self, snapshot: RunSnapshot) -> str:
+        settled, elapsed = snapshot.counts.settled, time.monotonic() - self._began
         if settled >= self.total:
-            return "all done" if progress.idle else "scaling down"
+            return "all done" if snapshot.idle else "scaling down"
         if not settled:
             return "starting"
-        # The whole run's rate says nothing of a few slow pages at the end; the slowest queue's does.
+        # Also the slowest queue: the rate of the whole run hides a few slow pages at the end.
         times = [elapsed / settled * (self.total - settled)]
-        for queue, status in progress.queues.items():
+        for queue, status in snapshot.queues.items():
             if (rate := self._rates[queue].per_second) > 0:
                 times.append((status.depth.waiting + status.depth.inflight) / rate)
         return f"{clock(max(times) + 0.5)} left"
 
-    def _say(self, progress: RunSnapshot) -> None:
+    def _print(self, snapshot: RunSnapshot) -> None:
         queues = "  ".join(
             f"{queue.value}: waiting {status.depth.waiting} running {status.depth.inflight} "
             f"replicas {status.ready}/{status.replicas}"
-            for queue, status in progress.queues.items()
+            for queue, status in snapshot.queues.items()
         )
-        failed = progress.counts.failed + progress.counts.quarantined
+        failed = snapshot.counts.failed + snapshot.counts.quarantined
         rate = f"{self._rate.per_second:.1f} docs/s"
-        text = f"done {progress.counts.settled}/{self.total}  failed {failed}  {rate}  {queues}"
-        if text != self._said:
-            self._said = text
+        text = f"done {snapshot.counts.settled}/{self.total}  failed {failed}  {rate}  {queues}"
+        if text != self._printed:
+            self._printed = text
             sys.stderr.write(f"[{time.monotonic() - self._began:6.1f} s]  {text}\n")
             sys.stderr.flush()

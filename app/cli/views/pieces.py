@@ -1,4 +1,4 @@
-"""The pieces that the views are made of."""
+"""Pieces that the live views share."""
 
 from collections.abc import Mapping
 
@@ -7,23 +7,23 @@ from rich.table import Table
 from rich.text import Text
 
 SPARKLINE = (8, 40)
-"""The least and the greatest width of a line of bars; in between it takes what the terminal has left."""
+"""The least and the greatest width of a sparkline."""
 
 
 def clock(seconds: float) -> str:
-    """Return a time as minutes and seconds, with hours where there are any."""
+    """Return a duration as minutes:seconds, or hours:minutes:seconds from one hour on."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def number(value: int, style: str) -> Text:
-    """Return a number, dim where it is 0."""
+    """Return a number with thousands separators in `style`; dim if it is 0."""
     return Text(f"{value:,}", style=style if value else "dim")
 
 
 def failures(errors: Mapping[str, int]) -> Text:
-    """Return the line of failures by code; one line always, so that the picture keeps its height."""
+    """Return the failures by code, as one line even if there are none: the picture must keep its height."""
     codes = sorted(errors.items(), key=lambda pair: (-pair[1], pair[0]))
     if not codes:
         return Text(" failed  none", style="dim")
@@ -32,7 +32,7 @@ def failures(errors: Mapping[str, int]) -> Text:
 
 
 def heading(title: str, seconds: float, width: int) -> Table:
-    """Return the first line: what is shown, and for how long."""
+    """Return the first line: the title, and the elapsed time at the right."""
     line = Table.grid(expand=False)
     elapsed = clock(seconds)
     line.add_column(width=width - len(elapsed) - 2, no_wrap=True, overflow="ellipsis")
@@ -42,19 +42,26 @@ def heading(title: str, seconds: float, width: int) -> Table:
 
 
 def lined_table() -> Table:
-    """Return a table without columns yet, with a line below its headings only."""
+    """Return an empty table whose only line is the one below its headings."""
     return Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_edge=False, header_style="dim")
 
 
+def fitted(columns: Mapping[str, int], available: int) -> tuple[int, int]:
+    """Return the widths of a queue table and of its sparkline, which takes what the terminal has left."""
+    fixed = sum(columns.values()) + 2 * len(columns) - 1  # a space before each column, and one between two
+    least, most = SPARKLINE
+    return min(available, fixed + most), max(least, min(most, available - fixed))
+
+
 def queue_table(columns: Mapping[str, int], bars: int) -> Table:
-    """Return a table of the queues, still without rows.
+    """Return a table of queues without rows.
 
     Args:
-        columns: Each column's least width by its name; 0 for that of the bars.
-        bars: Width of the line of bars.
+        columns: The least width of each column by name; 0 for the sparkline.
+        bars: Width of the sparkline, in columns.
     """
     table = lined_table()
     for name, minimum in columns.items():
         justify = "left" if name in {"queue", ""} else "right"
-        table.add_column(name, justify=justify, min_width=minimum or bars, no_wrap=True)  # type: ignore[arg-type]  # a str here, a Literal there
+        table.add_column(name, justify=justify, min_width=minimum or bars, no_wrap=True)  # type: ignore[arg-type]  # rich wants a Literal
     return table

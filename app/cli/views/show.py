@@ -1,10 +1,9 @@
-"""How data is shown: tables for people, JSON for programs."""
+"""Tables for people and JSON for programs, on standard output."""
 
-import math
 import os
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,15 +23,15 @@ PIPE_COLUMNS = 200
 
 
 def console() -> Console:
-    """Return the console for tables: standard output, where a file's name is never markup."""
-    # What is no terminal has no width: rich would take 80 columns, and cut what does not fit.
+    """Return the console for tables: standard output without markup, which a file's name may look like."""
+    # A pipe has no width: rich would assume 80 columns and cut what does not fit.
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
     return Console(width=wide, highlight=False, markup=False, emoji=False)
 
 
 def plain(text: str) -> str:
-    """Return `text` with what would move a terminal's cursor, or end the line, made visible."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+    """Return `text` with control characters escaped: they would move the cursor or end the line."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def as_line(value: object) -> str:
@@ -40,50 +39,14 @@ def as_line(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-class BatchProgress:
-    """Tells on standard error how a batch gets on: a line for each news, but at most one every few seconds.
-
-    On a terminal the making and the storing of originals are a line each that is written over.
-    """
-
-    PAUSE_SECONDS = 5.0
-
-    def __init__(self) -> None:
-        self._said = ""
-        self._at = -math.inf
-
-    def made(self, ready: int, total: int) -> None:
-        """Say how many synthetic documents are ready."""
-        self._step(f"made {ready:,} of {total:,}", done=ready == total)
-
-    def sent(self, stored: int, total: int) -> None:
-        """Say how many originals are stored."""
-        self._step(f"stored {stored:,} of {total:,}", done=stored == total)
-
-    def _step(self, line: str, *, done: bool) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{line}" + ("\n" if done else ""))
-            sys.stderr.flush()
-        else:
-            self._say(line, at_once=done)
-
-    def counts(self, counts: "BatchCounts") -> None:
-        """Say how many documents are settled."""
-        line = (
-            f"settled {counts.settled:,}/{counts.total:,}  succeeded {counts.succeeded:,}  "
-            f"failed {counts.failed:,}  quarantined {counts.quarantined:,}"
-        )
-        self._say(line, at_once=counts.done)
-
-    def absence(self, why: str) -> None:
-        """Say that the server cannot be asked."""
-        self._say(f"The Redis server is away ({why}); waiting for it.", at_once=False)
-
-    def _say(self, line: str, *, at_once: bool) -> None:
-        now = time.monotonic()
-        if line != self._said and (at_once or now - self._at >= self.PAUSE_SECONDS):
-            self._said, self._at = line, now
-            typer.echo(line, err=True)
+@contextmanager
+def until_reader_leaves() -> Iterator[None]:
+    """End the body quietly if the reader of standard output leaves, as `head` does."""
+    try:
+        yield
+    except BrokenPipeError:
+        # Python flushes standard output once more when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _counts(counts: "BatchCounts") -> dict[str, object]:
@@ -97,9 +60,7 @@ def batch(counts: "BatchCounts", *, as_json: bool) -> None:
     if as_json:
         typer.echo(as_line(_counts(counts)))
         return
-    typer.echo(
-        f"Batch {counts.batch_id}"
-    )  # on a line of its own, however narrow: an id is there to be copied
+    typer.echo(f"Batch {counts.batch_id}")  # outside the table, which could fold it: an id is copied
     table = _pairs()
     for name, value in _counts(counts).items():
         if name in {"total", "open", "settled", "succeeded", "failed", "quarantined", "duplicates"}:
@@ -112,7 +73,7 @@ def batch(counts: "BatchCounts", *, as_json: bool) -> None:
 def overview(
     depths: "Mapping[Queue, QueueDepth]", batches: "Sequence[BatchCounts]", quarantined: int, *, as_json: bool
 ) -> None:
-    """Show the queues, the batches and the quarantine's size."""
+    """Show the queues, the batches and the number of quarantined documents."""
     if as_json:
         value = {
             "queues": {queue.value: msgspec.to_builtins(depth) for queue, depth in depths.items()},
@@ -123,25 +84,26 @@ def overview(
         return
     queues = _numbers("queue", ["waiting", "running", "done", "oldest wait"])
     for queue, depth in depths.items():
-        numbers = (f"{depth.waiting:,}", f"{depth.inflight:,}", f"{depth.done:,}")
-        queues.add_row(queue.value, *numbers, f"{depth.oldest_wait_seconds:.1f} s")
+        cells = (f"{depth.waiting:,}", f"{depth.inflight:,}", f"{depth.done:,}")
+        queues.add_row(queue.value, *cells, f"{depth.oldest_wait_seconds:.1f} s")
     console().print(queues)
     if batches:
-        # Columns of nothing but zeros are left out, and the rest fits on 80 columns.
-        rare = [name for name in ("quarantined", "duplicates") if any(getattr(one, name) for one in batches)]
+        # Without the columns that hold only zeros, the table fits on 80 columns.
+        rare = [
+            name for name in ("quarantined", "duplicates") if any(getattr(counts, name) for counts in batches)
+        ]
         table = _numbers("batch", ["total", "open", "succeeded", "failed", *rare])
-        for one in batches:
-            every = (one.total, one.total - one.settled, one.succeeded, one.failed)
-            table.add_row(
-                one.batch_id, *(f"{number:,}" for number in (*every, *(getattr(one, name) for name in rare)))
-            )
+        for counts in batches:
+            usual = (counts.total, counts.total - counts.settled, counts.succeeded, counts.failed)
+            numbers = (*usual, *(getattr(counts, name) for name in rare))
+            table.add_row(counts.batch_id, *(f"{number:,}" for number in numbers))
         console().print("", table)
     if quarantined:
         console().print(f"{quarantined:,} in quarantine: fleet quarantine list")
 
 
 def _pairs(title: str | None = None) -> Table:
-    """Return a table of names and values; a value that is too long goes on in the next line."""
+    """Return a table of names and values that folds long values."""
     table = Table(title=title, title_justify="left", show_header=False)
     table.add_column()
     table.add_column(overflow="fold")
@@ -149,7 +111,7 @@ def _pairs(title: str | None = None) -> Table:
 
 
 def _numbers(first: str, names: Sequence[str]) -> Table:
-    """Return a table of numbers, each of which is there whole: where it is too wide, what they are of is folded."""
+    """Return a table of numbers that, if it is too wide, folds the first column and never cuts a number."""
     table = lined_table()
     table.add_column(first, overflow="fold")
     for name in names:
@@ -159,29 +121,29 @@ def _numbers(first: str, names: Sequence[str]) -> Table:
 
 def _document(shown: "Document") -> dict[str, object]:
     fields = msgspec.structs.asdict(shown)
-    fields.pop("options")  # it may hold a password
+    fields.pop("options")  # they may hold a password
     fields["summary"] = msgspec.json.decode(shown.summary)
     return fields
 
 
 def documents(shown: "Sequence[Document]", *, as_json: bool) -> None:
-    """List documents."""
+    """Show documents, three lines each."""
     if as_json:
-        for one in shown:
-            typer.echo(as_line(_document(one)))
+        for entry in shown:
+            typer.echo(as_line(_document(entry)))
         return
-    # No table: an id, a path and a sentence do not fit side by side on a terminal.
-    for one in shown:
-        starts = "1 start" if one.starts == 1 else f"{one.starts:,} starts"
-        typer.echo(f"{one.document_id}  {one.error or ''}  queue {one.queue}, {starts}")
-        typer.echo(f"  {plain(one.source)}")
-        typer.echo(f"  {plain(one.message or '')}")
+    # No table: an id, a path and a sentence are too wide for one line.
+    for entry in shown:
+        starts = "1 start" if entry.starts == 1 else f"{entry.starts:,} starts"
+        typer.echo(f"{entry.document_id}  {entry.error or ''}  queue {entry.queue}, {starts}")
+        typer.echo(f"  {plain(entry.source)}")
+        typer.echo(f"  {plain(entry.message or '')}")
     if not shown:
         typer.echo("The quarantine is empty.")
 
 
 def document(shown: "Document", *, as_json: bool) -> None:
-    """Show all that is known of one document."""
+    """Show everything known about one document."""
     if as_json:
         typer.echo(as_line(_document(shown)))
         return
@@ -192,7 +154,7 @@ def document(shown: "Document", *, as_json: bool) -> None:
 
 
 def demo(result: "Result", *, as_json: bool) -> None:
-    """Show what came of a demo."""
+    """Show the result of a demo."""
     for surprise in result.surprises:
         typer.echo(plain(surprise), err=True)
     if as_json:
@@ -209,9 +171,9 @@ def demo(result: "Result", *, as_json: bool) -> None:
     for code, count in sorted(summary.failed.items(), key=lambda pair: (-pair[1], pair[0])):
         table.add_row(f"  {code}", f"{count:,}")
     table.add_row("seconds", f"{summary.seconds:.1f}")
-    table.add_row("documents a second", f"{summary.documents_per_second:.1f}")
+    table.add_row("documents per second", f"{summary.documents_per_second:.1f}")
     for queue, peak in summary.peak_replicas.items():
-        table.add_row(f"most replicas of {queue}", f"{peak:,}")
+        table.add_row(f"peak replicas of {queue}", f"{peak:,}")
     table.add_row("workers replaced", f"{summary.replaced:,}")
     table.add_row("duplicate settlements", f"{summary.duplicates:,}")
     table.add_row("report", str(result.report))

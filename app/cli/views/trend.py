@@ -1,4 +1,4 @@
-"""How a number went: its rate over the last seconds, and its course as a line of bars."""
+"""The trend of a number: its rate over the last seconds, and its history as a sparkline."""
 
 from collections import deque
 from itertools import pairwise
@@ -10,20 +10,20 @@ MOST_VALUES = 4_096
 
 
 class Rate:
-    """Counts a second over the last `RATE_SECONDS`."""
+    """The rate of a counter over the last `RATE_SECONDS`."""
 
     def __init__(self) -> None:
         self._points: deque[tuple[float, int]] = deque()
 
-    def note(self, now: float, count: int) -> None:
-        """Take note of `count` at `now` (s)."""
+    def add(self, now: float, count: int) -> None:
+        """Add the value `count` at the time `now`, in seconds."""
         self._points.append((now, count))
-        while len(self._points) > 2 and now - self._points[1][0] >= RATE_SECONDS:  # noqa: PLR2004  # a rate needs two
+        while len(self._points) > 2 and now - self._points[1][0] >= RATE_SECONDS:  # noqa: PLR2004  # a rate needs two points
             self._points.popleft()
 
     @property
     def per_second(self) -> float:
-        """The present rate; 0 until two moments are known."""
+        """The present rate; 0 until it has two points."""
         if not self._points:
             return 0.0
         (then, before), (now, count) = self._points[0], self._points[-1]
@@ -31,12 +31,12 @@ class Rate:
 
 
 class History:
-    """All values of a number so far, thinned out by maxima when they become many."""
+    """All values of a number so far; above `MOST_VALUES`, each pair is replaced by its maximum."""
 
     def __init__(self) -> None:
         self._values: list[int] = []
 
-    def note(self, value: int) -> None:
+    def add(self, value: int) -> None:
         """Add a value."""
         self._values.append(value)
         if len(self._values) > MOST_VALUES:
@@ -44,9 +44,9 @@ class History:
             self._values = [max(pair) for pair in pairs]
 
     def bars(self, width: int) -> str:
-        """Return the whole course in `width` characters: the largest value fills its height, zero is a line.
+        """Return a sparkline of `width` characters over all values; the largest value is a full block, 0 a line.
 
-        Until there are `width` values each has a character of its own; later, each is the maximum of its share.
+        Up to `width` values have a character each; of more, each character shows the maximum of its share.
         """
         values = self._values
         count = len(values)

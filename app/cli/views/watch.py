@@ -1,4 +1,4 @@
-"""What `fleet watch` shows: tables that move on a terminal, plain lines elsewhere."""
+"""The live view of `fleet watch`: tables redrawn in place on a terminal, otherwise plain lines."""
 
 import sys
 from collections import deque
@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.views.pieces import SPARKLINE, clock, failures, heading, lined_table, number, queue_table
+from app.cli.views.pieces import clock, failures, fitted, heading, lined_table, number, queue_table
 from app.cli.views.show import plain
 from app.cli.views.trend import History, Rate
 from app.client.news import QueueNews
@@ -25,7 +25,7 @@ MOST_EVENTS = 8
 MOST_NODES = 16
 COLUMNS = {
     "queue": 7,
-    "asked": 5,
+    "desired": 7,
     "ready": 5,
     "total": 5,
     "": 0,
@@ -34,19 +34,18 @@ COLUMNS = {
     "docs/s": 6,
     "done": 7,
 }
-"""Each column with its least width; "" is the sparkline of the ready replicas."""
-FIXED = sum(COLUMNS.values()) + 2 * len(COLUMNS) - 1
+"""The least width of each column; "" is the sparkline of the ready replicas."""
 NO_NEWS = QueueNews(waiting=0, running=0, done=0)
 STYLES = {What.SCALE: "cyan", What.REPLACED: "yellow", What.FAULT: "red", What.RECOVERED: "green"}
 STALE_SECONDS = 5.0
 
 
 class WatchView:
-    """Shows each look at a fleet on a cluster; a context manager. The last look stays on the screen.
+    """Shows the snapshots of a fleet on Kubernetes; a context manager that leaves the last one on the screen.
 
     Args:
-        title: What stands above the tables.
-        console: Where it is drawn; default: standard output.
+        title: The line above the tables.
+        console: The console to draw on; by default standard output.
     """
 
     def __init__(self, title: str, *, console: Console | None = None) -> None:
@@ -60,8 +59,8 @@ class WatchView:
         self._rates: dict[str, Rate] = {}
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._last: FleetSnapshot | None = None
-        self._said_at = -PLAIN_SECONDS
-        self._said = ""
+        self._printed_at = -PLAIN_SECONDS
+        self._printed = ""
 
     def __enter__(self) -> Self:
         if self._moving:
@@ -76,50 +75,45 @@ class WatchView:
         if self._moving:
             self._live.stop()
         elif self._last is not None and kind is None:
-            self._say(self._last)
+            self._print(self._last)
 
-    def update(self, look: "FleetSnapshot") -> None:
-        """Show a look."""
-        self._last = look
-        self._events.extend(look.events)
-        for name, replicas in look.replicas.items():
-            self._ready.setdefault(name, History()).note(replicas.ready)
-        if look.news is not None and look.told:
-            for name, queue in look.news.queues.items():
-                self._rates.setdefault(name, Rate()).note(look.news.time, queue.done)
+    def update(self, snapshot: "FleetSnapshot") -> None:
+        """Show a snapshot and its events."""
+        self._last = snapshot
+        self._events.extend(snapshot.events)
+        for name, replicas in snapshot.replicas.items():
+            self._ready.setdefault(name, History()).add(replicas.ready)
+        if snapshot.news is not None and snapshot.told:
+            for name, queue in snapshot.news.queues.items():
+                self._rates.setdefault(name, Rate()).add(snapshot.news.time, queue.done)
         if self._moving:
-            self._live.update(self.picture(look), refresh=True)
+            self._live.update(self.picture(snapshot), refresh=True)
             return
-        for event in look.events:
+        for event in snapshot.events:
             self._write(f"[{event.t:7.1f} s]  {_sentence(event)}")
-        if look.t - self._said_at >= PLAIN_SECONDS:
-            self._said_at = look.t
-            self._say(look)
+        if snapshot.t - self._printed_at >= PLAIN_SECONDS:
+            self._printed_at = snapshot.t
+            self._print(snapshot)
 
-    def picture(self, look: "FleetSnapshot") -> Group:
-        """Return what is drawn of a look."""
-        width = min(self.console.width, FIXED + SPARKLINE[1])
+    def picture(self, snapshot: "FleetSnapshot") -> Group:
+        """Return a snapshot as it is drawn."""
+        width, bars = fitted(COLUMNS, self.console.width)
         parts: list[RenderableType] = [
             Text(),
-            self._heading(look, width),
-            self._queues(look, width),
-            self._settled(look),
+            heading(self.title, snapshot.t, width),
+            self._queues(snapshot, bars),
+            self._counts(snapshot),
         ]
-        if any(look.nodes.values()) or len(look.nodes) > 1:
-            parts += [Text(), self._nodes(look)]
-        parts += [Text(), *self._happened(look, width)]
+        if any(snapshot.nodes.values()) or len(snapshot.nodes) > 1:
+            parts += [Text(), self._nodes(snapshot)]
+        parts += [Text(), *self._latest(snapshot, width)]
         return Group(*parts)
 
-    def _heading(self, look: "FleetSnapshot", width: int) -> Table:
-        return heading(self.title, look.t, width)
-
-    def _queues(self, look: "FleetSnapshot", width: int) -> Table:
-        least, most = SPARKLINE
-        bars = max(least, min(most, width - FIXED))
+    def _queues(self, snapshot: "FleetSnapshot", bars: int) -> Table:
         table = queue_table(COLUMNS, bars)
-        told: Mapping[str, QueueNews] = look.news.queues if look.news else {}
-        for name, replicas in look.replicas.items():
-            queue = told.get(name)
+        known: Mapping[str, QueueNews] = snapshot.news.queues if snapshot.news else {}
+        for name, replicas in snapshot.replicas.items():
+            queue = known.get(name)
             moving = not replicas.asked == replicas.ready == replicas.total
             depth = queue or NO_NEWS
             unknown = queue is None
@@ -136,67 +130,65 @@ class WatchView:
             )
         return table
 
-    def _settled(self, look: "FleetSnapshot") -> Text:
-        line = failures(look.failed)
-        still = f", {look.news.open:,} open" if look.news else ""
-        line = Text(f" settled {look.settled:,}{still}  ·", no_wrap=True, overflow="ellipsis").append_text(
-            line
-        )
-        if look.news is not None and look.news_age > STALE_SECONDS:
-            line.append(f"  · {look.news_age:.0f} s old", style="not dim red")
+    def _counts(self, snapshot: "FleetSnapshot") -> Text:
+        still = f", {snapshot.news.open:,} open" if snapshot.news else ""
+        line = Text(f" settled {snapshot.settled:,}{still}  ·", no_wrap=True, overflow="ellipsis")
+        line.append_text(failures(snapshot.failed))
+        if snapshot.news is not None and snapshot.news_age > STALE_SECONDS:
+            line.append(f"  · {snapshot.news_age:.0f} s old", style="not dim red")
         return line
 
-    def _nodes(self, look: "FleetSnapshot") -> Table:
-        queues = list(look.replicas)
+    def _nodes(self, snapshot: "FleetSnapshot") -> Table:
+        queues = list(snapshot.replicas)
         table = lined_table()
         table.add_column("node", min_width=7, no_wrap=True, overflow="ellipsis", max_width=40)
         for name in queues:
             table.add_column(plain(name), justify="right", min_width=5)
         table.add_column("pods ready", justify="right")
-        # The busiest, where there are many, in their usual order.
-        busiest = sorted(look.nodes, key=lambda name: -sum(look.nodes[name].values()))[:MOST_NODES]
-        for name, pods in look.nodes.items():
+        # Of many nodes only the busiest, in the usual order.
+        busiest = sorted(snapshot.nodes, key=lambda name: -sum(snapshot.nodes[name].values()))[:MOST_NODES]
+        for name, pods in snapshot.nodes.items():
             if name in busiest:
                 cells = [number(pods.get(queue, 0), "cyan") for queue in queues]
                 table.add_row(Text(plain(name)), *cells, number(sum(pods.values()), "bold cyan"))
-        if len(look.nodes) > len(busiest):
-            table.add_row(Text(f"and {len(look.nodes) - len(busiest)} more", style="dim"))
+        if len(snapshot.nodes) > len(busiest):
+            table.add_row(Text(f"and {len(snapshot.nodes) - len(busiest)} more", style="dim"))
         return table
 
-    def _happened(self, look: "FleetSnapshot", width: int) -> list[Text]:
-        """Return the last events, then what is broken; as many lines always, so that the height stays."""
+    def _latest(self, snapshot: "FleetSnapshot", width: int) -> list[Text]:
+        """Return the last events, then what is broken; always as many lines: the picture must keep its height."""
         lines = []
         for event in self._events:
             line = Text(f" {clock(event.t):>7}  ", style="dim", no_wrap=True, overflow="ellipsis")
             lines.append(line.append(_sentence(event), style=f"not dim {STYLES.get(event.what, '')}"))
         lines += [Text("")] * (MOST_EVENTS - len(lines))
-        broken = " ".join(look.broken)
+        broken = " ".join(snapshot.broken)
         lines.append(Text(f" {plain(broken)}", style="red", no_wrap=True, overflow="ellipsis"))
         for line in lines:
             line.truncate(width, overflow="ellipsis")
         return lines
 
-    def _say(self, look: "FleetSnapshot") -> None:
-        told: Mapping[str, QueueNews] = look.news.queues if look.news else {}
+    def _print(self, snapshot: "FleetSnapshot") -> None:
+        known: Mapping[str, QueueNews] = snapshot.news.queues if snapshot.news else {}
         queues = []
-        for name, replicas in look.replicas.items():
-            queue = told.get(name)
+        for name, replicas in snapshot.replicas.items():
+            queue = known.get(name)
             depth = f"waiting {queue.waiting} running {queue.running}" if queue else "waiting ? running ?"
             replica = f"replicas {replicas.ready}/{replicas.asked}"
             if replicas.total != replicas.asked:
                 replica += f" of {replicas.total}"
             queues.append(f"{name}: {replica} {depth}")
         places = ", ".join(
-            f"{node} {sum(pods.values())}" for node, pods in look.nodes.items() if any(pods.values())
+            f"{node} {sum(pods.values())}" for node, pods in snapshot.nodes.items() if any(pods.values())
         )
-        still = str(look.news.open) if look.news else "?"
-        failed = sum(look.failed.values())
-        text = f"open {still}  settled {look.settled}  failed {failed}  {'  '.join(queues)}"
+        still = str(snapshot.news.open) if snapshot.news else "?"
+        failed = sum(snapshot.failed.values())
+        text = f"open {still}  settled {snapshot.settled}  failed {failed}  {'  '.join(queues)}"
         text += f"  on {places}" if places else ""
-        text += f"  {' '.join(look.broken)}" if look.broken else ""
-        if text != self._said:
-            self._said = text
-            self._write(f"[{look.t:7.1f} s]  {text}")
+        text += f"  {' '.join(snapshot.broken)}" if snapshot.broken else ""
+        if text != self._printed:
+            self._printed = text
+            self._write(f"[{snapshot.t:7.1f} s]  {text}")
 
     def _write(self, line: str) -> None:
         sys.stdout.write(plain(line) + "\n")
@@ -204,8 +196,8 @@ class WatchView:
 
 
 def _sentence(event: Event) -> str:
-    """Return an event in words."""
+    """Return an event as a line of text."""
     if event.what is What.SCALE:
         arrow = f"{event.before} \N{RIGHTWARDS ARROW} {event.after}"
-        return plain(f"{event.queue}: {arrow} replicas asked ({event.message})")
+        return plain(f"{event.queue}: {arrow} replicas desired ({event.message})")
     return plain(f"{event.queue}: {event.message}" if event.queue else event.message)

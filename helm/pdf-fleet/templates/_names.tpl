@@ -1,6 +1,6 @@
 {{/* Names, labels and images. */}}
 
-{{/* Begins every name. 30 characters leave room for `-worker-<name>`; a longer one is cut, and told apart by a hash. */}}
+{{/* The first part of every name. 30 characters leave room for `-worker-<name>`; a longer name is cut and gets a hash. */}}
 {{- define "fleet.fullname" -}}
 {{- $name := .Values.fullnameOverride | default .Release.Name -}}
 {{- if gt (len $name) 30 -}}
@@ -10,14 +10,14 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What a selector may say: dict "root" $ "component" "worker". */}}
+{{/* The labels of a selector: dict "root" $ "component" "worker". */}}
 {{- define "fleet.selectorLabels" -}}
 app.kubernetes.io/name: {{ .root.Chart.Name }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* The labels of an object: dict "root" $ "component" "worker", and "version" where it is not the fleet's. */}}
+{{/* The labels of an object: dict "root" $ "component" "worker", and "version" if it is not the fleet's. */}}
 {{- define "fleet.labels" -}}
 {{ include "fleet.selectorLabels" . }}
 app.kubernetes.io/version: {{ .version | default .root.Chart.AppVersion | quote }}
@@ -40,7 +40,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
-{{/* A number as people write it: Helm reads 104857600 as 1.048576e+08. */}}
+{{/* A number in plain digits: Helm reads 104857600 as 1.048576e+08. */}}
 {{- define "fleet.number" -}}
 {{- if and (kindIs "float64" .) (eq (floor .) .) -}}
 {{- printf "%.0f" . -}}

@@ -1,4 +1,4 @@
-{{/* The pods: what all have in common, and the pod of the fleet's own roles. */}}
+{{/* Pods: the fields that all share, and the pod of the fleet's own roles. */}}
 
 {{/*
 The fields of every pod spec: dict "root" $ "pod" VALUES "account" NAME "user" UID "grace" SECONDS "spread" LABELS.
@@ -59,7 +59,7 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
-{{/* Requests and limits; what a role has set to null, to be without its default, is left out. */}}
+{{/* Requests and limits, without those that a role has set to null to remove a default. */}}
 {{- define "fleet.resources" -}}
 {{- range $kind, $amounts := . }}
 {{- $said := dict }}
@@ -73,7 +73,7 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
-{{/* Pod Security `restricted`, and a root that cannot be written. */}}
+{{/* Pod Security `restricted`, and a read-only root file system. */}}
 {{- define "fleet.container.security" -}}
 securityContext:
   allowPrivilegeEscalation: false
@@ -89,11 +89,11 @@ The pod template of one of the fleet's roles. Of a dict:
   command    list
   labels     further labels of the pod, YAML
   env        further environment variables, YAML
-  heartbeat  how its heartbeat file is watched; none: no probes
+  heartbeat  limits of the probes of its heartbeat file; none: no probes
   grace      seconds between SIGTERM and SIGKILL
-  spread     labels to spread over nodes by
+  spread     labels of the pods that are spread over nodes together
   restart    restartPolicy
-  store      whether it gets the store's credentials
+  store      whether the pod gets the store's credentials
 */}}
 {{- define "fleet.pod" -}}
 {{- $root := .root -}}
@@ -205,7 +205,7 @@ spec:
     {{- end }}
 {{- end -}}
 
-{{/* The volume with the CA of an external Redis; nothing where there is none. */}}
+{{/* The volume with the CA of an external Redis; empty if there is none. */}}
 {{- define "fleet.redis.caVolume" -}}
 {{- $tls := .Values.redis.external.tls -}}
 {{- if not .Values.redis.enabled -}}

@@ -1,10 +1,10 @@
 {{/*
-The pod of a flood. Its batch is its Job's uid, so that a second pod of the same Job adds nothing, and each new Job
-floods again.
+The pod of a flood. The Job's uid names the batch, so that a second pod of the same Job adds only missing documents, and
+each new Job floods again.
 */}}
 {{- define "fleet.producer.pod" -}}
 {{- $producer := .Values.producer -}}
-{{- $command := list "fleet" "flood" "--documents" (include "fleet.number" $producer.documents) "--seed" (include "fleet.number" $producer.seed) "--batch" "$(BATCH)" "--patience" (include "fleet.number" $producer.patienceSeconds) -}}
+{{- $command := list "fleet" "flood" "--documents" (include "fleet.number" $producer.documents) "--seed" (include "fleet.number" $producer.seed) "--batch" "$(BATCH)" "--server-timeout" (include "fleet.number" $producer.serverTimeoutSeconds) -}}
 {{- if $producer.wait -}}
 {{- $command = append $command "--wait" -}}
 {{- end -}}
@@ -20,7 +20,7 @@ floods again.
     ) -}}
 {{- end -}}
 
-{{/* What is around the pod, in a Job. */}}
+{{/* The spec of a flood's Job, around its pod. */}}
 {{- define "fleet.producer.job" -}}
 {{- $producer := .Values.producer -}}
 backoffLimit: {{ int $producer.backoffLimit }}

@@ -2,15 +2,15 @@
 {{- define "fleet.redis.conf" -}}
 bind * -::*
 port 6379
-# Users and the network's policies guard it; protected mode would only refuse other pods.
+# Users and network policies guard the server; protected mode would only refuse other pods.
 protected-mode no
 aclfile /etc/redis/users.acl
 dir /data
-# The append-only file is all that is kept: snapshots beside it would write everything twice.
+# Redis keeps only the append-only file: snapshots would write everything a second time.
 appendonly yes
 appendfsync {{ .Values.redis.appendFsync }}
 save ""
-# Tickets must not be thrown away to make room: a producer is refused instead.
+# Redis must not evict messages to free memory: it refuses a producer's writes instead.
 maxmemory {{ include "fleet.bytes" .Values.redis.maxMemory }}
 maxmemory-policy noeviction
 {{- end -}}

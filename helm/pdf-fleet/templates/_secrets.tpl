@@ -1,10 +1,10 @@
 {{/*
-What the chart's own Secrets hold. Each is computed once a rendering and kept under .Values, because the Secret, the
-checksum on the pods and the ACL must agree on a password that is made at random. What is in the cluster already is
-kept, so that an upgrade changes nothing.
+The data of the chart's own Secrets. Each is computed once a rendering and kept under .Values, because the Secret, the
+checksum on the pods and the ACL must agree on a random password. Values that are already in the cluster stay, so that
+an upgrade changes nothing.
 */}}
 
-{{/* A value of a Secret in the cluster, or one made now: dict "root" $ "secret" NAME "key" KEY "length" 32. */}}
+{{/* A value of a Secret in the cluster, or a new random one: dict "root" $ "secret" NAME "key" KEY "length" 32. */}}
 {{- define "fleet.kept" -}}
 {{- $live := lookup "v1" "Secret" .root.Release.Namespace .secret | default dict -}}
 {{- $data := $live.data | default dict -}}
@@ -30,15 +30,15 @@ kept, so that an upgrade changes nothing.
 {{- $data := dict "username" "fleet" "password" $password "url" $url "keda-username" "keda" "keda-password" $keda "users.acl" $acl -}}
 {{- $_ := set .Values "computedRedis" (toYaml $data) -}}
 {{- end -}}
-{{- /* toYaml takes the last line end away, which belongs to users.acl. */ -}}
+{{- /* toYaml removes the last line end, which users.acl needs. */ -}}
 {{- printf "%s\n" .Values.computedRedis -}}
 {{- end -}}
 
 {{/*
-Redis' users. `fleet` does all but what can end or empty the server; `keda` measures the lengths of our queues and may
-change nothing (-@dangerous takes CLIENT KILL and PAUSE away again); `probe` asks whether the server answers. Nobody can be
-`default`, which has no password and is off; but Redis 7.0 reads its own append-only file in that user's name, and would
-leave out every transaction that it may not do.
+Redis' users. `fleet` may run every command except those that stop or empty the server; `keda` measures the lengths of our
+queues and may change nothing (-@dangerous removes CLIENT KILL and PAUSE again); `probe` checks that the server answers.
+Nobody can log in as `default`, which has no password and is off; but Redis 7.0 reads its own append-only file in that
+user's name, and would skip every transaction that this user may not run.
 */}}
 {{- define "fleet.redis.acl" -}}
 {{- $keys := list -}}
@@ -52,7 +52,7 @@ user keda on #{{ sha256sum .keda }} resetchannels{{ range $keys }} {{ . }}{{ end
 user probe on nopass resetchannels -@all +ping
 {{ end -}}
 
-{{/* Where the fleet's URL is, as the body of a secretKeyRef. */}}
+{{/* The secretKeyRef of the fleet's Redis URL. */}}
 {{- define "fleet.redis.urlRef" -}}
 {{- if .Values.redis.enabled -}}
 name: {{ include "fleet.redis.secretName" . }}
@@ -78,7 +78,7 @@ key: {{ .Values.redis.external.urlKey }}
 {{- .Values.computedStore -}}
 {{- end -}}
 
-{{/* The environment variables of the store's credentials; none where the ServiceAccount brings them. */}}
+{{/* The environment variables of the store's credentials; none if the ServiceAccount supplies them. */}}
 {{- define "fleet.store.credentials" -}}
 {{- $external := .Values.store.external -}}
 {{- if .Values.store.enabled -}}

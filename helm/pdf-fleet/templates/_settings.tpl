@@ -1,4 +1,4 @@
-{{/* The environment of the fleet's own pods: what the ConfigMap holds. */}}
+{{/* The environment of the fleet's own pods: the data of the ConfigMap. */}}
 {{- define "fleet.settings" -}}
 {{- $limits := .Values.timeLimits -}}
 {{- $store := .Values.store -}}
@@ -10,13 +10,12 @@ AWS_ENDPOINT_URL: {{ printf "http://%s-store:7070" (include "fleet.fullname" .) 
 AWS_ENDPOINT_URL: {{ $store.external.endpoint | quote }}
 {{- end }}
 FLEET_SOFT_LIMIT_SECONDS: {{ include "fleet.number" $limits.softSeconds | quote }}
-FLEET_HARD_LIMIT_SECONDS: {{ include "fleet.number" $limits.hardSeconds | quote }}
 FLEET_GRACE_SECONDS: {{ include "fleet.number" $limits.graceSeconds | quote }}
 FLEET_VISIBILITY_TIMEOUT_SECONDS: {{ include "fleet.number" $limits.visibilityTimeoutSeconds | quote }}
 {{- range $name, $value := .Values.settings }}
 {{ $name }}: {{ include "fleet.number" $value | quote }}
 {{- end }}
-{{- /* The root is read-only: whatever wants a folder of its own gets /tmp. */}}
+{{- /* The root file system is read-only: libraries that want a folder get /tmp. */}}
 HOME: /tmp
 TMPDIR: /tmp
 XDG_CACHE_HOME: /tmp/cache

@@ -1,8 +1,8 @@
-{{/* What each worker is, after the defaults; and what of it is computed. */}}
+{{/* The values of each worker: defaults, its own, and computed ones. */}}
 
 {{/*
-The workers that are to be, as YAML by name: podDefaults, workerDefaults and the worker's own values, the later before
-the earlier; 0 and false count as said. Added: queue, and backlogPerReplica where it is not set outright.
+The enabled workers, as YAML by name: podDefaults, workerDefaults and the worker's own values; each overrides the ones
+before it, also with 0 and false. Added: queue, and backlogPerReplica if it is not set.
 */}}
 {{- define "fleet.workers" -}}
 {{- $root := . -}}
@@ -21,11 +21,11 @@ the earlier; 0 and false count as said. Added: queue, and backlogPerReplica wher
 {{- end -}}
 
 {{/*
-Documents that one replica may face: what it does in targetDrainSeconds, rounded down, from 1 to 1,000. The same
+Documents per replica: as many as one replica does in targetDrainSeconds, rounded down, from 1 to 1,000. The same
 arithmetic as backlog_per_replica() in app/policy/policy.py.
 */}}
 {{- define "fleet.backlogPerReplica" -}}
-{{- $documents := divf (mulf .targetDrainSeconds .concurrency) .secondsPerDocument -}}
+{{- $documents := divf .targetDrainSeconds .secondsPerDocument -}}
 {{- /* 0.3 s at 0.1 s each may be 2.9999999999999996, and is 3 documents. */ -}}
 {{- $whole := floor (addf $documents 0.000000001) -}}
 {{- printf "%.0f" (maxf 1 (minf 1000 $whole)) -}}

@@ -1,12 +1,13 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from redis.exceptions import ResponseError
+import typer
 
 from app.cli import main, root
-from app.errors import FleetError, UsageError
+from app.errors import FleetError, ServerError, UsageError
 from app.runtime.signals import Stopped
 from tests.support.signals import handlers_kept
 
@@ -16,7 +17,7 @@ from tests.support.signals import handlers_kept
     [
         (FleetError("No."), 1, "Error: No.\n"),
         (UsageError("Not so."), 2, "Error: Not so.\n"),
-        (ResponseError("OOM"), 1, "Error: The Redis server failed: OOM.\n"),
+        (ServerError("The Redis server failed: OOM."), 1, "Error: The Redis server failed: OOM.\n"),
         (PermissionError(13, "Permission denied", "/x"), 1, "Error: /x: Permission denied.\n"),
         (OSError("odd"), 1, "Error: odd.\n"),
         (
@@ -91,8 +92,38 @@ main()
     assert done.stdout.startswith("pdf-fleet ")
 
 
-def test_help_needs_nothing_that_is_slow_to_import() -> None:
-    assert imported("app.cli.commands", {"celery", "redis", "obstore", "kubernetes", "matplotlib"}) == "[]\n"
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    script = """
+import sys
+from app.cli.main import main
+sys.argv = ["fleet", "--help"]
+try:
+    main()
+finally:
+    print(sorted(name for name in sys.modules if name.startswith("app.")), "pydantic" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = ["app.cli", "app.cli.main", "app.cli.root", "app.errors", "app.runtime", "app.runtime.signals"]
+    assert done.stdout.splitlines()[-1] == f"{loaded} False"
+
+
+def test_each_command_is_a_module_and_is_listed_with_the_first_line_of_its_own_help() -> None:
+    group = typer.main.get_command(root.app)
+    modules = {path.stem for path in (Path(root.__file__).parent / "commands").glob("[a-z]*.py")}
+    assert modules == set(root.COMMANDS)
+    for name in root.COMMANDS:
+        command = group.get_command(None, name)  # type: ignore[attr-defined]
+        assert command.help.partition("\n")[0] == root.summary(name) != ""
+
+
+def test_a_misspelt_command_gets_a_suggestion(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["fleet", "floood"])
+    with handlers_kept(), pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith("Error: No such command 'floood'. Did you mean 'flood'?\n")
 
 
 def test_what_sends_nothing_imports_no_celery() -> None:

@@ -1,4 +1,4 @@
-"""Every file of the shared corpus ends as its index says, in process and through the sandbox."""
+"""Every file of the shared corpus has the outcome in its index, in this process and in the sandbox."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -38,10 +38,10 @@ def reader(request: pytest.FixtureRequest) -> Callable[[bytes], Reading]:
 
 
 def opens_unencrypted_without_pages(data: bytes) -> bool:
-    """Whether PDFium opens the file, and finds neither encryption nor a page.
+    """Return whether PDFium opens the file, and finds neither encryption nor a page.
 
-    The index was made with pypdfium2's PdfDocument, which raises for such a file with whatever error code the
-    document before it left behind; so two files without any encryption are listed as `password` there.
+    pypdfium2's PdfDocument, with which the index was made, raises the error of the previous document for such a file;
+    so the index lists two files without any encryption as `password`.
     """
     try:
         with pdf.open_pdf(data) as document:

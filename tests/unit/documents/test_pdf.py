@@ -38,7 +38,7 @@ def test_the_search_for_an_image_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     )
     with pdf.open_pdf(build_pdf(objects)) as document, pdf.open_page(document, 0) as page:
         assert pdf.has_image(page)
-        monkeypatch.setattr(pdf, "OBJECTS_LOOKED_AT", 20)
+        monkeypatch.setattr(pdf, "MAX_OBJECTS", 20)
         assert not pdf.has_image(page)
 
 

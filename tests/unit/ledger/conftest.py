@@ -3,9 +3,11 @@ from dataclasses import dataclass, field
 import pytest
 import redis
 
+from app.config import Settings
 from app.ledger.ledger import Ledger
-from app.ledger.message import flood, new_id
+from app.ledger.message import new_id
 from app.ledger.models import Options, Submission
+from app.queues import Queue
 
 
 @dataclass
@@ -23,9 +25,10 @@ def clock() -> Clock:
 
 @pytest.fixture
 def ledger(client: redis.Redis, clock: Clock) -> Ledger:
-    return Ledger(
-        client, prefix="t:", max_attempts=3, retention_seconds=100, presence_seconds=30.0, clock=clock
+    config = Settings(
+        key_prefix="t:", max_attempts=3, retention_seconds=100, presence_seconds=30.0, flood_chunk=7
     )
+    return Ledger(client, config, clock)
 
 
 @dataclass
@@ -43,7 +46,7 @@ class Batch:
             )
             for number in range(count)
         ]
-        flood(self.ledger, submissions, batch_id=self.batch_id, chunk=7)
+        self.ledger.open(self.batch_id, Queue.PDF, submissions)
         return [submission.document_id for submission in submissions]
 
 

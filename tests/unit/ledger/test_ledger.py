@@ -3,8 +3,8 @@ import pytest
 import redis
 
 from app.ledger.ledger import Ledger
-from app.ledger.message import flood, message, new_id
-from app.ledger.models import Document, Outcome, State, Submission
+from app.ledger.message import document_id_of, new_id
+from app.ledger.models import Advance, Document, Outcome, State, Submission
 from app.queues import Queue
 from tests.unit.ledger.conftest import Batch, Clock
 
@@ -41,7 +41,7 @@ def test_opening_again_after_a_lost_reply_changes_nothing(
 ) -> None:
     one = Submission(document_id=new_id(), source="a", object_key="k")
     for _ in range(2):
-        opened = flood(ledger, [one], batch_id=batch.batch_id, chunk=10)
+        opened = ledger.open(batch.batch_id, Queue.PDF, [one])
     assert opened == 0
     assert client.llen("pdf") == 1
     assert ledger.batch(batch.batch_id).total == 1
@@ -115,7 +115,7 @@ def test_only_the_worker_that_started_may_release(ledger: Ledger, batch: Batch) 
 
 @pytest.mark.parametrize(
     ("prepare", "answer"),
-    [("nothing", "unknown"), ("settle", "final"), ("advance", "elsewhere")],
+    [("nothing", "unknown"), ("settle", "final"), ("advance", "advanced")],
 )
 def test_what_must_not_be_worked_on_is_not_started(
     ledger: Ledger, batch: Batch, prepare: str, answer: str
@@ -125,7 +125,7 @@ def test_what_must_not_be_worked_on_is_not_started(
     if prepare == "settle":
         ledger.settle(document, SUCCESS, token="w/1")
     elif prepare == "advance":
-        ledger.advance(document, Queue.OCR, message(document_id, Queue.OCR), summary=b"{}", results={})
+        ledger.advance(document, Advance(queue=Queue.OCR, summary=b"{}"))
     else:
         document_id = new_id()
     assert ledger.start(document_id, queue=Queue.PDF, worker="w") == answer
@@ -137,12 +137,12 @@ def test_advancing_moves_the_document_and_its_message_together(
     (document_id,) = batch.open()
     document = started(ledger, document_id)
     clock.now += 5
-    order = message(document_id, Queue.OCR)
-    assert ledger.advance(document, Queue.OCR, order, summary=b'{"pages":1}', results={"text": "k"})
-    assert not ledger.advance(document, Queue.OCR, order, summary=b"{}", results={})
+    end = Advance(queue=Queue.OCR, summary=b'{"pages":1}', results={"text": "k"})
+    assert ledger.advance(document, end)
+    assert not ledger.advance(document, Advance(queue=Queue.OCR, summary=b"{}"))
     assert client.zcard("t:open:pdf") == 0
     assert client.zscore("t:open:ocr", document_id) == 1_005.0
-    assert client.lrange("ocr", 0, -1) == [order]
+    assert [document_id_of(raw) for raw in map(str, client.lrange("ocr", 0, -1))] == [document_id]
     again = started(ledger, document_id, queue=Queue.OCR)
     assert (again.attempts, again.attempts_before, again.starts) == (1, 1, 1)
     assert again.results == {"text": "k"}
@@ -156,8 +156,8 @@ def test_a_quarantined_document_can_be_sent_again(ledger: Ledger, batch: Batch, 
     assert ledger.quarantined() == [document_id]
     client.delete("pdf")
     document = known(ledger, document_id)
-    assert ledger.retry(document, message(document_id, Queue.PDF))
-    assert not ledger.retry(document, message(document_id, Queue.PDF))
+    assert ledger.retry(document)
+    assert not ledger.retry(document)
     assert client.llen("pdf") == 1
     counts = ledger.batch(batch.batch_id)
     assert (counts.quarantined, counts.errors, counts.done) == (0, {}, False)
@@ -218,7 +218,7 @@ def test_a_batch_is_forgotten_in_time_once_nobody_has_to_decide_about_it(
     ledger.settle(started(ledger, second), quarantine, token="w/1")
     names = [f"t:{name}:{batch.batch_id}" for name in ("batch", "batch-documents", "settled")]
     assert [client.ttl(name) for name in names] == [-1, -1, -1]
-    ledger.retry(known(ledger, second), message(second, Queue.PDF))
+    ledger.retry(known(ledger, second))
     ledger.settle(started(ledger, second), SUCCESS, token="w/2")
     assert all(0 < client.ttl(name) <= 100 for name in names)
     assert ledger.batches() == [batch.batch_id]

@@ -7,7 +7,7 @@ import redis
 
 from app.ledger.ledger import Ledger
 from app.ledger.message import message
-from app.ledger.models import Document, Outcome, State
+from app.ledger.models import Advance, Document, Outcome, State
 from app.ledger.reconcile import Findings, reconcile
 from app.queues import Queue
 from tests.unit.ledger.conftest import Batch, Clock
@@ -19,7 +19,7 @@ Mend = Callable[[], Findings]
 @pytest.fixture
 def mend(ledger: Ledger) -> Mend:
     def run() -> Findings:
-        return reconcile(ledger, Queue.PDF, message=message, after_seconds=20.0, hold_seconds=60.0)
+        return reconcile(ledger, Queue.PDF)
 
     return run
 
@@ -204,6 +204,6 @@ def test_a_document_handed_on_while_it_was_looked_for_is_not_sent_to_its_old_que
     clock.now += 25
     mend()
     document = started(ledger, document_id)
-    ledger.advance(document, Queue.OCR, message(document_id, Queue.OCR), summary=b"{}", results={})
+    ledger.advance(document, Advance(queue=Queue.OCR, summary=b"{}"))
     assert mend().lost == 0
     assert client.llen("pdf") == 0

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from app.errors import ServerError
 from app.ledger.connection import connect
 from app.ledger.steps import Steps
 
@@ -83,5 +84,5 @@ def test_a_server_that_is_not_there_is_an_error_after_the_clients_patience(tmp_p
     with connect(Settings(redis_url=f"unix://{tmp_path}/none"), retries=1) as client:
         steps = Steps(client, SOURCES)
         for _ in range(2):
-            with pytest.raises(redis.ConnectionError):
+            with pytest.raises(ServerError):
                 steps.run("echo", [], ["x"])

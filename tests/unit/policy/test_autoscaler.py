@@ -1,4 +1,4 @@
-"""KEDA and the HPA together: waking, cooling down, falling back; never flapping; a whole drain."""
+"""KEDA and the HPA together: activation, cooldown, fallback, no flapping."""
 
 import msgspec
 import pytest
@@ -13,13 +13,13 @@ CLUSTER = Policy.cluster(10, backlog_per_replica=20)
 
 
 class Driver:
-    """Feeds an autoscaler and carries out what it decides, at once."""
+    """An autoscaler whose decisions are carried out at once."""
 
     def __init__(self, policy: Policy, replicas: int = 0) -> None:
         self.scaler = Autoscaler(policy)
         self.replicas = replicas
 
-    def look(self, now: float, waiting: int, inflight: int = 0) -> Decision:
+    def step(self, now: float, waiting: int, inflight: int = 0) -> Decision:
         return self._carry_out(
             self.scaler.step(now, Measurement(waiting=waiting, inflight=inflight, replicas=self.replicas))
         )
@@ -34,68 +34,68 @@ class Driver:
 
 def test_an_empty_fleet_stays_empty_until_a_poll_sees_work() -> None:
     fleet = Driver(CLUSTER)
-    assert fleet.look(0, 0) == Decision(replicas=0, reason=Reason.IDLE, metric=0.0)
-    assert fleet.look(4.9, 30) == Decision(replicas=0, reason=Reason.IDLE, metric=1.5)
-    assert fleet.look(5, 30) == Decision(replicas=1, reason=Reason.ACTIVATED, metric=1.5)
-    assert fleet.look(10, 30) == Decision(replicas=1, reason=Reason.ACTIVATED, metric=1.5)
-    assert fleet.look(15, 30) == Decision(replicas=2, reason=Reason.SCALED_UP, metric=1.5)
-    assert fleet.look(30, 30) == Decision(replicas=2, reason=Reason.STEADY, metric=1.5)
+    assert fleet.step(0, 0) == Decision(replicas=0, reason=Reason.IDLE, metric=0.0)
+    assert fleet.step(4.9, 30) == Decision(replicas=0, reason=Reason.IDLE, metric=1.5)
+    assert fleet.step(5, 30) == Decision(replicas=1, reason=Reason.ACTIVATED, metric=1.5)
+    assert fleet.step(10, 30) == Decision(replicas=1, reason=Reason.ACTIVATED, metric=1.5)
+    assert fleet.step(15, 30) == Decision(replicas=2, reason=Reason.SCALED_UP, metric=1.5)
+    assert fleet.step(30, 30) == Decision(replicas=2, reason=Reason.STEADY, metric=1.5)
 
 
 def test_the_hpa_asks_only_every_sync() -> None:
     fleet = Driver(CLUSTER)
-    assert fleet.look(100, 40).replicas == 2  # poll and sync fall together
+    assert fleet.step(100, 40).replicas == 2  # poll and sync fall together
     for now in (101, 105, 110, 114.999):
-        assert fleet.look(now, 100).replicas == 2
-    assert fleet.look(115, 100).replicas == 5
+        assert fleet.step(now, 100).replicas == 2
+    assert fleet.step(115, 100).replicas == 5
 
 
-def test_a_late_look_is_counted_from_and_not_made_up_for() -> None:
+def test_periods_count_from_a_late_poll() -> None:
     fleet = Driver(CLUSTER)
-    fleet.look(0, 40)
-    assert fleet.look(100, 60).replicas == 3
-    assert fleet.look(114.9, 100).replicas == 3
-    assert fleet.look(115, 100).replicas == 5
+    fleet.step(0, 40)
+    assert fleet.step(100, 60).replicas == 3
+    assert fleet.step(114.9, 100).replicas == 3
+    assert fleet.step(115, 100).replicas == 5
 
 
 def test_work_wakes_the_minimum_at_once() -> None:
     fleet = Driver(msgspec.structs.replace(CLUSTER, min_replicas=3))
     fleet.fail(0)
-    assert fleet.look(5, 1) == Decision(replicas=3, reason=Reason.ACTIVATED, metric=0.05)
+    assert fleet.step(5, 1) == Decision(replicas=3, reason=Reason.ACTIVATED, metric=0.05)
 
 
 def test_a_minimum_is_kept_without_any_work() -> None:
     fleet = Driver(msgspec.structs.replace(CLUSTER, min_replicas=3))
-    assert fleet.look(0, 0) == Decision(replicas=3, reason=Reason.AT_MIN, metric=0.0)
+    assert fleet.step(0, 0) == Decision(replicas=3, reason=Reason.AT_MIN, metric=0.0)
     for now in range(5, 3_000, 5):
-        assert fleet.look(now, 0).replicas == 3
+        assert fleet.step(now, 0).replicas == 3
 
 
 def test_an_activation_target_is_exceeded_not_reached() -> None:
     policy = msgspec.structs.replace(CLUSTER, activation_target=2.0)
     fleet = Driver(policy)
-    assert fleet.look(0, 40).replicas == 0
-    assert fleet.look(5, 41).replicas == 1
-    # It goes before scaling: 40 documents ask for 2 replicas, and after the cooldown get none.
-    assert fleet.look(15, 40).reason is Reason.SCALED_UP
-    assert [fleet.look(now, 40).replicas for now in (725, 725.001, 730.001)] == [2, 2, 0]
+    assert fleet.step(0, 40).replicas == 0
+    assert fleet.step(5, 41).replicas == 1
+    # Activation precedes scaling: 40 documents need 2 replicas, yet get none after the cooldown.
+    assert fleet.step(15, 40).reason is Reason.SCALED_UP
+    assert [fleet.step(now, 40).replicas for now in (725, 725.001, 730.001)] == [2, 2, 0]
 
 
 def test_cooldown_runs_from_the_last_poll_that_saw_work_and_ends_all_at_once() -> None:
     fleet = Driver(CLUSTER)
-    fleet.look(0, 200)
+    fleet.step(0, 200)
     assert fleet.replicas == 10
-    assert fleet.look(5, 0, inflight=1).replicas == 10
-    assert fleet.look(10, 0).reason is Reason.COOLING_DOWN
+    assert fleet.step(5, 0, inflight=1).replicas == 10
+    assert fleet.step(10, 0).reason is Reason.COOLING_DOWN
     policy_without_hpa = msgspec.structs.replace(CLUSTER, sync_seconds=100_000.0)
     alone = Driver(policy_without_hpa)
-    alone.look(0, 200)
-    assert alone.look(720, 0) == Decision(replicas=10, reason=Reason.COOLING_DOWN, metric=0.0)
-    assert alone.look(725, 0) == Decision(replicas=0, reason=Reason.DEACTIVATED, metric=0.0)
+    alone.step(0, 200)
+    assert alone.step(720, 0) == Decision(replicas=10, reason=Reason.COOLING_DOWN, metric=0.0)
+    assert alone.step(725, 0) == Decision(replicas=0, reason=Reason.DEACTIVATED, metric=0.0)
 
 
 def test_replicas_that_never_saw_work_have_no_cooldown() -> None:
-    assert Driver(CLUSTER, replicas=4).look(0, 0) == Decision(
+    assert Driver(CLUSTER, replicas=4).step(0, 0) == Decision(
         replicas=0, reason=Reason.DEACTIVATED, metric=0.0
     )
 
@@ -103,24 +103,24 @@ def test_replicas_that_never_saw_work_have_no_cooldown() -> None:
 def test_failures_up_to_the_threshold_change_nothing() -> None:
     fallback = Fallback(failure_threshold=3, replicas=8, behavior=FallbackBehavior.STATIC)
     fleet = Driver(msgspec.structs.replace(CLUSTER, fallback=fallback))
-    fleet.look(0, 100)
+    fleet.step(0, 100)
     assert fleet.replicas == 5
     for now in (5, 10):
         assert fleet.fail(now) == Decision(replicas=5, reason=Reason.MEASUREMENT_FAILED, metric=None)
-    # Between looks nobody asks, so that an answer there ends no row of failures.
-    fleet.look(14, 100)
-    # KEDA's own question is the third to fail and the HPA's the fourth: that one gets the fallback.
+    # Between polls nothing queries the metric, so an answer there does not reset the count of failures.
+    fleet.step(14, 100)
+    # KEDA's own query is the third to fail, the HPA's the fourth: that one gets the fallback.
     assert fleet.fail(15) == Decision(replicas=8, reason=Reason.SCALED_UP, metric=None)
     assert fleet.fail(20) == Decision(replicas=8, reason=Reason.FALLBACK, metric=None)
 
 
-def test_one_answer_ends_a_row_of_failures() -> None:
+def test_one_answer_resets_the_count_of_failures() -> None:
     fallback = Fallback(failure_threshold=2, replicas=8, behavior=FallbackBehavior.STATIC)
     fleet = Driver(msgspec.structs.replace(CLUSTER, fallback=fallback))
-    fleet.look(0, 100)
+    fleet.step(0, 100)
     for now in range(5, 100, 5):
         answered = now % 10 == 0
-        decision = fleet.look(now, 100) if answered else fleet.fail(now)
+        decision = fleet.step(now, 100) if answered else fleet.fail(now)
         assert decision.replicas == 5
         assert (decision.reason is Reason.MEASUREMENT_FAILED) is not answered
 
@@ -141,13 +141,13 @@ def test_fallback_moves_a_running_fleet_by_the_same_rules(
 ) -> None:
     fallback = Fallback(behavior=behavior, replicas=fallback_replicas)
     fleet = Driver(msgspec.structs.replace(CLUSTER, fallback=fallback))
-    fleet.look(0, 100)
+    fleet.step(0, 100)
     for now in range(5, 2_000, 5):
         fleet.fail(now)
     assert fleet.replicas == expected
-    # Once the queue answers again, the formula is back at the next sync.
-    fleet.look(2_000, 200)
-    assert fleet.look(2_015, 200).replicas == 10
+    # Once the queue answers again, the next sync uses the formula.
+    fleet.step(2_000, 200)
+    assert fleet.step(2_015, 200).replicas == 10
 
 
 def test_a_static_fallback_wakes_an_empty_fleet_and_the_current_one_does_not() -> None:
@@ -159,7 +159,7 @@ def test_a_static_fallback_wakes_an_empty_fleet_and_the_current_one_does_not() -
 
 def test_without_fallback_a_failing_queue_keeps_its_fleet_for_ever() -> None:
     fleet = Driver(msgspec.structs.replace(CLUSTER, fallback=None))
-    fleet.look(0, 100)
+    fleet.step(0, 100)
     assert {fleet.fail(now).replicas for now in range(5, 5_000, 5)} == {5}
 
 
@@ -167,7 +167,7 @@ def test_without_fallback_a_failing_queue_keeps_its_fleet_for_ever() -> None:
     max_replicas=st.integers(1, 30),
     min_replicas=st.integers(0, 3),
     backlog=st.integers(1, 50),
-    looks=st.lists(
+    steps=st.lists(
         st.tuples(
             st.integers(1, 40),
             st.sampled_from([None, (0, 0), (0, 0), (1, 0), (0, 1)])
@@ -177,7 +177,7 @@ def test_without_fallback_a_failing_queue_keeps_its_fleet_for_ever() -> None:
     ),
 )
 def test_bounds_hold_and_zero_comes_only_after_the_cooldown(
-    max_replicas: int, min_replicas: int, backlog: int, looks: list[tuple[int, tuple[int, int] | None]]
+    max_replicas: int, min_replicas: int, backlog: int, steps: list[tuple[int, tuple[int, int] | None]]
 ) -> None:
     policy = msgspec.structs.replace(
         Policy.cluster(
@@ -186,10 +186,10 @@ def test_bounds_hold_and_zero_comes_only_after_the_cooldown(
         cooldown_seconds=60.0,
     )
     fleet, now, next_poll, last_active = Driver(policy), 0, 0, -1_000
-    for pause, measured in looks:
+    for pause, measured in steps:
         now += pause
         before = fleet.replicas
-        decision = fleet.fail(now) if measured is None else fleet.look(now, *measured)
+        decision = fleet.fail(now) if measured is None else fleet.step(now, *measured)
         if now >= next_poll:
             next_poll = now + 5
             if measured not in (None, (0, 0)):
@@ -201,12 +201,14 @@ def test_bounds_hold_and_zero_comes_only_after_the_cooldown(
 
 
 @given(waiting=st.integers(1, 400), replicas=st.integers(1, 10), data=st.data())
-def test_taking_messages_never_changes_the_replicas(waiting: int, replicas: int, data: st.DataObject) -> None:
-    """The same work, taken or not: a settled fleet stays as it is while messages move from list to hash."""
+def test_delivering_messages_never_changes_the_replicas(
+    waiting: int, replicas: int, data: st.DataObject
+) -> None:
+    """Delivered or not, it is the same work: a stable fleet keeps its size while messages move from list to hash."""
     fleet = Driver(Policy.local(20), replicas=replicas)
     for tick in range(100):
-        fleet.look(tick / 4, waiting)
+        fleet.step(tick / 4, waiting)
     settled = fleet.replicas
     for tick in range(100, 140):
-        taken = data.draw(st.integers(0, min(waiting, settled)))
-        assert fleet.look(tick / 4, waiting - taken, taken).replicas == settled
+        delivered = data.draw(st.integers(0, min(waiting, settled)))
+        assert fleet.step(tick / 4, waiting - delivered, delivered).replicas == settled

@@ -65,7 +65,7 @@ def test_select_policy_chooses_among_the_changes(select: SelectPolicy, most: int
     [(1, 10, 2), (9, 10, 10), (11, 10, 13), (100, 10, 111), (50, 100, 100)],
 )
 def test_percent_up_rounds_up_with_the_hpas_own_floats(replicas: int, value: int, most: int) -> None:
-    # 100 * (1 + 10 / 100) is 110.00000000000001: the controller really lets 111 through.
+    # 100 * (1 + 10 / 100) is 110.00000000000001: the controller really allows 111.
     assert rules(percent(value, period_seconds=15)).up_limit(replicas, [], NOW) == most
 
 

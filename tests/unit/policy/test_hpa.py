@@ -67,7 +67,7 @@ def test_without_tolerance_every_fraction_counts() -> None:
 
 
 def test_tolerance_is_measured_on_the_replicas_that_exist() -> None:
-    """Of 10 asked for only 8 exist: 8.4 is within tolerance of 8, so 8 are recommended (as the HPA does)."""
+    """Of 10 desired only 8 exist: 8.4 is within tolerance of 8, so 8 are recommended (as the HPA does)."""
     assert sync(hpa(), 0, 8.4, 10, existing=8) == Proposal(8, Reason.SCALED_DOWN)
 
 
@@ -107,7 +107,7 @@ def test_scale_down_waits_for_the_highest_recommendation_to_leave_the_window() -
     assert sync(scaler, 15, 6.0, 10) == Proposal(10, Reason.STABILIZED)
     for seconds in (30, 45, 60, 75, 90, 105):
         assert sync(scaler, seconds, 1.0, 10) == Proposal(10, Reason.STABILIZED)
-    # The 10 is exactly 120 s old, and out; the 6 counts until 135 s.
+    # The 10 is exactly 120 s old and no longer counts; the 6 counts until 135 s.
     assert sync(scaler, 120, 1.0, 10) == Proposal(6, Reason.SCALED_DOWN)
     assert sync(scaler, 134, 1.0, 6) == Proposal(6, Reason.STABILIZED)
     assert sync(scaler, 135, 1.0, 6) == Proposal(1, Reason.SCALED_DOWN)
@@ -228,7 +228,7 @@ def test_scale_down_never_passes_the_highest_recommendation_of_its_window(
 def test_no_window_ever_sees_more_change_than_its_policy_allows(
     value: int, period: float, metrics: list[tuple[float, float]], start: int
 ) -> None:
-    """Counted from a period's start to a change: what went and came back within it evens out."""
+    """Counted from a period's start to a change: changes down and up again within it cancel out."""
     limit = ScalingRules(policies=(pods(value, period_seconds=period),))
     trace = run(hpa(up=limit, down=limit), metrics, start)
     befores = [start, *(replicas for _, _, replicas in trace)]

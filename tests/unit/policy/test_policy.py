@@ -1,4 +1,4 @@
-"""The formula, the knobs and their guards."""
+"""The formula, the settings and their limits."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,6 @@ POLICIES = st.builds(
     Policy,
     max_replicas=st.integers(1, 200),
     backlog_per_replica=st.integers(1, 1_000),
-    concurrency=st.integers(1, 16),
 )
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "scaling.md"
 NUMBERS = (
@@ -27,45 +26,41 @@ NUMBERS = (
     "tolerance",
     "min_replicas",
     "activation_target",
-    "concurrency",
 )
 COUNTS = st.integers(0, 100_000)
 
 
 @pytest.mark.parametrize(
-    ("waiting", "inflight", "concurrency", "backlog", "milli"),
+    ("waiting", "inflight", "backlog", "milli"),
     [
-        (0, 0, 1, 20, 0),
-        (1, 0, 1, 20, 50),
-        (1_000, 0, 1, 20, 50_000),
-        (0, 7, 1, 20, 7_000),  # seven run and nothing waits: seven replicas are busy
-        (0, 7, 4, 20, 1_750),
-        (100, 4, 1, 20, 5_200),
-        (100, 6, 1, 20, 6_000),
-        (1, 0, 1, 1_000, 1),  # the least that KEDA can tell from nothing
-        (2, 0, 1, 3, 666),  # cut, not rounded
+        (0, 0, 20, 0),
+        (1, 0, 20, 50),
+        (1_000, 0, 20, 50_000),
+        (0, 7, 20, 7_000),  # seven run and nothing waits: seven replicas are busy
+        (100, 4, 20, 5_200),
+        (100, 6, 20, 6_000),
+        (1, 0, 1_000, 1),  # the least that KEDA can distinguish from 0
+        (2, 0, 3, 666),  # truncated, not rounded
     ],
 )
-def test_formula_in_thousandths(
-    waiting: int, inflight: int, concurrency: int, backlog: int, milli: int
-) -> None:
-    policy = Policy(max_replicas=10, concurrency=concurrency, backlog_per_replica=backlog)
+def test_formula_in_thousandths(waiting: int, inflight: int, backlog: int, milli: int) -> None:
+    policy = Policy(max_replicas=10, backlog_per_replica=backlog)
     assert policy.metric_milli(waiting, inflight) == milli
 
 
 @given(policy=POLICIES, waiting=COUNTS, inflight=COUNTS, more=st.integers(1, 1_000))
-def test_more_work_never_asks_for_less(policy: Policy, waiting: int, inflight: int, more: int) -> None:
+def test_more_work_never_needs_fewer_replicas(policy: Policy, waiting: int, inflight: int, more: int) -> None:
     metric = policy.metric_milli(waiting, inflight)
     assert policy.metric_milli(waiting + more, inflight) >= metric
     assert policy.metric_milli(waiting, inflight + more) >= metric
 
 
 @given(policy=POLICIES, waiting=COUNTS, replicas=st.integers(1, 200), data=st.data())
-def test_a_taken_message_never_lowers_the_metric_nor_lifts_it_above_the_busy_replicas(
+def test_a_delivered_message_never_lowers_the_metric_nor_lifts_it_above_the_busy_replicas(
     policy: Policy, waiting: int, replicas: int, data: st.DataObject
 ) -> None:
-    taken = data.draw(st.integers(0, min(waiting, replicas * policy.concurrency)))
-    before, after = policy.metric_milli(waiting, 0), policy.metric_milli(waiting - taken, taken)
+    delivered = data.draw(st.integers(0, min(waiting, replicas)))
+    before, after = policy.metric_milli(waiting, 0), policy.metric_milli(waiting - delivered, delivered)
     assert before <= after <= max(before, replicas * MILLI)
 
 
@@ -81,24 +76,23 @@ def test_one_document_is_always_seen(policy: Policy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("drain", "seconds", "concurrency", "expected"),
+    ("drain", "seconds", "expected"),
     [
-        (60, 0.5, 1, 120),
-        (60, 0.5, 4, 480),
-        (60, 1.5, 1, 40),
-        (10, 3, 1, 3),  # rounded down: three in time, a fourth too late
-        (0.3, 0.1, 1, 3),
-        (1, 5, 1, 1),
-        (3_600, 0.03, 1, 1_000),
+        (60, 0.5, 120),
+        (60, 1.5, 40),
+        (10, 3, 3),  # rounded down: three in time, a fourth too late
+        (0.3, 0.1, 3),
+        (1, 5, 1),
+        (3_600, 0.03, 1_000),
     ],
 )
-def test_backlog_per_replica(drain: float, seconds: float, concurrency: int, expected: int) -> None:
-    assert backlog_per_replica(drain, seconds, concurrency) == expected
+def test_backlog_per_replica(drain: float, seconds: float, expected: int) -> None:
+    assert backlog_per_replica(drain, seconds) == expected
 
 
-@given(drain=st.floats(1e-300, 1e300), seconds=st.floats(1e-300, 1e300), concurrency=st.integers(1, 100))
-def test_any_backlog_per_replica_makes_a_policy(drain: float, seconds: float, concurrency: int) -> None:
-    backlog = backlog_per_replica(drain, seconds, concurrency)
+@given(drain=st.floats(1e-300, 1e300), seconds=st.floats(1e-300, 1e300))
+def test_any_backlog_per_replica_makes_a_policy(drain: float, seconds: float) -> None:
+    backlog = backlog_per_replica(drain, seconds)
     assert Policy(max_replicas=1, backlog_per_replica=backlog).metric_milli(1, 0) >= 1
 
 
@@ -114,7 +108,6 @@ def test_a_backlog_from_impossible_times_is_refused(value: float) -> None:
     ("changes", "message"),
     [
         ({"max_replicas": 0}, r"max_replicas \(0\) must be at least 1"),
-        ({"concurrency": 0}, r"concurrency \(0\) must be at least 1"),
         ({"backlog_per_replica": 0}, r"backlog_per_replica \(0\) must be at least 1"),
         ({"backlog_per_replica": 1_001}, r"backlog_per_replica \(1001\) must be at most 1000"),
         ({"min_replicas": -1}, r"min_replicas \(-1\) must be between 0 and max_replicas \(10\)"),
@@ -127,7 +120,7 @@ def test_a_backlog_from_impossible_times_is_refused(value: float) -> None:
         ({"tolerance": 1.0}, r"tolerance \(1\) must be at least 0 and below 1"),
     ],
 )
-def test_knobs_that_cannot_work_are_refused_with_their_numbers(
+def test_settings_that_cannot_work_are_refused_with_their_numbers(
     changes: dict[str, float], message: str
 ) -> None:
     with pytest.raises(SettingsError, match=message):
@@ -162,8 +155,8 @@ def test_the_clusters_cooldown_outlasts_a_workers_grace() -> None:
 
 
 def test_local_differs_from_the_cluster_in_times_and_rates_alone() -> None:
-    cluster = Policy.cluster(8, backlog_per_replica=20, concurrency=2)
-    local = Policy.local(8, backlog_per_replica=20, concurrency=2)
+    cluster = Policy.cluster(8, backlog_per_replica=20)
+    local = Policy.local(8, backlog_per_replica=20)
     timed = ("polling_seconds", "cooldown_seconds", "sync_seconds", "behavior")
     same = {name: getattr(cluster, name) for name in timed}
     assert msgspec.structs.replace(local, **same) == cluster

@@ -1,4 +1,4 @@
-"""Whole fleets under an autoscaler, simulated: up, down and gone; and why the running work must count."""
+"""Simulated fleets under an autoscaler, from 0 up and back to 0; and why the running work must count."""
 
 import re
 from itertools import pairwise
@@ -13,7 +13,7 @@ DOCUMENTATION = Path(__file__).parents[3] / "docs" / "scaling.md"
 
 
 class Queue:
-    """Documents of equal length, taken when a replica is free; an ended replica finishes what it has."""
+    """Documents of equal length, delivered when a replica is free; a stopped replica finishes its document."""
 
     def __init__(
         self, documents: int, seconds: float, *, at: float = 0.0, every_seconds: float | None = None
@@ -24,7 +24,7 @@ class Queue:
         self.waiting = 0
         self.seconds = seconds
         self.every_seconds = every_seconds
-        """One more arrives this often; None: none does."""
+        """Interval at which one more document arrives; None: no more arrive."""
         self.ends: list[float] = []
 
     def advance(self, now: float, slots: int) -> None:
@@ -33,9 +33,9 @@ class Queue:
         if self.every_seconds is not None and now % self.every_seconds == 0:
             self.waiting += 1
         self.ends = [end for end in self.ends if end > now]
-        taken = max(0, min(self.waiting, slots - len(self.ends)))
-        self.waiting -= taken
-        self.ends += [now + self.seconds] * taken
+        delivered = max(0, min(self.waiting, slots - len(self.ends)))
+        self.waiting -= delivered
+        self.ends += [now + self.seconds] * delivered
 
 
 def run(
@@ -45,7 +45,7 @@ def run(
     scaler, replicas, trace = Autoscaler(policy), 0, []
     for tick in range(int(seconds * 4)):
         now = tick / 4
-        queue.advance(now, replicas * policy.concurrency)
+        queue.advance(now, replicas)
         inflight = len(queue.ends)
         seen = Measurement(waiting=queue.waiting, inflight=inflight if see_inflight else 0, replicas=replicas)
         replicas = scaler.step(now, seen).replicas
@@ -96,10 +96,10 @@ def test_local_growth_doubles_before_ones_eyes() -> None:
 
 
 def test_queue_length_alone_ends_replicas_at_work() -> None:
-    """LLEN alone is the common mistake: a taken message has left the list, and the fleet that took it goes.
+    """LLEN alone is the common mistake: a delivered message has left the list, and its replica is stopped.
 
-    Of eight long documents four are taken, so LLEN reads 4: there it stops growing. When the other four
-    are taken it reads 0, and the fleet is ended with all four replicas at work.
+    Of eight long documents four are delivered, so LLEN reads 4 and the fleet stops growing. When the other
+    four are delivered, LLEN reads 0 and the fleet is stopped while all four replicas work.
     """
     policy = Policy.local(8, backlog_per_replica=1)
     with_inflight = run(policy, Queue(8, 20.0), seconds=60)
@@ -112,7 +112,7 @@ def test_queue_length_alone_ends_replicas_at_work() -> None:
 
 
 def test_queue_length_alone_flaps_where_work_keeps_coming() -> None:
-    """A long document every ten seconds: both counts hold the fleet, LLEN alone ends it each time."""
+    """A long document every ten seconds: both counts keep the fleet, LLEN alone stops it each time."""
     policy = Policy.local(4, backlog_per_replica=1)
 
     def turns(*, see_inflight: bool) -> int:

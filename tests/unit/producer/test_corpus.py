@@ -105,7 +105,7 @@ def test_two_runs_at_the_same_time_agree(tmp_path: Path) -> None:
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(FleetError, match=r"cannot be kept in .*file.*Not a directory") as caught:
+    with pytest.raises(FleetError, match=r"cannot be stored in .*file.*Not a directory") as caught:
         make_set(tmp_path / "file" / "set", documents=1, seed=1)
     assert caught.value.exit_code == 1
 

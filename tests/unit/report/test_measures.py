@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.report.measures import quantile, rates, summarize, take_apart, window_seconds
+from app.report.measures import quantile, rates, summarize, take_apart, thinned, window_seconds
 from app.report.timeline import DocumentRecord, Event, QueueSample, Record, RunSummary, Sample, Stage, What
 
 times = st.lists(st.floats(min_value=0, max_value=100), max_size=60)
@@ -54,6 +54,29 @@ def test_rates_are_of_the_window_that_ends_there() -> None:
 @pytest.mark.parametrize(("seconds", "window"), [(0, 1), (40, 1), (300, 10), (7_200, 60)])
 def test_the_window_follows_the_length_of_the_run(seconds: float, window: float) -> None:
     assert window_seconds(seconds) == window
+
+
+rows = st.lists(st.tuples(*[st.integers(0, 9)] * 3), max_size=60).map(
+    lambda values: [(float(t), *row) for t, row in enumerate(values)]
+)
+
+
+@given(rows=rows, most=st.integers(8, 80))
+def test_thinned_rows_keep_the_ends_and_the_extremes(rows: list[tuple[float, ...]], most: int) -> None:
+    kept = thinned(rows, most)
+    assert kept == [row for row in rows if row in kept]
+    assert len(kept) <= most
+    if rows:
+        assert (kept[0], kept[-1]) == (rows[0], rows[-1])
+        for column in (1, 2, 3):
+            assert {choose(row[column] for row in kept) for choose in (min, max)} == {
+                choose(row[column] for row in rows) for choose in (min, max)
+            }
+
+
+def test_thinned_rows_leave_out_what_does_not_change() -> None:
+    rows = [(float(t), 5 if 30 <= t < 60 else 0) for t in range(100)]
+    assert [row[0] for row in thinned(rows, 10)] == [0, 29, 30, 59, 60, 99]
 
 
 def test_a_summary_counts_documents_states_codes_and_peaks() -> None:

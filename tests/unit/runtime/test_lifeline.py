@@ -9,7 +9,7 @@ from tests.support.waiting import wait_for
 
 
 def unread(descriptor: int) -> int:
-    """Return the number of unread bytes."""
+    """Return the number of bytes that have not been read yet."""
     (count,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))
     return int(count)
 
@@ -19,7 +19,7 @@ def test_it_is_told_once_the_other_end_is_gone_and_not_of_what_is_written() -> N
     ours, theirs = os.pipe()
     try:
         when_it_ends(ours, ended.set)
-        for _ in range(2):  # it goes on reading after the first
+        for _ in range(2):  # it keeps reading after the first
             os.write(theirs, b"x" * 10_000)
             wait_for(lambda: not unread(ours), "the reading of it", seconds=30.0)
         assert not ended.is_set()

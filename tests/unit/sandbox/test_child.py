@@ -1,4 +1,4 @@
-"""The child's side, served from a thread over a socket pair, without limits on the test's own process."""
+"""The child's request loop in a thread, over a socket pair and without limits on the test's own process."""
 
 import socket
 import threading
@@ -129,7 +129,7 @@ def test_a_request_cut_off_is_the_end() -> None:
     with theirs:
         with ours:
             ours.sendall(wire.REQUEST_PREFIX.pack(5, 5) + b"abc")
-        assert child.receive(theirs) is None
+        assert child.receive(theirs.makefile("rb")) is None
 
 
 def test_a_request_that_is_none_is_refused() -> None:
@@ -137,4 +137,4 @@ def test_a_request_that_is_none_is_refused() -> None:
     with ours, theirs:
         ours.sendall(wire.REQUEST_PREFIX.pack(3, 0) + b"\x93\x01\x02")
         with pytest.raises(msgspec.DecodeError):
-            child.receive(theirs)
+            child.receive(theirs.makefile("rb"))

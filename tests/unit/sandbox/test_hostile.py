@@ -1,4 +1,4 @@
-"""Documents made to do harm: each ends in a typed error, or harmlessly, within its limits, and the next one is read."""
+"""Hostile documents: each ends in a typed error, or does no harm, within its limits, and the next one is read."""
 
 import struct
 import time
@@ -14,7 +14,7 @@ from tests.support.documents import build_pdf, one_page, pdf_stream
 
 LIMITS = Limits(memory_bytes=512 * 2**20, cpu_seconds=1, wall_seconds=5.0)
 SPARE_SECONDS = 5.0
-"""A second try after a crash, and a fresh child."""
+"""Time for a second attempt after a crash, in a fresh child."""
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +24,13 @@ def box() -> Iterator[Sandbox]:
 
 
 class Maker:
-    """Makes the hostile documents, each by its name."""
+    """Maker of hostile documents: each method returns one."""
 
     def __init__(self) -> None:
         self.build, self.page, self.stream = build_pdf, one_page, pdf_stream
 
     def content_bomb(self) -> bytes:
-        """Half a gigabyte of objects in 300 KB, deflated."""
+        """Return half a gigabyte of objects, deflated to 300 KB."""
         return self.build(self.page(b"") | {4: self.stream(b"0 0 9 9 re f " * 12_000_000, deflate=True)})
 
     def deflated_twice(self) -> bytes:

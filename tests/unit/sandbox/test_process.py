@@ -1,4 +1,4 @@
-"""The parent's side against a child that says what no honest child says."""
+"""`ChildProcess` against a child that sends invalid replies."""
 
 import select
 import socket
@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from app.documents.limits import Limits
-from app.documents.models import OcrMode
+from app.documents.models import OcrMode, Recognition
 from app.sandbox import wire
-from app.sandbox.process import ChildProcess, DiedError, OverrunError
+from app.sandbox.process import ChildDiedError, ChildProcess, ChildTimeoutError
 
 READ = wire.Read(password=None, ocr=OcrMode.AUTO)
 PREFIX = wire.REPLY_PREFIX.pack
@@ -19,8 +19,8 @@ Wired = tuple[ChildProcess, socket.socket]
 
 
 @pytest.fixture
-def wired() -> Iterator[Wired]:
-    """A child process whose connection is in the test's hands."""
+def wired() -> Iterator[tuple[ChildProcess, socket.socket]]:
+    """A child process, and the other end of its connection."""
     child = ChildProcess(Limits(), max_documents=1)
     child._socket.close()
     child._socket, theirs = socket.socketpair()
@@ -29,13 +29,15 @@ def wired() -> Iterator[Wired]:
     child._poll.register(child._socket, select.POLLIN)
     with theirs:
         yield child, theirs
-    child.bury()
+    child.reap()
 
 
 def ask(
-    child: ChildProcess, document: bytes = b"", *, seconds: float = 10.0, bound: int = 1_000
-) -> wire.Reply:
-    return child.ask(READ, document, deadline=time.monotonic() + seconds, bound=bound, tick=lambda: None)
+    child: ChildProcess, document: bytes = b"", *, seconds: float = 10.0, max_bytes: int = 1_000
+) -> wire.Done | wire.Failure:
+    return child.ask(
+        READ, document, wire.Done, deadline=time.monotonic() + seconds, max_bytes=max_bytes, tick=lambda: None
+    )
 
 
 def frame(body: bytes) -> bytes:
@@ -61,22 +63,23 @@ def test_an_honest_answer_in_small_pieces(wired: Wired) -> None:
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        (PREFIX(2**63), "answer of"),
-        (PREFIX(1_001), "answer of 1001 bytes, 1000 are allowed"),
+        (PREFIX(2**63), "reply of"),
+        (PREFIX(1_001), "reply of 1001 bytes; the limit is 1000"),
         (DONE + DONE, "more than one"),
-        (frame(b""), "nonsense"),
-        (frame(b"\xff" * 100), "nonsense"),
-        (frame(b"\x91" * 900), "nonsense"),
-        (frame(b"\xdd\xff\xff\xff\xff"), "nonsense"),
-        (frame(wire.encode({"type": "reading", "reading": {"facts": 1}})), "nonsense"),
-        (frame(wire.encode({"type": "exec", "command": "id"})), "nonsense"),
-        (frame(wire.encode(wire.encode(wire.Done()))), "nonsense"),
+        (frame(b""), "invalid"),
+        (frame(b"\xff" * 100), "invalid"),
+        (frame(b"\x91" * 900), "invalid"),
+        (frame(b"\xdd\xff\xff\xff\xff"), "invalid"),
+        (frame(wire.encode({"type": "reading", "reading": {"facts": 1}})), "invalid"),
+        (frame(wire.encode({"type": "exec", "command": "id"})), "invalid"),
+        (frame(wire.encode(wire.encode(wire.Done()))), "invalid"),
+        (frame(wire.encode(wire.RecognitionReply(Recognition(number=1)))), "another type"),
     ],
 )
-def test_nonsense_is_a_crash(wired: Wired, said: bytes, reason: str) -> None:
+def test_an_invalid_reply_is_a_crash(wired: Wired, said: bytes, reason: str) -> None:
     child, theirs = wired
     theirs.sendall(said)
-    with pytest.raises(DiedError, match=reason):
+    with pytest.raises(ChildDiedError, match=reason):
         ask(child)
 
 
@@ -84,7 +87,7 @@ def test_hanging_up_in_the_middle(wired: Wired) -> None:
     child, theirs = wired
     theirs.sendall(DONE[:-1])
     theirs.close()
-    with pytest.raises(DiedError):
+    with pytest.raises(ChildDiedError):
         ask(child)
 
 
@@ -97,26 +100,26 @@ def test_hanging_up_while_a_large_document_is_sent(wired: Wired) -> None:
 
     closer = threading.Thread(target=hang_up)
     closer.start()
-    with pytest.raises(DiedError):
+    with pytest.raises(ChildDiedError):
         ask(child, b"x" * 50_000_000)
     closer.join()
 
 
 def test_a_child_that_does_not_read_does_not_block_the_parent(wired: Wired) -> None:
     child, _ = wired
-    with pytest.raises(OverrunError):
+    with pytest.raises(ChildTimeoutError):
         ask(child, b"x" * 50_000_000, seconds=0.3)
 
 
 def test_a_child_that_does_not_answer(wired: Wired) -> None:
     child, _ = wired
-    with pytest.raises(OverrunError):
+    with pytest.raises(ChildTimeoutError):
         ask(child, seconds=0.1)
 
 
-def test_burying_twice_is_harmless() -> None:
+def test_reaping_twice_is_harmless() -> None:
     child = ChildProcess(Limits(), max_documents=1)
-    assert child.bury().signal == 9
-    assert child.bury().signal is None
+    assert child.reap().signal == 9
+    assert child.reap().signal is None
     assert child.live_peak_bytes() == 0
     child.disconnect()

@@ -25,7 +25,7 @@ from tests.support.documents import Objects, build_pdf, one_page
 
 @pytest.fixture(scope="module")
 def slow_pdf() -> bytes:
-    """A page that takes minutes to draw and little memory: it is filled with the same shading over and over."""
+    """A page that takes minutes and little memory to draw: the same shading fills it many times."""
     colours = b"<</FunctionType 2/Domain[0 1]/C0[1 0 0]/C1[0 0 1]/N 3>>"
     shading = (
         b"<</ShadingType 3/ColorSpace/DeviceRGB/Coords[300 400 0 300 400 900]/Extend[true true]/Function %s>>"
@@ -47,7 +47,7 @@ def child_of(box: Sandbox) -> ChildProcess:
 
 
 def busy_child(box: Sandbox, other_than: int = 0) -> psutil.Process:
-    """The child, once it works on a document (it is ready, and uses the CPU)."""
+    """Return the child once it works on a document: it is ready and uses the CPU."""
     until(
         lambda: (
             box._child is not None
@@ -138,7 +138,7 @@ def test_the_cpu_limit_is_each_documents_own(sandbox: Sandbox, good_pdf: bytes, 
 def test_a_crash_is_tried_once_more_and_then_malformed(
     limits: Limits, slow_pdf: bytes, good_pdf: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A signal from here stands for a crash; on a busy machine it may come later than "at once".
+    # A signal from the test simulates a crash; on a busy machine it may arrive later than "at once".
     monkeypatch.setattr(verdict, "AT_ONCE_SECONDS", 60.0)
     with Sandbox(limits, max_documents=100) as box:
         box.read(good_pdf)
@@ -158,14 +158,14 @@ def test_a_crash_is_tried_once_more_and_then_malformed(
 def test_a_child_killed_from_outside_is_tried_once_more_and_then_a_resource_limit(
     limits: Limits, slow_pdf: bytes, kills: int
 ) -> None:
-    # Nobody knows whether the document was to blame; once, it may have been any of the machine's processes.
+    # After one kill, the document may not be the cause: any process may have used up the machine's memory.
     with Sandbox(msgspec.structs.replace(limits, cpu_seconds=60, wall_seconds=60), max_documents=100) as box:
         thread, results = in_thread(lambda: box.read(slow_pdf))
         child = busy_child(box)
         child.kill()
         again = busy_child(box, other_than=child.pid)
         if kills == 1:
-            box.interrupt()  # it works on the document again, which is what is to be shown, and takes long
+            box.interrupt()  # the second attempt has started, which is what the test shows; it takes long
         else:
             again.kill()
         thread.join(30)
@@ -180,7 +180,7 @@ def test_a_child_that_died_between_documents_costs_nothing(
 ) -> None:
     sandbox.read(good_pdf)
     psutil.Process(child_of(sandbox).pid).send_signal(by)
-    # Its last thread closes the connection; its process id is a zombie's before that.
+    # The process is a zombie before its last thread closes the connection.
     until(lambda: child_of(sandbox).has_hung_up)
     assert sandbox.read(good_pdf).texts == ["Hello fleet"]
     assert sandbox.restarts == 1
@@ -300,7 +300,7 @@ def test_someone_else_may_reap_the_child(limits: Limits, good_pdf: bytes) -> Non
 
 
 @pytest.mark.skipif(
-    not Path("/proc/self/environ").exists(), reason="only /proc tells what a process was given"
+    not Path("/proc/self/environ").exists(), reason="only /proc shows a process's environment and files"
 )
 def test_what_the_child_is_given(
     sandbox: Sandbox, good_pdf: bytes, monkeypatch: pytest.MonkeyPatch, limits: Limits
@@ -390,7 +390,7 @@ def test_the_child_dies_with_its_parent(where: str, slow_pdf: bytes) -> None:
         parent.stdin.write(slow_pdf)
         parent.stdin.close()
         child = psutil.Process(int(parent.stdout.readline()))
-        # A second of CPU is past its imports and inside PDFium, which will not return for minutes.
+        # After a second of CPU time it has done its imports and is in PDFium, which takes minutes to return.
         until(lambda: child.cpu_times().user > 1.0)
         parent.kill()
         until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)

@@ -5,7 +5,7 @@ import pytest
 from app.documents.limits import Limits
 from app.errors import PERMANENT_ERRORS, FleetError, MalformedError, ResourceLimitError, SandboxError
 from app.sandbox.process import Exit
-from app.sandbox.verdict import CrashError, KilledError, error_of_failure, overran, verdict
+from app.sandbox.verdict import CrashError, KilledError, error_of_failure, timed_out, verdict
 from app.sandbox.wire import Failure
 
 LIMITS = Limits(memory_bytes=512 * 2**20, cpu_seconds=7, wall_seconds=9.5)
@@ -21,7 +21,7 @@ LIMITS = Limits(memory_bytes=512 * 2**20, cpu_seconds=7, wall_seconds=9.5)
         (Exit(signal=signal.SIGSEGV, cpu_seconds=0.3), 9.0, CrashError, "crash"),  # a busy machine
         (Exit(signal=signal.SIGABRT, cpu_seconds=0.3, peak_bytes=2**20), 0.3, CrashError, "crash"),
         (Exit(signal=signal.SIGABRT, cpu_seconds=0.3, stderr="free(): x"), 0.3, CrashError, "crash"),
-        (Exit(signal=signal.SIGABRT, cpu_seconds=0.3), 0.3, ResourceLimitError, "for want of memory"),
+        (Exit(signal=signal.SIGABRT, cpu_seconds=0.3), 0.3, ResourceLimitError, "for lack of memory"),
         (Exit(signal=None), 0.1, CrashError, "crash"),  # reaped by someone else
         (Exit(signal=signal.SIGTRAP, peak_bytes=300 * 2**20), 0.1, ResourceLimitError, "300 MiB in memory"),
         (Exit(signal=signal.SIGABRT, cpu_seconds=5.0), 5.0, ResourceLimitError, "after 5.0 s"),
@@ -33,8 +33,8 @@ def test_how_a_child_died_says_why(ended: Exit, elapsed: float, kind: type[Fleet
     assert says in error.message
 
 
-def test_an_overrun_names_the_limit() -> None:
-    assert "9.5 s" in overran(LIMITS).message
+def test_a_timeout_names_the_limit() -> None:
+    assert "9.5 s" in timed_out(LIMITS).message
 
 
 @pytest.mark.parametrize("code", sorted(PERMANENT_ERRORS))

@@ -18,7 +18,9 @@ from app.queues import Queue
 DECISION = Autoscaler(Policy.local(4)).step(0.0, Measurement(waiting=0, inflight=0, replicas=0))
 
 
-def look(settled: int, *, waiting: int = 0, ready: int = 0, replicas: int = 0, **errors: int) -> RunSnapshot:
+def snapshot(
+    settled: int, *, waiting: int = 0, ready: int = 0, replicas: int = 0, **errors: int
+) -> RunSnapshot:
     failed = sum(errors.values())
     depth = QueueDepth(waiting=waiting, inflight=ready, done=settled, oldest_wait_seconds=waiting / 100)
     status = QueueStatus(depth=depth, decision=DECISION, replicas=replicas, ready=ready)
@@ -26,19 +28,21 @@ def look(settled: int, *, waiting: int = 0, ready: int = 0, replicas: int = 0, *
     return RunSnapshot(counts=counts, queues={Queue.PDF: status, Queue.OCR: status}, settled=[])
 
 
-LOOKS = [
-    look(0),
-    look(0, waiting=1_000, replicas=4),
-    look(321, waiting=679, ready=4, replicas=4, password_required=12, malformed=3),
-    look(1_000, ready=1, replicas=0, password_required=20, malformed=20, not_a_document=2, resource_limit=1),
-    look(1_000, password_required=20, malformed=20, not_a_document=2, resource_limit=1),
+SNAPSHOTS = [
+    snapshot(0),
+    snapshot(0, waiting=1_000, replicas=4),
+    snapshot(321, waiting=679, ready=4, replicas=4, password_required=12, malformed=3),
+    snapshot(
+        1_000, ready=1, replicas=0, password_required=20, malformed=20, not_a_document=2, resource_limit=1
+    ),
+    snapshot(1_000, password_required=20, malformed=20, not_a_document=2, resource_limit=1),
 ]
 
 
-def picture(view: LiveView, progress: RunSnapshot) -> list[str]:
+def picture(view: LiveView, seen: RunSnapshot) -> list[str]:
     """Return the lines of the table as they are drawn."""
     with view.console.capture() as capture:
-        view.console.print(view._picture(progress, view._left(progress)))
+        view.console.print(view._picture(seen, view._left(seen)))
     return re.sub(r"\x1b\[[0-9;]*m", "", capture.get()).splitlines()
 
 
@@ -49,9 +53,9 @@ def test_nothing_moves_while_numbers_grow(width: int, monkeypatch: pytest.Monkey
     console = Console(file=io.StringIO(), force_terminal=True, width=width, markup=False, emoji=False)
     view = LiveView(1_000, "1,000 documents to [/somewhere]", console=console)
     pictures = []
-    for progress in LOOKS:
-        view.update(progress)
-        pictures.append(picture(view, progress))
+    for seen in SNAPSHOTS:
+        view.update(seen)
+        pictures.append(picture(view, seen))
     assert len({len(lines) for lines in pictures}) == 1, "the height stays"
     heads = [next(line for line in lines if "waiting" in line) for lines in pictures]
     assert len({re.sub(r"\s+$", "", head) for head in heads}) == 1, "the columns stay"
@@ -67,11 +71,11 @@ def test_nothing_moves_while_numbers_grow(width: int, monkeypatch: pytest.Monkey
         assert "0 → 4" in "\n".join(pictures[1])
 
 
-def test_the_last_look_stays_and_says_that_it_was_stopped() -> None:
+def test_the_last_snapshot_stays_and_says_that_it_was_stopped() -> None:
     output = io.StringIO()
     console = Console(file=output, force_terminal=True, width=100, markup=False)
     with suppress(KeyboardInterrupt), LiveView(1_000, "title", console=console) as view:
-        view.update(LOOKS[2])
+        view.update(SNAPSHOTS[2])
         raise KeyboardInterrupt
     drawn = output.getvalue()
     assert drawn.rindex("stopped") > drawn.rindex("left")
@@ -81,10 +85,10 @@ def test_the_last_look_stays_and_says_that_it_was_stopped() -> None:
 def test_without_a_terminal_there_are_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(file=io.StringIO(), width=100)
     with LiveView(1_000, "title", console=console) as view:
-        for progress in LOOKS:
-            view.update(progress)
+        for seen in SNAPSHOTS:
+            view.update(seen)
     lines = capsys.readouterr().err.splitlines()
-    # The first look, the one at which all was settled, and the last; those between came within two seconds.
+    # The first snapshot, the one at which all was settled, and the last; those between came within two seconds.
     assert [line.split()[4] for line in lines] == ["0/1000", "1000/1000", "1000/1000"]
     assert "pdf: waiting 0 running 1 replicas 1/0" in lines[1]
     assert console.file.getvalue() == ""  # type: ignore[attr-defined]

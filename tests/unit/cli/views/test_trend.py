@@ -8,27 +8,27 @@ from app.cli.views.trend import BARS, EMPTY_BAR, MOST_VALUES, History, Rate
 def test_a_rate_is_of_the_last_seconds_only() -> None:
     rate = Rate()
     assert rate.per_second == 0.0
-    rate.note(0.0, 0)
+    rate.add(0.0, 0)
     assert rate.per_second == 0.0
     for second in range(1, 11):
-        rate.note(float(second), second * 10)
+        rate.add(float(second), second * 10)
     assert rate.per_second == pytest.approx(10.0)
     for second in range(11, 15):
-        rate.note(float(second), 100)
+        rate.add(float(second), 100)
     assert rate.per_second == 0.0
 
 
 def test_few_values_stand_one_by_one() -> None:
     history = History()
     for value in (0, 1, 2, 4):
-        history.note(value)
+        history.add(value)
     assert history.bars(6) == f"{EMPTY_BAR}{BARS[2]}{BARS[3]}{BARS[-1]}  "
 
 
 def test_nothing_at_all_is_a_line() -> None:
     history = History()
     assert history.bars(3) == "   "
-    history.note(0)
+    history.add(0)
     assert history.bars(3) == f"{EMPTY_BAR}  "
 
 
@@ -36,7 +36,7 @@ def test_nothing_at_all_is_a_line() -> None:
 def test_the_whole_course_is_shown(values: list[int], width: int) -> None:
     history = History()
     for value in values:
-        history.note(value)
+        history.add(value)
     bars = history.bars(width)
     assert len(bars) == width
     assert set(bars.rstrip()) <= {EMPTY_BAR, *BARS}
@@ -46,6 +46,6 @@ def test_the_whole_course_is_shown(values: list[int], width: int) -> None:
 def test_a_long_run_is_thinned_out_by_its_maxima() -> None:
     history = History()
     for number in range(3 * MOST_VALUES):
-        history.note(9 if number == 5_000 else 0)
+        history.add(9 if number == 5_000 else 0)
     assert len(history._values) <= MOST_VALUES
     assert history.bars(40).count(BARS[-1]) == 1

@@ -11,7 +11,7 @@ from app.cluster.watcher import FleetSnapshot
 from app.report.timeline import Event, What
 
 
-def look(
+def snapshot(
     t: float, *, ready: int = 0, asked: int = 0, waiting: int = 0, done: int = 0, **more: object
 ) -> FleetSnapshot:
     news = News(
@@ -37,12 +37,12 @@ def look(
 SCALED = Event(t=2.0, what=What.SCALE, queue="pdf", before=0, after=9, message="fleet-worker-pdf")
 DIED = Event(t=3.0, what=What.REPLACED, queue="pdf", message="pod p1 on node-1 is gone")
 BROKEN = "No beat pod is ready: what the queues hold is not known meanwhile."
-LOOKS = [
-    look(0.5, news=None, told=False),
-    look(2.0, asked=9, waiting=1_000, events=[SCALED]),
-    look(8.0, asked=9, ready=9, waiting=400, done=600, failed={"malformed": 12}, events=[DIED] * 20),
-    look(20.0, ready=1, done=1_000, news_age=12.0, told=False, broken=[BROKEN]),
-    look(30.0, done=1_000),
+SNAPSHOTS = [
+    snapshot(0.5, news=None, told=False),
+    snapshot(2.0, asked=9, waiting=1_000, events=[SCALED]),
+    snapshot(8.0, asked=9, ready=9, waiting=400, done=600, failed={"malformed": 12}, events=[DIED] * 20),
+    snapshot(20.0, ready=1, done=1_000, news_age=12.0, told=False, broken=[BROKEN]),
+    snapshot(30.0, done=1_000),
 ]
 
 
@@ -57,9 +57,9 @@ def test_nothing_moves_while_numbers_grow(width: int) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=width, markup=False, emoji=False)
     view = WatchView("release mine, context [/here]", console=console)
     pictures = []
-    for one in LOOKS:
-        view.update(one)
-        pictures.append(picture(view, one))
+    for seen in SNAPSHOTS:
+        view.update(seen)
+        pictures.append(picture(view, seen))
     assert len({len(lines) for lines in pictures}) == 1, "the height stays"
     heads = {next(line for line in lines if "waiting" in line).rstrip() for lines in pictures}
     assert len(heads) == 1, "the columns stay"
@@ -80,7 +80,7 @@ def test_nothing_moves_while_numbers_grow(width: int) -> None:
 def test_many_nodes_are_cut_to_the_busiest() -> None:
     nodes = {f"node-{number}": {"pdf": number % 3} for number in range(40)}
     view = WatchView("title", console=Console(file=io.StringIO(), force_terminal=True, width=100))
-    lines = picture_of(view, look(1.0, nodes=nodes))
+    lines = picture_of(view, snapshot(1.0, nodes=nodes))
     assert sum(line.startswith(" node-") for line in lines) == 16
     assert any("and 24 more" in line for line in lines)
 
@@ -92,12 +92,12 @@ def picture_of(view: WatchView, seen: FleetSnapshot) -> list[str]:
 
 def test_without_a_terminal_there_are_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     with WatchView("title", console=Console(file=io.StringIO(), width=100)) as view:
-        for one in LOOKS:
-            view.update(one)
+        for seen in SNAPSHOTS:
+            view.update(seen)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "title"
     assert "pdf: replicas 0/0 waiting ? running ?" in lines[1]
-    assert lines[2] == "[    2.0 s]  pdf: 0 → 9 replicas asked (fleet-worker-pdf)"
+    assert lines[2] == "[    2.0 s]  pdf: 0 → 9 replicas desired (fleet-worker-pdf)"
     assert "replicas 9/9 waiting 400 running 9" in lines[-3]
     assert lines[-3].endswith("on node-1 9")
     assert lines[-2].endswith(BROKEN)
@@ -108,5 +108,5 @@ def test_without_a_terminal_there_are_plain_lines(capsys: pytest.CaptureFixture[
 def test_what_a_cluster_says_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
     bad = Event(t=1.0, what=What.FAULT, message="evil\x1b[2J\nname")
     with WatchView("title", console=Console(file=io.StringIO())) as view:
-        view.update(look(1.0, events=[bad]))
+        view.update(snapshot(1.0, events=[bad]))
     assert "\x1b" not in capsys.readouterr().out

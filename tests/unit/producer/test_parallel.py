@@ -5,11 +5,11 @@ from pathlib import Path
 
 import psutil
 
-from app.producer.workers import pool
+from app.producer.parallel import pool
 
 PROGRAM = """
 import os, threading
-from app.producer.workers import pool
+from app.producer.parallel import pool
 
 if __name__ == "__main__":
     with pool(1) as executor:
@@ -23,12 +23,12 @@ def test_ctrl_c_is_left_to_the_parent() -> None:
         assert executor.submit(signal.getsignal, signal.SIGINT).result() is signal.SIG_IGN
 
 
-def test_a_worker_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+def test_a_process_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     with subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        worker = psutil.Process(int(parent.stdout.readline()))
+        process = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
-    _, alive = psutil.wait_procs([worker], timeout=30)
+    _, alive = psutil.wait_procs([process], timeout=30)
     assert not alive

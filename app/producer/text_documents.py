@@ -1,7 +1,7 @@
-"""Business papers with a text layer, drawn by reportlab: letters, invoices and reports.
+"""Makes PDFs with a text layer with reportlab: letters, invoices and reports.
 
-Page streams stay uncompressed: what zlib makes of them differs between its builds, and a seed must give the
-same bytes everywhere.
+Page streams are not compressed: the output of zlib differs between builds, and a seed must give the same bytes
+everywhere.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, PageBreak, Paragraph, SimpleDocTemplate, Spacer
 
-from app.producer import stationery, vocabulary
+from app.producer import page_elements, vocabulary
 
 _MAXIMUM_PAGES = 12
 
@@ -21,15 +21,15 @@ _MAXIMUM_PAGES = 12
 def render(
     story: Callable[[Random], list[Flowable]], random: Random, encrypt: StandardEncryption | None = None
 ) -> tuple[bytes, int]:
-    """Lay out a story on A4.
+    """Lay out a story on A4 pages.
 
     Args:
         story: `letter`, `invoice` or `report`.
-        random: the source of everything that is left to chance.
-        encrypt: reportlab's encryption of the whole document, where it is wanted.
+        random: Source of all random choices.
+        encrypt: Encryption of the document; None for no encryption.
 
     Returns:
-        The PDF, and how many pages it has.
+        The PDF, and its number of pages.
     """
     buffer = BytesIO()
     document = SimpleDocTemplate(
@@ -41,23 +41,23 @@ def render(
         pageCompression=0,
         encrypt=encrypt,
     )
-    ink = random.choice(stationery.INKS)
+    ink = random.choice(page_elements.INKS)
 
     def first_page(canvas: Canvas, template: SimpleDocTemplate) -> None:
-        stationery.security_print(canvas, ink)
-        stationery.footer(canvas, template)
+        page_elements.security_print(canvas, ink)
+        page_elements.footer(canvas, template)
 
-    document.build(story(random), onFirstPage=first_page, onLaterPages=stationery.footer)
+    document.build(story(random), onFirstPage=first_page, onLaterPages=page_elements.footer)
     return buffer.getvalue(), document.page
 
 
 def letter(random: Random) -> list[Flowable]:
-    """A letter of one or two pages, some with a picture above the signature."""
-    styles = stationery.styles()
+    """Return the content of a letter of one or two pages, sometimes with a picture above the signature."""
+    styles = page_elements.styles()
     body = _paragraphs(random, random.randrange(5, 11))
-    closing = [stationery.Photograph(random, 192, 120)] if vocabulary.chance(random, 0.5) else []
+    closing = [page_elements.Photograph(random, 192, 120)] if vocabulary.chance(random, 0.5) else []
     return [
-        *stationery.letterhead(random),
+        *page_elements.letterhead(random),
         Paragraph(f"Dear {vocabulary.person(random)},", styles["BodyText"]),
         *body,
         *closing,
@@ -68,8 +68,8 @@ def letter(random: Random) -> list[Flowable]:
 
 
 def invoice(random: Random) -> list[Flowable]:
-    """An invoice of one to three pages: a table of items with its total, on some a picture of the goods."""
-    styles = stationery.styles()
+    """Return the content of an invoice of one to three pages: a table of items, sometimes with a picture."""
+    styles = page_elements.styles()
     rows = [["Item", "Description", "Quantity", "Price", "Amount"]]
     total = 0
     for item in range(1, random.randrange(8, 56)):
@@ -79,26 +79,26 @@ def invoice(random: Random) -> list[Flowable]:
         rows.append([str(item), name, str(quantity), _money(cents), _money(quantity * cents)])
     rows.append(["", "Total (EUR)", "", "", _money(total)])
     return [
-        *stationery.letterhead(random),
-        *([stationery.Photograph(random, 160, 100)] if vocabulary.chance(random, 0.5) else []),
+        *page_elements.letterhead(random),
+        *([page_elements.Photograph(random, 160, 100)] if vocabulary.chance(random, 0.5) else []),
         Paragraph(f"Invoice {vocabulary.reference(random, 'RE')}", styles["Heading1"]),
         Paragraph(f"Your order {vocabulary.reference(random, 'PO')}", styles["BodyText"]),
         Spacer(1, 8),
-        stationery.table(random, rows, widths=(34, 210, 56, 76, 82)),
+        page_elements.table(random, rows, widths=(34, 210, 56, 76, 82)),
         Spacer(1, 10),
         Paragraph(vocabulary.paragraph(random, 3), styles["BodyText"]),
     ]
 
 
 def report(random: Random) -> list[Flowable]:
-    """A report of two to twelve pages: headings, paragraphs, tables, charts and photographs."""
-    styles = stationery.styles()
+    """Return the content of a report of two to twelve pages: text, tables, charts and photographs."""
+    styles = page_elements.styles()
     story: list[Flowable] = [
         Paragraph(vocabulary.title(random), styles["Title"]),
         Paragraph(f"{vocabulary.company(random)}, {vocabulary.date(random)}", styles["BodyText"]),
-        stationery.Photograph(random, 320, 200),
+        page_elements.Photograph(random, 320, 200),
     ]
-    # A chapter fits on a page (the first, with the cover's picture, on two): at most twelve pages in all.
+    # A chapter takes one page (the first, with the title and its picture, two), so there are at most twelve pages.
     chapters = min(_MAXIMUM_PAGES - 1, 2 + int(random.expovariate(0.35)))
     for chapter in range(1, chapters + 1):
         story.append(Paragraph(f"{chapter}. {vocabulary.title(random)}", styles["Heading1"]))
@@ -114,7 +114,7 @@ def report(random: Random) -> list[Flowable]:
 def _exhibit(random: Random) -> Flowable:
     kind = random.choice(("table", "bars", "lines", "pie", "photograph"))
     if kind == "photograph":
-        return stationery.Photograph(random, 320, 200)
+        return page_elements.Photograph(random, 320, 200)
     if kind == "table":
         head = ["Region", *(f"Q{quarter}" for quarter in range(1, 5))]
         body = [
@@ -124,12 +124,12 @@ def _exhibit(random: Random) -> Flowable:
             ]
             for _ in range(random.randrange(4, 11))
         ]
-        return stationery.table(random, [head, *body], widths=(120, 80, 80, 80, 80))
-    return stationery.chart(random, kind)
+        return page_elements.table(random, [head, *body], widths=(120, 80, 80, 80, 80))
+    return page_elements.chart(random, kind)
 
 
 def _paragraphs(random: Random, count: int) -> list[Flowable]:
-    style = stationery.styles()["BodyText"]
+    style = page_elements.styles()["BodyText"]
     return [Paragraph(vocabulary.paragraph(random, random.randrange(3, 6)), style) for _ in range(count)]
 
 

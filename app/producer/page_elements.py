@@ -1,4 +1,4 @@
-"""What business papers are made of: letterhead, tables, charts, photographs, print behind the text."""
+"""Elements of the pages of text documents: letterhead, tables, charts, photographs, security print, footer."""
 
 import math
 from functools import cache
@@ -21,11 +21,11 @@ from app.producer import pictures, vocabulary
 
 INKS = ("#1f3a5f", "#7a1f2b", "#1e5945", "#4a3b76", "#5c4a1e")
 _STOCK = 12
-"""How many photographs the business has: its papers show the same ones again and again."""
+"""Number of photographs that all documents share."""
 
 
 def letterhead(random: Random) -> list[Flowable]:
-    """A logo, who writes to whom, and the date."""
+    """Return a logo, the addresses of sender and receiver, and the date."""
     sheet = styles()
     ink = HexColor(random.choice(INKS))
     logo = Drawing(440, 36)
@@ -40,7 +40,7 @@ def letterhead(random: Random) -> list[Flowable]:
 
 
 def table(random: Random, rows: list[list[str]], widths: tuple[int, ...]) -> Flowable:
-    """A table with a coloured head, which is repeated on each page; widths in points."""
+    """Return a table, `widths` in points, whose coloured head is repeated on each page."""
     ink = HexColor(random.choice(INKS))
     style = [
         ("FONT", (0, 0), (-1, -1), "Helvetica", 9),
@@ -56,7 +56,7 @@ def table(random: Random, rows: list[list[str]], widths: tuple[int, ...]) -> Flo
 
 
 def chart(random: Random, kind: str) -> Drawing:
-    """A chart of a few numbers: `bars`, `lines` or `pie`."""
+    """Return a chart of a few random numbers; `kind` is `bars`, `lines` or `pie`."""
     drawing = Drawing(440, 190)
     values = [random.randrange(12, 96) for _ in range(random.randrange(4, 8))]
     names = [vocabulary.noun(random) for _ in values]
@@ -76,7 +76,7 @@ def chart(random: Random, kind: str) -> Drawing:
 
 
 class Photograph(Flowable):  # type: ignore[misc] # reportlab is untyped
-    """A photograph of the collection, centred; reportlab's own Image would decode it anew for each paper."""
+    """A centred photograph of the collection; reportlab's own Image would decode it again for each document."""
 
     def __init__(self, random: Random, width: int, height: int) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class Photograph(Flowable):  # type: ignore[misc] # reportlab is untyped
         self.number = random.randrange(_STOCK)
 
     def draw(self) -> None:
-        """Place the picture; reportlab calls this when the page is laid out."""
+        """Draw the picture; reportlab calls this when it lays out the page."""
         self.canv.drawImage(_stock(self.number), 0, 0, self.width, self.height)
 
 
@@ -94,7 +94,7 @@ def _stock(number: int) -> ImageReader:
 
 
 def security_print(canvas: Canvas, ink: str) -> None:
-    """A rosette of fine waves behind the text, as on company paper: one curve, turned round many times."""
+    """Draw a rosette behind the text, as on company paper: one curve, repeated at many angles."""
     turns, points, radius = 40, 160, 210
     canvas.beginForm("rosette", -radius, -radius, radius, radius)
     path = canvas.beginPath()
@@ -117,14 +117,14 @@ def security_print(canvas: Canvas, ink: str) -> None:
 
 
 def footer(canvas: Canvas, document: SimpleDocTemplate) -> None:
-    """The number of the page."""
+    """Draw the page number."""
     canvas.setFont("Helvetica", 8)
     canvas.drawCentredString(document.pagesize[0] / 2, 36, f"Page {document.page}")
 
 
 @cache
 def styles() -> StyleSheet1:
-    """The styles of reportlab, but no heading stays alone at the foot of a page."""
+    """Return reportlab's sample styles, changed to keep headings on the page of the text below them."""
     sheet = getSampleStyleSheet()
     for heading in ("Heading1", "Heading2"):
         sheet[heading].keepWithNext = 1
