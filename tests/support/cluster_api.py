@@ -1,4 +1,4 @@
-"""A server for the part of the Kubernetes API that `fleet watch` uses: lists, watches, and exec by WebSocket."""
+"""Fake Kubernetes API server with the requests that `fleet watch` sends: lists, watches, and exec by WebSocket."""
 
 import base64
 import hashlib
@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 VERSION_FIELDS = ("buildDate", "compiler", "gitCommit", "gitTreeState", "goVersion", "platform")
 PLURALS = {"deployments", "pods", "nodes"}
+TOKEN = "secret"
 
 
 def selected(labels: dict[str, str], selector: str) -> bool:
@@ -27,10 +28,10 @@ def selected(labels: dict[str, str], selector: str) -> bool:
 
 
 class ClusterApi:
-    """Keeps objects and sends each change to every watch.
+    """Holds objects, and sends each change to the connected watches.
 
     Args:
-        environment: The environment of a command that is exec'd.
+        environment: Environment variables of an exec'd command.
     """
 
     def __init__(self, environment: dict[str, str]) -> None:
@@ -68,7 +69,7 @@ class ClusterApi:
                 {"name": "here", "cluster": {"server": self.url}},
                 {"name": "nowhere", "cluster": {"server": nowhere}},
             ],
-            "users": [{"name": "me", "user": {"token": "t"}}],
+            "users": [{"name": "me", "user": {"token": TOKEN}}],
             "contexts": [
                 {"name": name, "context": {"cluster": name, "user": "me"}} for name in ("here", "nowhere")
             ],
@@ -77,13 +78,13 @@ class ClusterApi:
         return path
 
     def start(self) -> None:
-        """Listen, after a `stop` on the same port."""
+        """Listen, after a stop on the same port as before."""
         self._server = _Server(("127.0.0.1", self._port), self)
         self._port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:
-        """Close the server and every connection; keep the objects."""
+        """Stop, and close every connection; the objects stay."""
         if self._server is None:
             return
         server, self._server = self._server, None
@@ -99,26 +100,26 @@ class ClusterApi:
             one["metadata"]["resourceVersion"] = str(self._version)
             known = one["metadata"]["name"] in self.objects[plural]
             self.objects[plural][one["metadata"]["name"]] = one
-            self._record("MODIFIED" if known else "ADDED", plural, one)
+            self._note("MODIFIED" if known else "ADDED", plural, one)
 
     def delete(self, plural: str, name: str) -> None:
         with self._changed:
             self._version += 1
             one = self.objects[plural].pop(name)
-            self._record(
+            self._note(
                 "DELETED",
                 plural,
                 {**one, "metadata": {**one["metadata"], "resourceVersion": str(self._version)}},
             )
 
     def forget(self) -> None:
-        """Forget the history: a watch from an older version gets 410 Gone."""
+        """Drop the history: a watch that continues from an older version gets 410 Gone."""
         with self._changed:
             self._version += 1
             self._oldest = self._version
             self._history.clear()
 
-    def _record(self, what: str, plural: str, one: dict[str, Any]) -> None:
+    def _note(self, what: str, plural: str, one: dict[str, Any]) -> None:
         self._history.append((self._version, what, plural, json.loads(json.dumps(one))))
         self._changed.notify_all()
 
@@ -134,10 +135,7 @@ class ClusterApi:
     def news(
         self, plural: str, selector: str, after: int, server: "_Server"
     ) -> tuple[list[bytes], int] | None:
-        """Wait for changes after a version; return a watch's lines and the newest version, or None if the server stops.
-
-        If the history no longer reaches back to `after`, the line is a 410 Gone and the version -1.
-        """
+        """Wait for changes after a version; return their lines and the version reached, None once the server stops."""
         with self._changed:
             while True:
                 if self._server is not server:
@@ -171,11 +169,11 @@ class _Server(ThreadingHTTPServer):
 
     def close_connections(self) -> None:
         for connection in self._connections:
-            with suppress(OSError):  # closed already
+            with suppress(OSError):  # closed before
                 connection.shutdown(SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore clients that disconnect."""
+        """Ignore it: a client may disconnect."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -190,7 +188,9 @@ class _Handler(BaseHTTPRequestHandler):
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         api.requests.append(self.path)
         last = parts.path.rstrip("/").rpartition("/")[2]
-        if last == "exec":
+        if self.headers["Authorization"] != f"Bearer {TOKEN}":
+            self._refuse(401, "Unauthorized")
+        elif last == "exec":
             self._exec(parse_qs(parts.query)["command"])
         elif parts.path.rstrip("/") == "/version":
             known = {"gitVersion": "v1.34.0", "major": "1", "minor": "34"}
@@ -254,8 +254,8 @@ class _Handler(BaseHTTPRequestHandler):
         )  # fmt: skip
         self.server.api.execs.append(process)
         assert process.stdin is not None
-        # Like a kubelet, close only the command's input when the connection ends.
-        threading.Thread(target=self._until_gone, args=(process,), daemon=True).start()
+        # As a kubelet: the end of the connection closes the command's standard input, and does not kill it.
+        threading.Thread(target=self._close_input, args=(process,), daemon=True).start()
         errors = threading.Thread(target=self._carry, args=(process.stderr, 2), daemon=True)
         errors.start()
         self._carry(process.stdout, 1)
@@ -278,9 +278,9 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(OSError):  # the client has disconnected
             self.wfile.write(b"\x82" + size + data)
 
-    def _until_gone(self, process: "subprocess.Popen[bytes]") -> None:
+    def _close_input(self, process: "subprocess.Popen[bytes]") -> None:
         with suppress(OSError):
-            while (head := self.connection.recv(1)) and head[0] & 0x0F != 8:  # opcode 8 is a close
+            while (head := self.connection.recv(1)) and head[0] & 0x0F != 8:  # 8 is a close frame
                 pass
         assert process.stdin is not None
         process.stdin.close()
