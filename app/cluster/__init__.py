@@ -1,1 +1,1 @@
-"""A fleet on Kubernetes, watched from outside: its Deployments, pods and nodes, and what the fleet tells of itself."""
+"""Watching a fleet on Kubernetes from outside: its Deployments, pods and nodes, and the news of the fleet itself."""

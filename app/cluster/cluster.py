@@ -1,11 +1,11 @@
-"""The connection to a cluster: which one it is, what it lists, and its refusals as sentences.
+"""Connection to a cluster: choice of context and release, lists of objects, and errors as sentences.
 
 Import this module late: the Kubernetes client takes half a second.
 """
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -16,28 +16,29 @@ from urllib3.exceptions import HTTPError
 from websocket import WebSocketException
 
 from app.cluster.api import Api
-from app.cluster.objects import Deployment, Kind, Node, Pod, read
+from app.cluster.objects import Kind, Object, Pod, read
 from app.errors import FleetError, UsageError
 
-_kubeconfig: Any = config  # its functions say nothing of their types
+_kubeconfig: Any = config  # untyped
+_Result = TypeVar("_Result")
 CHART = "pdf-fleet"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 CONNECTION_ERRORS = (ApiException, HTTPError, WebSocketException, OSError)
-"""What the Kubernetes client raises where the cluster does not answer, or refuses."""
+"""Errors of the Kubernetes client if the cluster does not answer, or refuses."""
 FORBIDDEN, UNAUTHORIZED, NOT_FOUND, GONE = 403, 401, 404, 410
 
 
 class Cluster:
-    """One release in one namespace of one cluster; nothing is ever changed there.
+    """One release in one namespace of one cluster; read-only.
 
     Args:
-        namespace: Where the fleet is.
-        context: Of the kubeconfig; None: its current one.
-        release: The Helm release; None: the only one of the namespace.
+        namespace: Namespace of the fleet.
+        context: Context of the kubeconfig; None for its current one.
+        release: Helm release; None for the only one in the namespace.
 
     Raises:
-        UsageError: where there is no such context or namespace, no fleet, or more than one.
-        FleetError: where the cluster does not answer, or refuses.
+        UsageError: There is no such context or namespace, no fleet in it, or more than one.
+        FleetError: The cluster does not answer, or refuses.
     """
 
     def __init__(self, namespace: str, *, context: str | None = None, release: str | None = None) -> None:
@@ -45,64 +46,60 @@ class Cluster:
         self.context, self._configuration = _configuration(context)
         self.server = str(self._configuration.host)
         self.api = Api(self._configuration)
-        self.version: str = self._asked("be asked for its version", self.ask_version)
+        self.version: str = self._translate("read the version", self.ask_version)
         self._require_namespace()
-        self.release = self._chosen(release)
+        self.release = self._choose(release)
 
     def ask_version(self) -> str:
         """Return the version of the API server.
 
         Raises:
-            ApiException: and the others of `CONNECTION_ERRORS`.
+            ApiException: Or another of `CONNECTION_ERRORS`.
         """
         return str(msgspec.json.decode(self.api.get("/version/").data)["gitVersion"])
 
     def exec(self, pod: str, container: str, command: list[str]) -> Any:
-        """Return the client's connection to a command in a pod.
+        """Return a connection to a command that runs in a pod, with its standard input open.
 
         Raises:
-            ApiException: and the others of `CONNECTION_ERRORS`.
+            ApiException: Or another of `CONNECTION_ERRORS`.
         """
-        return self.api.connect(self._path("/api/v1", f"pods/{quote(pod, safe='')}/exec"), command, container)
+        return self.api.exec(self._path("/api/v1", f"pods/{quote(pod, safe='')}/exec"), command, container)
 
     def selector(self, component: str) -> str:
-        """Return the label selector of a component of the release."""
+        """Return the label selector of the release's pods or Deployments of a component."""
         return f"app.kubernetes.io/name={CHART},{INSTANCE_LABEL}={self.release},app.kubernetes.io/component={component}"
 
     def listed(self, kind: Kind) -> tuple[str, dict[str, Any]]:
-        """Return where a kind of objects is listed, and watched, with what selects the fleet's."""
+        """Return the URL path to list and watch a kind of objects, and the parameters that select the fleet's."""
         if kind is Kind.NODE:
             return "/api/v1/nodes", {}
         group = {Kind.DEPLOYMENT: "/apis/apps/v1", Kind.POD: "/api/v1"}[kind]
         return self._path(group, f"{kind}s"), {"label_selector": self.selector("worker")}
 
-    def objects(self, kind: Kind) -> tuple[list[Deployment | Pod | Node], str]:
-        """Return all objects of a kind, and the version of the list, from which it can be watched.
+    def objects(self, kind: Kind) -> tuple[list[Object], str]:
+        """Return all objects of a kind, and the resource version of the list, which a watch can continue.
 
         Raises:
-            ApiException: and the others of `CONNECTION_ERRORS`.
+            ApiException: Or another of `CONNECTION_ERRORS`.
         """
         path, query = self.listed(kind)
         items, version = self._list(path, **query)
         return [read(kind, item) for item in items], version
 
-    def first_objects(self, kind: Kind) -> tuple[list[Deployment | Pod | Node], str]:
-        """Return what `objects` does.
+    def first_objects(self, kind: Kind) -> tuple[list[Object], str]:
+        """Do as `objects` for Deployments or pods, with errors as sentences.
 
         Raises:
-            FleetError: where the cluster does not answer, or refuses.
+            FleetError: The cluster does not answer, or refuses.
         """
-        where = "" if kind is Kind.NODE else f" of namespace {self.namespace}"
-        found: tuple[list[Deployment | Pod | Node], str] = self._asked(
-            f"list the {kind}s{where}", lambda: self.objects(kind)
-        )
-        return found
+        return self._translate(f"list the {kind}s of namespace {self.namespace}", lambda: self.objects(kind))
 
-    def nodes_if_allowed(self) -> tuple[list[Deployment | Pod | Node], str] | None:
-        """Return what `objects` does of the nodes; None where one may not list them.
+    def nodes_if_allowed(self) -> tuple[list[Object], str] | None:
+        """Do as `objects` for the nodes; return None if the user may not list them.
 
         Raises:
-            FleetError: where the cluster does not answer.
+            FleetError: The cluster does not answer.
         """
         try:
             return self.objects(Kind.NODE)
@@ -112,10 +109,10 @@ class Cluster:
             raise FleetError(self.sentence(error, "list the nodes")) from None
 
     def beat_pod(self) -> tuple[str, str] | None:
-        """Return name and container of the release's beat pod that is ready; None where none is.
+        """Return name and container of the youngest ready beat pod of the release; None if none is ready.
 
         Raises:
-            ApiException: and the others of `CONNECTION_ERRORS`.
+            ApiException: Or another of `CONNECTION_ERRORS`.
         """
         ready = [pod for pod in self.beat_pods() if pod.ready]
         if not ready:
@@ -125,25 +122,25 @@ class Cluster:
         return youngest.metadata.name, "beat" if "beat" in names or not names else names[0]
 
     def beat_pods(self) -> list[Pod]:
-        """Return the release's beat pods.
+        """Return the beat pods of the release.
 
         Raises:
-            ApiException: and the others of `CONNECTION_ERRORS`.
+            ApiException: Or another of `CONNECTION_ERRORS`.
         """
         items, _ = self._list(self._path("/api/v1", "pods"), label_selector=self.selector("beat"))
         pods = [read(Kind.POD, item) for item in items]
         return [pod for pod in pods if isinstance(pod, Pod)]
 
     def require_beat(self) -> None:
-        """Make sure that there is a beat pod, ready or not.
+        """Check that there is a beat pod, ready or not.
 
         Raises:
-            FleetError: where there is none.
+            FleetError: There is none.
         """
-        if not self._asked(f"list the pods of namespace {self.namespace}", self.beat_pods):
+        if not self._translate(f"list the pods of namespace {self.namespace}", self.beat_pods):
             raise FleetError(
-                f"Release {self.release} has no beat pod in namespace {self.namespace}, and what the queues hold "
-                f"is asked there: see kubectl --context {self.context} --namespace {self.namespace} get deployments."
+                f"Release {self.release} has no beat pod in namespace {self.namespace}, and only it can read the "
+                f"queues: see kubectl --context {self.context} --namespace {self.namespace} get deployments."
             )
 
     def _require_namespace(self) -> None:
@@ -156,16 +153,16 @@ class Cluster:
                     f"There is no namespace {self.namespace} in context {self.context}: "
                     f"see kubectl --context {self.context} get namespaces."
                 ) from None
-            # Whoever may not look at namespaces may still look into this one.
+            # Users who may not read namespaces may still read this one's objects.
             if status != FORBIDDEN:
-                raise FleetError(self.sentence(error, "be asked for a namespace")) from None
+                raise FleetError(self.sentence(error, f"read namespace {self.namespace}")) from None
 
-    def _chosen(self, release: str | None) -> str:
-        def ask() -> list[dict[str, Any]]:
+    def _choose(self, release: str | None) -> str:
+        def deployments() -> list[dict[str, Any]]:
             selector = f"app.kubernetes.io/name={CHART},app.kubernetes.io/component=worker"
             return self._list(self._path("/apis/apps/v1", "deployments"), label_selector=selector)[0]
 
-        found = self._asked(f"list the deployments of namespace {self.namespace}", ask)
+        found = self._translate(f"list the deployments of namespace {self.namespace}", deployments)
         names = sorted({item["metadata"]["labels"].get(INSTANCE_LABEL, "") for item in found} - {""})
         if not names:
             raise UsageError(
@@ -183,11 +180,11 @@ class Cluster:
         return release or str(names[0])
 
     def sentence(self, error: Exception, doing: str) -> str:
-        """Return what a person reads of an error of `CONNECTION_ERRORS`.
+        """Return an error of `CONNECTION_ERRORS` as a sentence that says what to do.
 
         Args:
             error: The error.
-            doing: What the cluster was asked, as "list the pods".
+            doing: The request, such as "list the pods".
         """
         if isinstance(error, ApiException):
             status = error.status or _handshake_status(error)
@@ -199,13 +196,13 @@ class Cluster:
                     "ask its administrator for the right, or choose another --context."
                 )
             if status:
-                return f"The cluster of context {self.context} cannot {doing}: {status} {_reason(error)}."
+                return f"The cluster of context {self.context} failed to {doing}: {status} {_reason(error)}."
         return (
             f"The cluster of context {self.context} does not answer at {self.server} ({_reason(error)}): "
             "start it, or choose another --context."
         )
 
-    def _asked(self, doing: str, call: Callable[[], Any]) -> Any:
+    def _translate(self, doing: str, call: Callable[[], _Result]) -> _Result:
         try:
             return call()
         except CONNECTION_ERRORS as error:
@@ -220,7 +217,7 @@ class Cluster:
 
 
 def handshake_refused(error: Exception) -> bool:
-    """Whether a WebSocket was refused for want of rights."""
+    """Return whether a WebSocket was refused because the user lacks the right."""
     return isinstance(error, ApiException) and (error.status or _handshake_status(error)) == FORBIDDEN
 
 
@@ -229,16 +226,16 @@ def _configuration(context: str | None) -> tuple[str, client.Configuration]:
         contexts, current = _kubeconfig.list_kube_config_contexts()
     except ConfigException as error:
         raise UsageError(
-            f"There is no kubeconfig to be used ({error}): create a cluster, or set KUBECONFIG."
+            f"There is no usable kubeconfig ({error}): create a cluster, or set KUBECONFIG."
         ) from None
-    except Exception as error:  # whatever its YAML, or what stands in it, makes the library raise
+    except Exception as error:  # the library raises whatever broken YAML or odd content leads to
         raise UsageError(f"The kubeconfig cannot be read: {_reason(error)}.") from None
-    names = [one["name"] for one in contexts]
+    names = [entry["name"] for entry in contexts]
     chosen = context or current["name"]
     if chosen not in names:
         raise UsageError(f"The kubeconfig has no context {chosen}; it has: {', '.join(names) or 'none'}.")
     configuration = client.Configuration()
-    # A cluster that is away is to be said at once; those who may wait try again themselves.
+    # An absent cluster is reported at once; the listeners retry by themselves.
     configuration.retries = False
     try:
         _kubeconfig.load_kube_config(context=chosen, client_configuration=configuration, persist_config=False)
@@ -253,12 +250,13 @@ def _handshake_status(error: ApiException) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """Return an error's reason in one line."""
+    """Return the reason of an error in one line."""
     if isinstance(error, ApiException):
         try:
             return str(msgspec.json.decode(error.body or "")["message"]).rstrip(".")
         except (msgspec.DecodeError, KeyError, TypeError):
             return " ".join(str(error.reason).partition(" -+-+- ")[0].split())
-    reason = getattr(error, "reason", None) or error
+    cause = next((argument for argument in error.args if isinstance(argument, Exception)), error)
+    reason = getattr(error, "reason", None) or cause
     text = " ".join(str(reason).split())
     return text.rpartition(": ")[2] if isinstance(error, HTTPError) else text

@@ -1,6 +1,6 @@
-"""The threads that listen to a cluster, and what they tell: all of them on one queue.
+"""Threads that listen to a cluster, and the messages that they put on one queue.
 
-What a thread cannot mend by itself it tells, once, until it is mended.
+A thread reconnects by itself; it reports an interruption once, and once more when it is over.
 """
 
 import queue
@@ -9,42 +9,44 @@ import threading
 import msgspec
 
 from app.client.news import Line
-from app.cluster.objects import Deployment, Kind, Node, Pod
+from app.cluster.objects import Kind, Object
 from app.errors import FleetError
 
 PAUSES = (0.2, 1.0, 2.0, 5.0)
-END_SECONDS = 5.0
+"""Seconds between attempts to reconnect; the last for every further one."""
+STOP_SECONDS = 5.0
+"""How long all threads together may take to stop."""
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """All objects of a kind; what is not among them is gone."""
+    """Complete list of a kind: an object that is missing in it no longer exists."""
 
     kind: Kind
-    objects: list[Deployment | Pod | Node]
+    objects: list[Object]
 
 
 class Changed(msgspec.Struct, frozen=True):
-    """An object that is new or has changed."""
+    """A new or changed object."""
 
-    one: Deployment | Pod | Node
+    item: Object
 
 
 class Removed(msgspec.Struct, frozen=True):
-    """An object that is gone; as it was last."""
+    """A removed object in its last state."""
 
     kind: Kind
-    one: Deployment | Pod | Node
+    item: Object
 
 
 class Broken(msgspec.Struct, frozen=True):
-    """A stream is interrupted; `message` is a sentence, empty once it goes on."""
+    """A source is interrupted; `message` is a sentence, empty once the source works again."""
 
     source: str
     message: str
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """A stream that nothing will mend."""
+    """A source cannot work at all."""
 
     error: FleetError
 
@@ -54,35 +56,35 @@ Messages = queue.SimpleQueue[Message]
 
 
 class Listener(threading.Thread):
-    """A thread that listens until it is told to end.
+    """A thread that listens to one source until it is stopped.
 
     Args:
-        name: What it listens to.
-        messages: Where it puts what it hears.
+        name: Name of the source.
+        messages: Queue for its messages.
     """
 
     def __init__(self, name: str, messages: Messages) -> None:
         super().__init__(name=name, daemon=True)
         self._messages = messages
-        self._ended = threading.Event()
-        self._tries = 0
-        self._said = ""
+        self._stopped = threading.Event()
+        self._attempts = 0
+        self._reported = ""
 
-    def end(self) -> None:
-        """Tell it to end; it does so at once."""
-        self._ended.set()
+    def stop(self) -> None:
+        """Stop listening, without waiting for the thread."""
+        self._stopped.set()
 
-    def _broken(self, message: str) -> None:
-        """Say what is broken, where that is new, and wait: longer each time."""
-        if message != self._said:
-            self._said = message
+    def _interrupted(self, message: str) -> None:
+        """Report an interruption unless its message is the last one reported, then pause: longer each time."""
+        if message != self._reported:
+            self._reported = message
             self._messages.put(Broken(self.name, message))
-        pause = PAUSES[min(self._tries, len(PAUSES) - 1)]
-        self._tries += 1
-        self._ended.wait(pause)
+        pause = PAUSES[min(self._attempts, len(PAUSES) - 1)]
+        self._attempts += 1
+        self._stopped.wait(pause)
 
-    def _mended(self) -> None:
-        self._tries = 0
-        if self._said:
-            self._said = ""
+    def _recovered(self) -> None:
+        self._attempts = 0
+        if self._reported:
+            self._reported = ""
             self._messages.put(Broken(self.name, ""))

@@ -1,139 +1,123 @@
-"""What the fleet tells of itself, heard through an exec into its beat pod."""
+"""News of the fleet itself, read through an exec into its beat pod."""
 
 from collections.abc import Callable
+from typing import Any
 
-import msgspec
-from kubernetes.stream.ws_client import ERROR_CHANNEL
+from kubernetes.stream.ws_client import STDERR_CHANNEL, STDOUT_CHANNEL
 
 from app.client.news import Line, News, decode
 from app.cluster.cluster import CONNECTION_ERRORS, Cluster, handshake_refused
 from app.cluster.listener import Failed, Listener, Messages
-from app.errors import FleetError
+from app.errors import ExitCode, FleetError
 
 SILENCE_SECONDS = 30.0
-"""The fleet tells something every second: after this long without a word the connection is made anew."""
+"""The fleet sends a line every second: after this long without output the connection is recreated."""
 COMMAND = ["fleet", "status", "--follow", "--json", "--until-eof"]
-USAGE_EXIT = 2
 
 
 class NewsListener(Listener):
-    """Runs `fleet status --follow --json` in the beat pod, in whichever is there.
+    """Runs `fleet status --follow --json` in the beat pod, and in its successor once it is gone.
 
     Args:
-        cluster: Where.
-        messages: Where it puts the lines.
+        cluster: The cluster.
+        messages: Queue for the lines.
     """
 
     def __init__(self, cluster: Cluster, messages: Messages) -> None:
         super().__init__("news", messages)
         self._cluster = cluster
-        self._heard = False
-        self._told_at: float | None = None
+        self._had_news = False
+        self._last_time: float | None = None
 
     def run(self) -> None:
-        """Listen until the end, in one pod after the other."""
-        while not self._ended.is_set():
+        """Listen until stopped, in one pod after the other."""
+        while not self._stopped.is_set():
             try:
                 place = self._cluster.beat_pod()
                 if place is None:
-                    self._broken("No beat pod is ready: what the queues hold is not known meanwhile.")
+                    self._interrupted("No beat pod is ready: the queues cannot be read until one is.")
                     continue
                 last_words, code = self._listen(*place)
             except CONNECTION_ERRORS as error:
                 sentence = self._cluster.sentence(
                     error, f"exec into the beat pod of namespace {self._cluster.namespace}"
                 )
-                if handshake_refused(error) and not self._heard:
-                    self._messages.put(Failed(FleetError(sentence)))
-                    return
-                self._broken(sentence)
-                continue
-            if self._ended.is_set():
+                final = handshake_refused(error)
+            else:
+                reason = last_words.removeprefix("Error: ").rstrip(".") or f"exit {code}"
+                sentence = f"`fleet status --follow` in pod {place[0]} ended ({reason})."
+                final = code == ExitCode.USAGE_ERROR
+            if self._stopped.is_set():
                 return
-            words = last_words.removeprefix("Error: ").rstrip(".") or f"exit {code}"
-            sentence = f"`fleet status --follow` in pod {place[0]} ended ({words})."
-            if code == USAGE_EXIT and not self._heard:
+            if final and not self._had_news:
                 self._messages.put(Failed(FleetError(sentence)))
                 return
-            self._broken(sentence)
+            self._interrupted(sentence)
 
     def _listen(self, pod: str, container: str) -> tuple[str, int | None]:
-        """Hand on what is told in a pod; return its last words of another kind, and its exit code."""
-        since = () if self._told_at is None else ("--since", f"{self._told_at:.3f}")
-        # Its input is open: the end of that is how the command learns that we are gone.
+        """Forward the news of a pod; return the last line that was no news, and the exit code of the command."""
+        since = () if self._last_time is None else ("--since", f"{self._last_time:.3f}")
+        # Standard input stays open: the command exits when it is closed, that is when this process is gone.
         connection = self._cluster.exec(pod, container, [*COMMAND, *since])
-        lines = Lines(self._take)
-        silent, status = 0.0, b""
+        lines = Lines(self._forward)
+        silent = 0.0
         try:
-            while connection.is_open() and not self._ended.is_set() and silent < SILENCE_SECONDS:
+            while connection.is_open() and not self._stopped.is_set() and silent < SILENCE_SECONDS:
                 connection.update(timeout=0.5)
-                status = connection.peek_channel(ERROR_CHANNEL) or status
-                # All there is of both outputs; the client keeps nothing of it then, however long it listens.
-                said = connection.read_all()
-                silent = 0.0 if said else silent + 0.5
-                lines.add(said)
+                output = _output(connection)
+                silent = 0.0 if output else silent + 0.5
+                lines.add(output)
+            lines.add(_output(connection))  # what came together with the end of the connection
         finally:
             connection.close()
         if silent >= SILENCE_SECONDS:
-            return f"it said nothing for {SILENCE_SECONDS:g} s", None
-        return lines.last_words, exit_code(status)
+            return f"no output for {SILENCE_SECONDS:g} s", None
+        return lines.last_words, exit_code(connection)
 
-    def _take(self, line: Line) -> None:
-        self._heard = True
+    def _forward(self, line: Line) -> None:
+        self._had_news = True
         if isinstance(line, News):
-            self._told_at = line.time
-        self._mended()
+            self._last_time = line.time
+        self._recovered()
         self._messages.put(line)
 
 
 class Lines:
-    """Puts lines together from the pieces in which they come.
+    """Splits the output of a command into lines, in whatever pieces it arrives.
 
     Args:
-        on_line: Told each line of news.
+        on_line: Called with each line of news.
     """
 
     def __init__(self, on_line: Callable[[Line], None]) -> None:
         self.last_words = ""
-        """The last line that was no news: what the command said went wrong."""
+        """Last line that was no news: the error message of the command."""
         self._on_line = on_line
         self._rest = b""
 
     def add(self, piece: bytes) -> None:
-        """Take in a piece."""
+        """Add a piece of output."""
         *lines, self._rest = (self._rest + piece).split(b"\n")
         for line in lines:
             try:
                 news = decode(line)
             except FleetError:
                 words = line.decode(errors="replace").strip("│ \r\t")
-                if any(character.isalnum() for character in words):  # no frame of a box
+                if any(character.isalnum() for character in words):  # not the frame of a box
                     self.last_words = words
             else:
                 self._on_line(news)
 
 
-class _Cause(msgspec.Struct):
-    reason: str = ""
-    message: str = ""
-
-
-class _Details(msgspec.Struct):
-    causes: list[_Cause] = []
-
-
-class _Status(msgspec.Struct):
-    status: str = ""
-    details: _Details | None = None
-
-
-def exit_code(status: bytes) -> int | None:
-    """Return the exit code that the last message of an exec tells; None where it tells none."""
+def exit_code(connection: Any) -> int | None:
+    """Return the exit code of the command of a connection that is closed; None if the cluster did not send it."""
     try:
-        told = msgspec.json.decode(status, type=_Status)
-    except msgspec.DecodeError:
+        code: int = connection.returncode
+    except Exception:  # the client raises whatever its parser does if the status is missing or holds no code
         return None
-    if told.status == "Success":
-        return 0
-    codes = [cause.message for cause in (told.details or _Details()).causes if cause.reason == "ExitCode"]
-    return int(codes[0]) if codes and codes[0].isdecimal() else None
+    return code
+
+
+def _output(connection: Any) -> bytes:
+    # Older clients return "" for a channel without data, even in binary mode.
+    return b"".join(connection.read_channel(channel) or b"" for channel in (STDOUT_CHANNEL, STDERR_CHANNEL))

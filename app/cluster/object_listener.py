@@ -1,4 +1,4 @@
-"""The watches of a cluster's objects, a thread for each kind. One that breaks is taken up again where it was."""
+"""Watch of one kind of objects: a thread that resumes after an interruption at the version it has reached."""
 
 from typing import Any
 
@@ -12,17 +12,17 @@ from app.cluster.listener import Changed, Listed, Listener, Messages, Removed
 from app.cluster.objects import Kind, read
 
 WATCH_SECONDS = 50
-"""The server ends a watch after this long, and it is asked for anew: so a connection that died is noticed."""
+"""The server ends each watch after this long; a read that lasts longer reveals a dead connection."""
 
 
 class ObjectListener(Listener):
     """Watches all objects of a kind.
 
     Args:
-        cluster: Where.
-        kind: Which.
-        version: From where on, as the list said that came before.
-        messages: Where it puts what it hears.
+        cluster: The cluster.
+        kind: Kind of the objects.
+        version: Resource version of the list that the watch continues.
+        messages: Queue for its messages.
     """
 
     def __init__(self, cluster: Cluster, kind: Kind, version: str, messages: Messages) -> None:
@@ -30,34 +30,34 @@ class ObjectListener(Listener):
         self._cluster = cluster
         self._kind = kind
         self._version = version
-        new_watch: Any = watch.Watch  # says nothing of its types
-        self._watch = new_watch(return_type="object")
+        untyped: Any = watch.Watch
+        self._watch = untyped(return_type="object")
 
-    def end(self) -> None:
-        """Tell it to end, and close its connection under it."""
-        super().end()
+    def stop(self) -> None:
+        """Stop listening, and close the connection that the thread reads."""
+        super().stop()
         self._watch.stop()
 
     def run(self) -> None:
-        """Watch until the end, whatever becomes of the connection."""
-        while not self._ended.is_set():
+        """Watch until stopped, across interruptions."""
+        while not self._stopped.is_set():
             try:
                 if not self._version:
                     objects, self._version = self._cluster.objects(self._kind)
                     self._messages.put(Listed(self._kind, objects))
-                    self._mended()
-                elif self._said:
-                    self._cluster.ask_version()  # a watch on which nothing happens does not tell that it stands
-                    self._mended()
+                    self._recovered()
+                elif self._reported:
+                    self._cluster.ask_version()  # a quiet watch would not show that the cluster answers again
+                    self._recovered()
                 self._listen()
             except ReadTimeoutError:
-                continue  # nothing came, not even the end: a connection that died
+                continue  # the connection died: not even the end of the watch arrived
             except CONNECTION_ERRORS as error:
-                if self._ended.is_set():
+                if self._stopped.is_set():
                     return
                 if isinstance(error, ApiException) and error.status == GONE:
-                    self._version = ""  # too old to go on from: list again
-                self._broken(self._cluster.sentence(error, f"watch the {self._kind}s"))
+                    self._version = ""  # too old to continue from: list again
+                self._interrupted(self._cluster.sentence(error, f"watch the {self._kind}s"))
 
     def _listen(self) -> None:
         path, query = self._cluster.listed(self._kind)
@@ -70,13 +70,13 @@ class ObjectListener(Listener):
             timeout_seconds=WATCH_SECONDS,
             _request_timeout=(CONNECT_SECONDS, WATCH_SECONDS + CONNECT_SECONDS),
         ):
-            if self._ended.is_set():
+            if self._stopped.is_set():
                 return
-            self._mended()
+            self._recovered()
             self._version = self._watch.resource_version or self._version
             if event["type"] == "BOOKMARK":
                 continue
-            one = read(self._kind, event["raw_object"])
-            gone = event["type"] == "DELETED"
-            self._messages.put(Removed(self._kind, one) if gone else Changed(one))
-        self._mended()
+            item = read(self._kind, event["raw_object"])
+            removed = event["type"] == "DELETED"
+            self._messages.put(Removed(self._kind, item) if removed else Changed(item))
+        self._recovered()

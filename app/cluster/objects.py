@@ -1,4 +1,4 @@
-"""What is read of the objects that Kubernetes sends, by its own names; everything else in them is passed over."""
+"""Deployments, pods and nodes by Kubernetes' field names: only the fields that a watch uses."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,7 +13,7 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Kind(StrEnum):
-    """The kinds of objects that are watched."""
+    """Kinds of watched objects."""
 
     DEPLOYMENT = "deployment"
     POD = "pod"
@@ -21,11 +21,11 @@ class Kind(StrEnum):
 
 
 class _Object(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A part of an object; what is null or missing has its default."""
+    """Part of an object; a field that is null or missing has its default."""
 
 
 class Metadata(_Object, frozen=True, kw_only=True):
-    """What every object has."""
+    """Metadata of any object."""
 
     name: str
     uid: str = ""
@@ -36,7 +36,7 @@ class Metadata(_Object, frozen=True, kw_only=True):
 
 
 class Condition(_Object, frozen=True, kw_only=True):
-    """One of an object's conditions: Ready, PodScheduled, DisruptionTarget ..."""
+    """Condition of an object: Ready, PodScheduled, DisruptionTarget ..."""
 
     type: str
     status: str
@@ -45,14 +45,14 @@ class Condition(_Object, frozen=True, kw_only=True):
 
 
 class DeploymentSpec(_Object, frozen=True, kw_only=True):
-    """What a Deployment is asked for."""
+    """Desired state of a Deployment."""
 
     replicas: int = 1
     template: dict[str, Any] = {}
 
 
 class DeploymentStatus(_Object, frozen=True, kw_only=True):
-    """What a Deployment has."""
+    """Observed state of a Deployment."""
 
     replicas: int = 0
     ready_replicas: int = 0
@@ -67,13 +67,13 @@ class Deployment(_Object, frozen=True, kw_only=True):
 
     @property
     def queue(self) -> str:
-        """The queue that its workers serve; empty where it is no worker of ours."""
+        """Queue of its workers; empty if it is no worker Deployment of a fleet."""
         labels = self.spec.template.get("metadata", {}).get("labels") or {}
         return self.metadata.labels.get(QUEUE_LABEL) or str(labels.get(QUEUE_LABEL, ""))
 
     @property
     def images(self) -> str:
-        """The images of its template."""
+        """Images of its pod template, separated by commas."""
         containers = self.spec.template.get("spec", {}).get("containers") or []
         return ", ".join(str(container.get("image", "")) for container in containers)
 
@@ -86,21 +86,21 @@ class Ended(_Object, frozen=True, kw_only=True):
 
 
 class Waiting(_Object, frozen=True, kw_only=True):
-    """Why a container does not run yet."""
+    """Why a container has not started yet."""
 
     reason: str = ""
     message: str = ""
 
 
 class ContainerState(_Object, frozen=True, kw_only=True):
-    """One of the three is there; running is of no interest here."""
+    """State of a container; neither field is set while it runs."""
 
     waiting: Waiting | None = None
     terminated: Ended | None = None
 
 
 class ContainerStatus(_Object, frozen=True, kw_only=True):
-    """One container of a pod."""
+    """Observed state of a container."""
 
     name: str = ""
     restart_count: int = 0
@@ -109,20 +109,20 @@ class ContainerStatus(_Object, frozen=True, kw_only=True):
 
 
 class Container(_Object, frozen=True, kw_only=True):
-    """One container that a pod asks for."""
+    """Container of a pod's specification."""
 
     name: str = ""
 
 
 class PodSpec(_Object, frozen=True, kw_only=True):
-    """Where a pod was put, and of what it consists."""
+    """Node and containers of a pod."""
 
     node_name: str = ""
     containers: list[Container] = []
 
 
 class PodStatus(_Object, frozen=True, kw_only=True):
-    """How a pod does."""
+    """Observed state of a pod."""
 
     phase: str = ""
     reason: str = ""
@@ -132,54 +132,54 @@ class PodStatus(_Object, frozen=True, kw_only=True):
 
 
 class Pod(_Object, frozen=True, kw_only=True):
-    """A worker's pod."""
+    """A pod of a worker or of beat."""
 
     metadata: Metadata
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
     def condition(self, name: str) -> Condition | None:
-        """Return one of its conditions."""
-        return next((one for one in self.status.conditions if one.type == name), None)
+        """Return the condition of a type, None if the pod does not have it."""
+        return next((condition for condition in self.status.conditions if condition.type == name), None)
 
     @property
     def queue(self) -> str:
-        """The queue that it serves; empty where it is no worker of ours."""
+        """Queue that it serves; empty if it is no worker of a fleet."""
         return self.metadata.labels.get(QUEUE_LABEL, "")
 
     @property
     def living(self) -> bool:
-        """Whether it counts as a replica: it has not ended and is not to end."""
+        """Whether it counts as a replica: it has neither ended nor been deleted."""
         return self.metadata.deletion_timestamp is None and self.status.phase not in {"Failed", "Succeeded"}
 
     @property
     def ready(self) -> bool:
-        """Whether it takes messages."""
+        """Whether it is Ready, and so takes messages."""
         condition = self.condition("Ready")
         return self.living and condition is not None and condition.status == "True"
 
     @property
     def restarts(self) -> int:
-        """How often its containers were started again."""
+        """Restarts of its containers, init containers excluded."""
         return sum(container.restart_count for container in self.status.container_statuses)
 
 
 class Taint(_Object, frozen=True, kw_only=True):
-    """What keeps pods off a node."""
+    """Taint that keeps pods off a node."""
 
     key: str = ""
     effect: str = ""
 
 
 class NodeSpec(_Object, frozen=True, kw_only=True):
-    """What a node is asked for."""
+    """Desired state of a node."""
 
     unschedulable: bool = False
     taints: list[Taint] = []
 
 
 class NodeStatus(_Object, frozen=True, kw_only=True):
-    """How a node does, and what it has."""
+    """Observed state of a node, and its hardware."""
 
     conditions: list[Condition] = []
     capacity: dict[str, str] = {}
@@ -195,35 +195,36 @@ class Node(_Object, frozen=True, kw_only=True):
 
     @property
     def ready(self) -> bool:
-        """Whether it answers."""
-        return any(one.type == "Ready" and one.status == "True" for one in self.status.conditions)
+        """Whether its kubelet reports it as Ready."""
+        return any(
+            condition.type == "Ready" and condition.status == "True" for condition in self.status.conditions
+        )
 
     @property
     def for_workers(self) -> bool:
-        """Whether it is there for workers, and not for the control plane alone."""
-        own = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
-        return not any(taint.key in own and taint.effect == "NoSchedule" for taint in self.spec.taints)
+        """Whether it takes ordinary pods, and not only the control plane's."""
+        control_plane = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
+        return not any(
+            taint.key in control_plane and taint.effect == "NoSchedule" for taint in self.spec.taints
+        )
 
 
-TYPES: dict[Kind, type[Deployment] | type[Pod] | type[Node]] = {
-    Kind.DEPLOYMENT: Deployment,
-    Kind.POD: Pod,
-    Kind.NODE: Node,
-}
+Object = Deployment | Pod | Node
+TYPES: dict[Kind, type[Object]] = {Kind.DEPLOYMENT: Deployment, Kind.POD: Pod, Kind.NODE: Node}
 
 
-def read(kind: Kind, given: dict[str, Any]) -> Deployment | Pod | Node:
-    """Read an object as the API server sent it.
+def read(kind: Kind, json: dict[str, Any]) -> Object:
+    """Read an object from the JSON of the API server.
 
     Raises:
-        msgspec.ValidationError: it is no such object.
+        msgspec.ValidationError: The JSON is no object of this kind.
     """
-    return msgspec.convert(_without_nulls(given), TYPES[kind])
+    return msgspec.convert(_without_nulls(json), TYPES[kind])
 
 
 def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _without_nulls(one) for name, one in value.items() if one is not None}
+        return {name: _without_nulls(field) for name, field in value.items() if field is not None}
     if isinstance(value, list):
-        return [_without_nulls(one) for one in value]
+        return [_without_nulls(item) for item in value]
     return value

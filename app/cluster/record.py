@@ -1,6 +1,8 @@
-"""The recording of a watch: a timeline that the report reads like that of a local run."""
+"""Recording of a watch: a timeline, which the report reads like that of a local run."""
 
+from app.client.news import QueueNews
 from app.cluster.objects import Node
+from app.cluster.state import Replicas
 from app.cluster.watcher import FleetSnapshot, Watcher
 from app.report.measures import summarize
 from app.report.timeline import (
@@ -14,6 +16,8 @@ from app.report.timeline import (
     Timeline,
     read,
 )
+
+NO_NEWS = QueueNews(waiting=0, running=0, done=0)
 
 
 def watch_meta(watcher: Watcher, command: str) -> Meta:
@@ -32,7 +36,7 @@ def watch_meta(watcher: Watcher, command: str) -> Meta:
 
 
 def words(node: Node) -> str:
-    """Return what a node has: processors, memory, system."""
+    """Return the hardware and system of a node: cores, memory, operating system."""
     memory = node.status.capacity.get("memory", "")
     if memory.endswith("Ki") and memory[:-2].isdecimal():
         memory = f"{int(memory[:-2]) / 1024**2:.1f} GiB"
@@ -42,10 +46,10 @@ def words(node: Node) -> str:
 
 
 class WatchRecorder:
-    """Writes what is seen to a timeline.
+    """Writes the snapshots of a watch to a timeline.
 
     Args:
-        timeline: Where to; its clock must have started with the watcher's.
+        timeline: The timeline; its clock must have started with the watcher's.
     """
 
     def __init__(self, timeline: Timeline) -> None:
@@ -53,36 +57,42 @@ class WatchRecorder:
         self._duplicates: dict[str, int] = {}
         self._duplicates_before: dict[str, int] = {}
 
-    def look(self, look: FleetSnapshot) -> None:
-        """Note a look: its events and documents, and a sample where the fleet told something new."""
-        for event in look.events:
+    def record(self, snapshot: FleetSnapshot) -> None:
+        """Write the events and documents of a snapshot, and a sample if it has new news or events."""
+        for event in snapshot.events:
             self.timeline.record(event)
-        for document in look.documents:
+        for document in snapshot.documents:
             self.timeline.record(document)
-        if look.news is None or not (look.told or look.events):
+        news = snapshot.news
+        if news is None or not (snapshot.fresh or snapshot.events):
             return
-        news = look.news
         for batch in news.batches:
             self._duplicates_before.setdefault(batch.batch_id, batch.duplicates)
             self._duplicates[batch.batch_id] = batch.duplicates
         queues = {}
-        for name in (*news.queues, *(name for name in look.replicas if name not in news.queues)):
-            told, replicas = news.queues.get(name), look.replicas.get(name)
+        for name in {**news.queues, **snapshot.replicas}:
+            queue, replicas = news.queues.get(name, NO_NEWS), snapshot.replicas.get(name, Replicas())
             queues[name] = QueueSample(
-                waiting=told.waiting if told else 0,
-                running=told.running if told else 0,
-                replicas=replicas.asked if replicas else 0,
-                ready=replicas.ready if replicas else 0,
-                done=told.done if told else 0,
+                waiting=queue.waiting,
+                running=queue.running,
+                replicas=replicas.desired,
+                ready=replicas.ready,
+                done=queue.done,
             )
-        sample = Sample(t=look.t, queues=queues, settled=look.settled, failed=look.failed, nodes=look.nodes)
+        sample = Sample(
+            t=snapshot.t,
+            queues=queues,
+            settled=snapshot.settled,
+            failed=snapshot.failed,
+            nodes=snapshot.nodes,
+        )
         self.timeline.record(sample)
 
     def finish(self) -> RunSummary:
         """Write the last line and return it.
 
         Raises:
-            FleetError: where the recording cannot be read back or written.
+            FleetError: The recording cannot be read back or written.
         """
         records = [
             record

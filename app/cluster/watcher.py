@@ -1,18 +1,18 @@
-"""A fleet on a cluster at one moment, again and again: the threads' messages put together."""
+"""Snapshots of a fleet on a cluster, from the messages of all listeners."""
 
 import queue
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 
 from app.client.news import Away, News
 from app.cluster.cluster import Cluster
 from app.cluster.listener import (
-    END_SECONDS,
+    STOP_SECONDS,
     Broken,
     Changed,
     Failed,
@@ -24,21 +24,23 @@ from app.cluster.listener import (
 )
 from app.cluster.news_listener import NewsListener
 from app.cluster.object_listener import ObjectListener
-from app.cluster.objects import Deployment, Kind, Node, Pod
+from app.cluster.objects import Kind, Object
 from app.cluster.state import FleetState, Replicas
 from app.errors import FleetError
-from app.report.timeline import DocumentRecord, Event, What
+from app.report.timeline import DocumentRecord, Event, Stage, What
 
+_Timed = TypeVar("_Timed", DocumentRecord, Stage)
 TICK_SECONDS = 0.5
-FIRST_WORD_SECONDS = 15.0
+FIRST_NEWS_SECONDS = 15.0
+"""How long the beat pod may take to send its first news before a snapshot says that it is missing."""
 MOST_KNOWN = 20_000
-"""Documents remembered as told: more than come again after an interruption."""
+"""Documents remembered, to recognize those that are sent again after an interruption."""
 GONE_SECONDS = 10.0
-"""How long a fleet without any Deployment is waited for: an upgrade may make them anew."""
+"""How long a fleet may have no Deployment: an upgrade may recreate them."""
 
 
 class FleetSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A fleet at one moment, and what happened since the look before."""
+    """A fleet at one moment, and its events since the previous snapshot."""
 
     t: float
     """Seconds since the watch began."""
@@ -46,32 +48,33 @@ class FleetSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     nodes: dict[str, dict[str, int]]
     """Ready pods by node and queue."""
     news: News | None
-    """What the fleet told last; None before its first word."""
+    """Latest news of the fleet; None before the first."""
     news_age: float
-    """How old that is, in seconds."""
+    """Age of the latest news in seconds."""
     broken: list[str]
-    """What is interrupted, as sentences."""
+    """Current interruptions, a sentence each."""
     events: list[Event]
     documents: list[DocumentRecord]
-    """Settled since the look before; times in seconds since the watch began."""
+    """Documents settled since the previous snapshot; times in seconds since the watch began."""
     settled: int
+    """Documents settled since the watch began."""
     failed: dict[str, int]
-    """Of those settled since the watch began, by code of the error."""
-    told: bool
-    """Whether the fleet told something since the look before."""
+    """Those of them with an error, by its code."""
+    fresh: bool
+    """Whether news arrived since the previous snapshot."""
     idle: bool
     """Whether there was work, all of it is settled, and no worker is left."""
 
 
 class Watcher:
-    """Watches a fleet; a context manager that ends its threads.
+    """Watches a fleet; a context manager that stops its threads.
 
     Args:
-        cluster: Where.
-        clock: Seconds that never run backwards.
+        cluster: The cluster and release.
+        clock: Monotonic clock, in seconds.
 
     Raises:
-        FleetError: where the cluster refuses what is needed.
+        FleetError: On entry: the release has no beat pod, or the cluster refuses or does not answer.
     """
 
     def __init__(self, cluster: Cluster, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -90,7 +93,7 @@ class Watcher:
         self._settled = 0
         self._failed: Counter[str] = Counter()
         self._known: dict[tuple[str, float | None], None] = {}
-        self._told = False
+        self._fresh = False
         self._worked = False
         self._gone_since: float | None = None
 
@@ -98,10 +101,10 @@ class Watcher:
         cluster = self.cluster
         cluster.require_beat()
         for kind in (Kind.DEPLOYMENT, Kind.POD):
-            self._begin(kind, *cluster.first_objects(kind))
+            self._listen(kind, *cluster.first_objects(kind))
         nodes = cluster.nodes_if_allowed()
         if nodes is not None:
-            self._begin(Kind.NODE, *nodes)
+            self._listen(Kind.NODE, *nodes)
         self._listeners.append(NewsListener(cluster, self._messages))
         for listener in self._listeners:
             listener.start()
@@ -110,64 +113,63 @@ class Watcher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        deadline = time.monotonic() + END_SECONDS
+        deadline = time.monotonic() + STOP_SECONDS
         for listener in self._listeners:
-            listener.end()
+            listener.stop()
         for listener in self._listeners:
             while listener.is_alive() and time.monotonic() < deadline:
-                listener.end()  # again, where it was between two connections
+                listener.stop()  # again, as it may have been between two connections
                 listener.join(0.2)
 
     def elapsed(self) -> float:
-        """Seconds since the watch began."""
+        """Return the seconds since the watch began, to the millisecond."""
         return round(self._clock() - self._zero, 3)
 
     def snapshots(self) -> Iterator[FleetSnapshot]:
-        """Yield a look every `TICK_SECONDS`.
+        """Yield a snapshot every `TICK_SECONDS`.
 
         Raises:
-            FleetError: where nothing can be watched any more.
+            FleetError: A source cannot work at all, or the release was uninstalled.
         """
         while True:
             deadline = time.monotonic() + TICK_SECONDS
             while (left := deadline - time.monotonic()) > 0:
                 try:
-                    self._take(self._messages.get(timeout=left))
+                    self._apply(self._messages.get(timeout=left))
                 except queue.Empty:
                     break
             yield self._snapshot()
 
-    def _begin(self, kind: Kind, objects: list[Deployment | Pod | Node], version: str) -> None:
+    def _listen(self, kind: Kind, objects: list[Object], version: str) -> None:
         self.state.replace(kind, objects, 0.0)
         self._listeners.append(ObjectListener(self.cluster, kind, version, self._messages))
 
-    def _take(self, message: Message) -> None:
+    def _apply(self, message: Message) -> None:
         t = self.elapsed()
         match message:
             case Listed(kind, objects):
                 self.state.replace(kind, objects, t)
-            case Changed(one):
-                self.state.put(one, t)
-            case Removed(kind, one):
-                if not isinstance(one, Deployment) or one.queue:
-                    self.state.remove(kind, one.metadata.name, t)
+            case Changed(item):
+                self.state.put(item, t)
+            case Removed(kind, item):
+                self.state.remove(kind, item.metadata.name, t)
             case Broken(source, sentence):
-                self._note_broken(source, sentence)
+                self._set_broken(source, sentence)
             case Failed(error):
                 raise error
             case Away():
-                self._note_broken("redis", f"The fleet's Redis does not answer ({message.message}).")
+                self._set_broken("redis", f"The fleet's Redis does not answer ({message.message}).")
             case News():
-                self._note_broken("redis", "")
-                self._take_news(message, t)
+                self._set_broken("redis", "")
+                self._apply_news(message, t)
 
-    def _take_news(self, news: News, t: float) -> None:
+    def _apply_news(self, news: News, t: float) -> None:
         if self._epoch_zero is None:
-            # The fleet's clock, not ours: they may differ.
+            # By the clock of the fleet, which may differ from ours.
             self._epoch_zero = news.time - t
-        self._told = True
+        self._fresh = True
         self._news, self._news_at = news, t
-        depth = sum(one.waiting + one.running for one in news.queues.values())
+        depth = sum(queue.waiting + queue.running for queue in news.queues.values())
         self._worked = self._worked or bool(news.documents or news.open or depth)
         for document in news.documents:
             if self._is_new(document):
@@ -177,7 +179,7 @@ class Watcher:
                     self._failed[document.error] += 1
 
     def _is_new(self, document: DocumentRecord) -> bool:
-        """Whether it was not told before; after an interruption some come again."""
+        """Whether a document was not sent before; some are sent again after an interruption."""
         key = (document.id, document.finished)
         if key in self._known:
             return False
@@ -186,7 +188,7 @@ class Watcher:
             del self._known[next(iter(self._known))]
         return True
 
-    def _note_broken(self, source: str, sentence: str) -> None:
+    def _set_broken(self, source: str, sentence: str) -> None:
         before = self._broken.pop(source, "")
         if sentence:
             self._broken[source] = sentence
@@ -202,7 +204,7 @@ class Watcher:
         self._require_fleet(t)
         events, self._events = [*self.state.events(), *self._events], []
         documents, self._documents = self._documents, []
-        told, self._told = self._told, False
+        fresh, self._fresh = self._fresh, False
         return FleetSnapshot(
             t=t,
             replicas=self.state.queues,
@@ -214,20 +216,20 @@ class Watcher:
             documents=documents,
             settled=self._settled,
             failed=dict(self._failed),
-            told=told,
+            fresh=fresh,
             idle=self._idle(),
         )
 
     def _sentences(self, t: float) -> list[str]:
-        if self._news is None and not self._broken and t > FIRST_WORD_SECONDS:
-            return ["The beat pod has not said anything yet."]
+        if self._news is None and not self._broken and t > FIRST_NEWS_SECONDS:
+            return ["The beat pod has not sent any news yet."]
         return list(self._broken.values())
 
     def _idle(self) -> bool:
         news = self._news
         if news is None or not self._worked or self._broken or not self.state.at_zero:
             return False
-        return news.open == 0 and all(one.waiting == one.running == 0 for one in news.queues.values())
+        return news.open == 0 and all(queue.waiting == queue.running == 0 for queue in news.queues.values())
 
     def _require_fleet(self, t: float) -> None:
         if not self.state.gone:
@@ -242,31 +244,19 @@ class Watcher:
 
 
 def since(document: DocumentRecord, zero: float) -> DocumentRecord:
-    """Return a document with its times counted from `zero`."""
+    """Return a document with its times, and those of its stages, relative to `zero`; in seconds."""
+    stages = [_shifted(stage, zero) for stage in document.stages]
+    return msgspec.structs.replace(_shifted(document, zero), stages=stages)
 
-    def at(moment: float | None) -> float | None:
-        return None if moment is None else round(moment - zero, 4)
 
-    replace = msgspec.structs.replace
-    stages = [
-        replace(
-            stage,
-            opened=round(stage.opened - zero, 4),
-            started=round(stage.started - zero, 4),
-            finished=round(stage.finished - zero, 4),
-        )
-        for stage in document.stages
-    ]
-    return replace(
-        document,
-        opened=round(document.opened - zero, 4),
-        started=at(document.started),
-        finished=at(document.finished),
-        stages=stages,
-    )
+def _shifted(record: _Timed, zero: float) -> _Timed:
+    times = {name: getattr(record, name) for name in ("opened", "started", "finished")}
+    relative = {name: round(at - zero, 4) for name, at in times.items() if at is not None}
+    return msgspec.structs.replace(record, **relative)
 
 
 def _named(source: str) -> str:
+    """Return the clause that names a source which works."""
     return {
         "redis": "the fleet's Redis answers",
         "news": "the fleet tells of itself",

@@ -1,8 +1,8 @@
-"""`fleet watch` against a server that speaks Kubernetes' protocol, with the real `fleet status --follow` behind it."""
+"""`fleet watch` against a fake Kubernetes API server that runs the real `fleet status --follow`."""
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,12 @@ LABELS = {"app.kubernetes.io/name": "pdf-fleet", "app.kubernetes.io/instance": "
 WORKER = {**LABELS, "app.kubernetes.io/component": "worker"}
 
 
-def deployment(queue: str, *, asked: int, ready: int = 0, release: str = "fleet") -> dict[str, Any]:
+def deployment(queue: str, *, desired: int, ready: int = 0, release: str = "fleet") -> dict[str, Any]:
     labels = {**WORKER, "app.kubernetes.io/instance": release, "pdf-fleet/queue": queue}
     return {
         "metadata": {"name": f"{release}-worker-{queue}", "labels": labels},
-        "spec": {"replicas": asked, "template": {"metadata": {"labels": labels}}},
-        "status": {"replicas": asked, "readyReplicas": ready},
+        "spec": {"replicas": desired, "template": {"metadata": {"labels": labels}}},
+        "status": {"replicas": desired, "readyReplicas": ready},
     }
 
 
@@ -71,7 +71,7 @@ def node(name: str, *, ready: bool = True) -> dict[str, Any]:
 def api(commands: Commands, redis_url: str) -> Iterator[ClusterApi]:
     with ClusterApi({**commands.environment, "FLEET_REDIS_URL": redis_url}) as server:
         for queue in ("pdf", "ocr", "default"):
-            server.put("deployments", deployment(queue, asked=0))
+            server.put("deployments", deployment(queue, desired=0))
         for name in ("node-1", "node-2"):
             server.put("nodes", node(name))
         server.put("pods", beat())
@@ -92,10 +92,10 @@ def ledger(redis_url: str) -> Ledger:
 class Watching:
     """`fleet watch` as a process."""
 
-    def __init__(self, commands: Commands, api: ClusterApi, place: Path) -> None:
+    def __init__(self, commands: Commands, api: ClusterApi, folder: Path) -> None:
         self.commands = commands
-        self.config = api.kubeconfig(place / "kubeconfig")
-        self.recording = place / "recording" / "timeline.jsonl"
+        self.config = api.kubeconfig(folder / "kubeconfig")
+        self.recording = folder / "recording" / "timeline.jsonl"
 
     def start(self, *arguments: object) -> Running:
         given = ("watch", "--namespace", "fleet", "--record", self.recording, *arguments)
@@ -104,9 +104,9 @@ class Watching:
     def run_here(
         self, *arguments: object, beside: Callable[[], object] = lambda: None
     ) -> tuple[int, list[str], str]:
-        """In this process; none of its threads may be left."""
+        """Run the command in this process, with `beside` in a thread; it must stop its own threads."""
         with pytest.MonkeyPatch.context() as patch:
-            # The client looks at KUBECONFIG once, when it is imported.
+            # The client reads KUBECONFIG once, on import.
             patch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(self.config))
             found = self.commands.run_beside(beside, "watch", *arguments, KUBECONFIG=str(self.config))
         assert not [thread for thread in threading.enumerate() if isinstance(thread, Listener)]
@@ -136,7 +136,7 @@ def opened(ledger: Ledger, count: int) -> list[str]:
 
 
 def settled(ledger: Ledger, ids: list[str]) -> None:
-    """As a worker does it: take the message, start, settle."""
+    """Settle documents as a worker does: receive the message, start, settle."""
     for document_id in ids:
         ledger.client.rpop("pdf")
         document = ledger.start(document_id, queue=Queue.PDF, worker="w")
@@ -144,7 +144,7 @@ def settled(ledger: Ledger, ids: list[str]) -> None:
         assert ledger.settle(document, Outcome(state=State.SUCCEEDED), token=new_id())
 
 
-def test_a_run_from_nothing_to_nothing(
+def test_a_run_from_zero_to_zero(
     api: ClusterApi, watching: Watching, ledger: Ledger, commands: Commands, tmp_path: Path
 ) -> None:
     ids: list[str] = []
@@ -152,10 +152,10 @@ def test_a_run_from_nothing_to_nothing(
     def work() -> None:
         wait_for(watching.samples, "the first sample")
         ids.extend(opened(ledger, 5))
-        api.put("deployments", deployment("pdf", asked=2))
+        api.put("deployments", deployment("pdf", desired=2))
         api.put("pods", pod("p1", "node-1"))
         api.put("pods", pod("p2", "node-2"))
-        api.put("deployments", deployment("pdf", asked=2, ready=2))
+        api.put("deployments", deployment("pdf", desired=2, ready=2))
         wait_for(
             lambda: any(
                 one.queues["pdf"].waiting == 5 and one.nodes.get("node-2") for one in watching.samples()
@@ -165,7 +165,7 @@ def test_a_run_from_nothing_to_nothing(
         settled(ledger, ids)
         api.put("pods", pod("p2", "node-2", restarts=1))
         wait_for(lambda: any("OOMKilled" in one for one in watching.events()), "the restart")
-        api.put("deployments", deployment("pdf", asked=0))
+        api.put("deployments", deployment("pdf", desired=0))
         for name in ("p1", "p2"):
             api.delete("pods", name)
 
@@ -218,16 +218,16 @@ def test_a_watch_outlives_its_server_its_history_and_its_beat_pod(
         settled(ledger, ids[:1])
         wait_for(lambda: watching.samples()[-1].settled == 1, "the first document")
         api.stop()
-        wait_for(lambda: any("does not answer" in one for one in watching.events()), "that it is away")
+        wait_for(lambda: any("does not answer" in one for one in watching.events()), "the interruption")
         settled(ledger, ids[1:])
-        # Meanwhile the history of what happened is forgotten, a pod and a replica come, and another beat pod.
+        # Meanwhile the server drops its history, adds a pod and a replica, and replaces the beat pod.
         api.put("pods", pod("p1", "node-2"))
-        api.put("deployments", deployment("pdf", asked=1, ready=1))
+        api.put("deployments", deployment("pdf", desired=1, ready=1))
         api.delete("pods", "fleet-beat-1")
         api.put("pods", beat("fleet-beat-2"))
         api.forget()
         api.start()
-        wait_for(lambda: watching.samples()[-1].settled == 3, "what was settled meanwhile")
+        wait_for(lambda: watching.samples()[-1].settled == 3, "the documents settled meanwhile")
         wait_for(lambda: watching.samples()[-1].nodes == {"node-1": {}, "node-2": {"pdf": 1}}, "the pod")
         events = watching.events()
         assert "scale: fleet-worker-pdf" in events
@@ -241,9 +241,9 @@ def test_a_watch_outlives_its_server_its_history_and_its_beat_pod(
                 }
                 <= set(watching.events())
             ),
-            "that all goes on",
+            "the recovery of every source",
         )
-        api.forget()  # now while it is connected
+        api.forget()  # this time while the watch is connected
         api.put("nodes", node("node-2", ready=False))
         wait_for(lambda: "fault: node node-2 is not ready" in watching.events(), "the node")
         running.send(signal.SIGTERM)
@@ -254,7 +254,7 @@ def test_a_watch_outlives_its_server_its_history_and_its_beat_pod(
     assert any("fleet-beat-2/exec" in path and "--since" in path for path in api.requests)
 
 
-def test_nodes_that_may_not_be_listed_are_done_without(api: ClusterApi, watching: Watching) -> None:
+def test_a_watch_works_without_the_right_to_list_nodes(api: ClusterApi, watching: Watching) -> None:
     api.forbidden.add("nodes")
     with watching.start() as running:
         api.put("pods", pod("p1", "node-7"))
@@ -265,7 +265,7 @@ def test_nodes_that_may_not_be_listed_are_done_without(api: ClusterApi, watching
 
 
 @pytest.mark.usefixtures("api")
-def test_the_servers_redis_may_go_and_come(watching: Watching, ledger: Ledger) -> None:
+def test_an_absent_redis_is_an_interruption(watching: Watching, ledger: Ledger) -> None:
     with watching.start() as running:
         wait_for(watching.samples, "the first sample")
         ledger.client.config_set("requirepass", "secret")
@@ -280,7 +280,7 @@ def test_the_servers_redis_may_go_and_come(watching: Watching, ledger: Ledger) -
         running.wait(15.0)
 
 
-def test_who_reads_it_may_go(api: ClusterApi, watching: Watching, tmp_path: Path) -> None:
+def test_a_closed_output_ends_the_watch(api: ClusterApi, watching: Watching, tmp_path: Path) -> None:
     import subprocess
     import sys
 
@@ -291,7 +291,7 @@ def test_who_reads_it_may_go(api: ClusterApi, watching: Watching, tmp_path: Path
     assert process.stdout is not None
     assert process.stdout.readline()
     process.stdout.close()
-    api.put("deployments", deployment("pdf", asked=1))
+    api.put("deployments", deployment("pdf", desired=1))
     assert process.wait(20.0) == 0
     assert (tmp_path / "errors").read_text() == ""
 
@@ -319,7 +319,7 @@ def test_who_reads_it_may_go(api: ClusterApi, watching: Watching, tmp_path: Path
     ],
     ids=lambda given: " ".join(given) if isinstance(given, list) else None,
 )
-def test_what_cannot_be_watched_is_said(  # noqa: PLR0917  # pytest gives them by name
+def test_a_fleet_that_cannot_be_watched_is_an_error(  # noqa: PLR0917  # pytest gives them by name
     api: ClusterApi, watching: Watching, arguments: list[str], forbidden: str, code: int, sentence: str
 ) -> None:
     api.forbidden.add(forbidden)
@@ -337,7 +337,7 @@ def test_what_cannot_be_watched_is_said(  # noqa: PLR0917  # pytest gives them b
     ],
     ids=["exec", "record"],
 )
-def test_what_ends_a_watch_that_has_begun_is_said(
+def test_an_error_ends_a_watch_that_has_begun(
     api: ClusterApi, watching: Watching, arguments: list[str], forbidden: str, sentence: str
 ) -> None:
     api.forbidden.add(forbidden)
@@ -348,21 +348,21 @@ def test_what_ends_a_watch_that_has_begun_is_said(
     assert len(lines) <= 2
 
 
-def test_a_fleet_without_a_beat_pod_is_said(api: ClusterApi, watching: Watching) -> None:
+def test_a_fleet_without_a_beat_pod_is_an_error(api: ClusterApi, watching: Watching) -> None:
     api.delete("pods", "fleet-beat-1")
     code, _, errors = watching.run_here("-n", "fleet")
     assert code == 1
     assert "Release fleet has no beat pod in namespace fleet" in errors
 
 
-def test_several_fleets_in_a_namespace_are_a_choice(api: ClusterApi, watching: Watching) -> None:
-    api.put("deployments", deployment("pdf", asked=0, release="second"))
+def test_several_fleets_in_a_namespace_require_a_choice(api: ClusterApi, watching: Watching) -> None:
+    api.put("deployments", deployment("pdf", desired=0, release="second"))
     code, _, errors = watching.run_here("-n", "fleet")
     assert code == 2
     assert "Namespace fleet has several fleets (fleet, second): choose with --release." in errors
 
 
-def test_a_fleet_whose_settings_are_wrong_says_so(api: ClusterApi, watching: Watching) -> None:
+def test_wrong_settings_of_the_fleet_are_an_error(api: ClusterApi, watching: Watching) -> None:
     api.environment["FLEET_REDIS_URL"] = "http://wrong"
     code, _, errors = watching.commands.run("watch", "-n", "fleet", KUBECONFIG=str(watching.config))
     assert code == 1
@@ -375,7 +375,7 @@ def test_a_fleet_whose_settings_are_wrong_says_so(api: ClusterApi, watching: Wat
 @pytest.mark.parametrize(
     "text", [None, "", "{", "contexts: 7", "- a"], ids=["none", "empty", "broken", "odd", "list"]
 )
-def test_a_kubeconfig_that_cannot_be_used_is_said(watching: Watching, text: str | None) -> None:
+def test_an_unusable_kubeconfig_is_an_error(watching: Watching, text: str | None) -> None:
     watching.config.unlink()
     if text is not None:
         watching.config.write_text(text)
@@ -385,7 +385,7 @@ def test_a_kubeconfig_that_cannot_be_used_is_said(watching: Watching, text: str 
     assert len(errors.splitlines()) == 1, errors
 
 
-def test_the_report_of_what_is_no_recording_is_said(commands: Commands, tmp_path: Path) -> None:
+def test_a_report_of_no_recording_is_an_error(commands: Commands, tmp_path: Path) -> None:
     code, _, errors = commands.run_here("report", tmp_path / "none.jsonl", "--output", tmp_path / "report")
     assert code == 1
     assert "none.jsonl cannot be read" in errors

@@ -1,6 +1,6 @@
-"""The fleet on a local cluster: what `make cluster`, `deploy`, `kind-demo`, `e2e` and `cluster-down` do.
+"""The fleet on a local cluster: `make cluster`, `deploy`, `kind-demo`, `e2e` and `cluster-down`.
 
-Only a cluster that kind made is ever touched: each command has kind write a kubeconfig of its own for it, which
-holds that cluster and nothing else, and names file and context in every call. The user's kubeconfig and current
-context are never changed, but that kind, when it removes a cluster, takes its own entry out of ~/.kube/config.
+The commands touch only a cluster that kind made: each has kind write a separate kubeconfig, which holds that cluster
+alone, and names file and context in every call. They never change the user's kubeconfig or current context, with one
+exception: when kind removes a cluster it also removes its own entry from ~/.kube/config.
 """

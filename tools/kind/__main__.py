@@ -1,4 +1,4 @@
-"""`python -m tools.kind COMMAND`: what the Makefile's cluster targets call."""
+"""`python -m tools.kind COMMAND`: the cluster targets of the Makefile."""
 
 import argparse
 import sys
@@ -14,26 +14,30 @@ from tools.kind.kind import DEFAULT, ROOT, KindCluster
 
 
 def up(cluster: KindCluster) -> int:
-    """Make the cluster and install KEDA and metrics-server."""
+    """Create the cluster and install KEDA and metrics-server."""
     required.check({"docker", "kind", "kubectl"})
     wanted = addons().values()
     for addon in wanted:
-        addon.source()  # a manifest that is not there is said before anything is made
+        addon.source()  # report a missing manifest before anything is created
     kube = cluster.up()
     for addon in wanted:
         addon.install(kube)
     say(
-        f"The cluster {cluster.name} is ready. Your own kubeconfig was not touched; for kubectl, helm and skaffold:\n"
+        f"The cluster {cluster.name} is ready. Your own kubeconfig is unchanged; for kubectl, helm and skaffold:\n"
         f"  export KUBECONFIG={cluster.kubeconfig}"
     )
     return 0
 
 
 def run(given: argparse.Namespace, arguments: Sequence[str]) -> int:
-    """Run one command, with `arguments` for the program that it calls in the end; return its exit code.
+    """Run one command and return its exit code.
+
+    Args:
+        given: The parsed command line.
+        arguments: Further arguments for helm, `fleet watch` or pytest.
 
     Raises:
-        ClusterError: it cannot be done; with what to do about it.
+        ClusterError: The command cannot be completed; with what to do about it.
     """
     cluster = KindCluster(given.name)
     match given.command:
@@ -56,7 +60,7 @@ def run(given: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 
 def down(cluster: KindCluster) -> int:
-    """Remove the cluster and all that is in it."""
+    """Remove the cluster and everything in it."""
     required.check({"docker", "kind"})
     if cluster.exists():
         say(f"Removing the kind cluster {cluster.name} with everything in it ...")
@@ -68,15 +72,21 @@ def down(cluster: KindCluster) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(
+    command_line = argparse.ArgumentParser(
         prog="python -m tools.kind",
-        epilog="What stands after -- goes to helm (deploy), `fleet watch` (demo) or pytest (e2e).",
+        epilog="Arguments after -- go to helm (deploy), `fleet watch` (demo) or pytest (e2e).",
     )
-    made.add_argument("command", choices=["up", "deploy", "demo", "e2e", "down"])
-    made.add_argument("--name", default=DEFAULT, help="the kind cluster; default: %(default)s")
-    made.add_argument("--documents", type=int, default=1000, help="how many PDFs the demo sends")
-    made.add_argument("--report", type=Path, default=demo.REPORT, help="folder of the demo's report")
-    return made
+    command_line.add_argument("command", choices=["up", "deploy", "demo", "e2e", "down"])
+    command_line.add_argument(
+        "--name", default=DEFAULT, help="name of the kind cluster; default: %(default)s"
+    )
+    command_line.add_argument(
+        "--documents", type=int, default=1000, help="number of PDFs that the demo sends; default: %(default)s"
+    )
+    command_line.add_argument(
+        "--report", type=Path, default=demo.REPORT, help="folder for the demo's report; default: %(default)s"
+    )
+    return command_line
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""KEDA and metrics-server: installed at the versions of k8s/addons.toml, and waited for."""
+"""Installation of KEDA and metrics-server, at the versions of k8s/addons.toml."""
 
 import copy
 import json
@@ -17,7 +17,7 @@ READY_SECONDS = 300
 
 @dataclass(frozen=True)
 class Addon:
-    """One of them, as k8s/addons.toml describes it."""
+    """One entry of k8s/addons.toml."""
 
     name: str
     version: str
@@ -29,10 +29,10 @@ class Addon:
     arguments: list[str] = field(default_factory=list)
 
     def source(self) -> str:
-        """Return the manifest to install: the file that the variable names, else the release's address.
+        """Return the manifest to install: the file named by the environment variable, else the URL of the release.
 
         Raises:
-            ClusterError: the variable names no file.
+            ClusterError: The variable names no file.
         """
         given = os.environ.get(self.file, "")
         if given:
@@ -41,7 +41,7 @@ class Addon:
         return self.url.format(version=self.version)
 
     def installed(self, kube: Kube) -> bool:
-        """Say whether this very version is in the cluster."""
+        """Return whether the cluster has exactly this version."""
         try:
             found = kube.items("deployment", self.deployments[0], f"--namespace={self.namespace}")
         except CommandError:
@@ -50,13 +50,13 @@ class Addon:
         return any(image.rpartition(":")[2].lstrip("v") == self.version for image in images)
 
     def install(self, kube: Kube) -> None:
-        """Install it where this version is missing, and wait until its API answers.
+        """Install this version unless the cluster has it, and wait until its API answers.
 
         Raises:
-            ClusterError: it cannot be had, or does not come up.
+            ClusterError: It cannot be fetched, or does not come up.
         """
         if self.installed(kube):
-            say(f"{self.name} {self.version} is there.")
+            say(f"{self.name} {self.version} is already installed.")
             self.wait(kube)
             return
         source = self.source()
@@ -65,7 +65,7 @@ class Addon:
                 self._apply(kube, source)
             except CommandError as error:
                 raise ClusterError(
-                    f"{self.name} was not installed; where {source} cannot be reached from here, save it "
+                    f"{self.name} was not installed; if this machine cannot reach {source}, save it elsewhere "
                     f"and set {self.file} to the file.\n{error.message}"
                 ) from None
             self.wait(kube)
@@ -78,14 +78,14 @@ class Addon:
             )
             manifest = "\n".join(map(json.dumps, with_arguments(objects, self.deployments, self.arguments)))
         name = "-" if manifest else source
-        # Server side: KEDA's definitions are larger than the annotation that kubectl would keep them in.
+        # Server-side: KEDA's definitions exceed the size of the annotation that a client-side apply writes.
         kube.run("apply", "--server-side", "--force-conflicts", f"--filename={name}", stdin=manifest)
 
     def wait(self, kube: Kube) -> None:
         """Wait until it runs and its API is available.
 
         Raises:
-            ClusterError: it does not come up; with the reasons.
+            ClusterError: It does not come up; with the reasons.
         """
         kube.wait_rollout(self.namespace, self.deployments, seconds=READY_SECONDS)
         try:
@@ -95,7 +95,7 @@ class Addon:
 
 
 def documents(text: str) -> list[Object]:
-    """Return the objects of a text that holds one JSON value after the other, as kubectl prints them."""
+    """Return the objects of concatenated JSON documents, as kubectl prints them."""
     decoder, found, text = json.JSONDecoder(), [], text.strip()
     while text:
         item, end = decoder.raw_decode(text)
@@ -105,7 +105,7 @@ def documents(text: str) -> list[Object]:
 
 
 def with_arguments(objects: list[Object], deployments: list[str], arguments: list[str]) -> list[Object]:
-    """Return objects with `arguments` added to the first container of the deployments named."""
+    """Return a copy of objects with `arguments` added to the first container of the named Deployments."""
     changed: list[Object] = copy.deepcopy(objects)
     for item in changed:
         if item["kind"] == "Deployment" and item["metadata"]["name"] in deployments:
@@ -116,15 +116,15 @@ def with_arguments(objects: list[Object], deployments: list[str], arguments: lis
 
 
 def addons(path: Path = PINNED) -> dict[str, Addon]:
-    """Return what is to be installed, by name."""
+    """Return the add-ons of k8s/addons.toml by name."""
     return {name: Addon(name=name, **entry) for name, entry in tomllib.loads(path.read_text()).items()}
 
 
 def require_keda(kube: Kube) -> Addon:
-    """Return KEDA, which must be there.
+    """Return KEDA, which must be installed.
 
     Raises:
-        ClusterError: it is not.
+        ClusterError: It is not.
     """
     keda = addons()["keda"]
     try:

@@ -1,4 +1,4 @@
-"""Other programs: how they are called, shown and failed with."""
+"""Calls of other programs: with captured output, with progress, and their failures."""
 
 import os
 import shlex
@@ -14,18 +14,19 @@ from typing import TextIO
 from app.errors import FleetError
 
 TAIL = 20
-"""Lines of a failed program's output that are worth reading."""
-ASK_SECONDS = 5.0
+"""Lines of a failed program's output that an error shows."""
+POLL_SECONDS = 5.0
+"""Interval between two calls of a `stop` condition."""
 OVERRIDES = ("KUBECONFIG", "HELM_KUBE", "HELM_NAMESPACE", "KIND_CLUSTER_NAME", "KIND_EXPERIMENTAL_PROVIDER")
-"""Beginnings of variables that would send kubectl, helm or kind elsewhere than told."""
+"""Prefixes of environment variables that would make kubectl, helm or kind use another cluster."""
 
 
 class ClusterError(FleetError):
-    """The cluster cannot do what was asked."""
+    """A command for the cluster cannot be completed."""
 
 
 class CommandError(ClusterError):
-    """A program failed."""
+    """A program exited with an error."""
 
     def __init__(self, arguments: tuple[str, ...], code: int, output: str) -> None:
         self.output = output.strip()
@@ -35,17 +36,17 @@ class CommandError(ClusterError):
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of every program called from here."""
+    """Return the environment variables for every program that this package calls."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OVERRIDES)}
-    # The Dockerfile needs BuildKit. An attestation carries the time, so that the same image never had the same name.
+    # The Dockerfile needs BuildKit. Attestations contain the time, so no two builds would have the same name.
     return {**kept, "DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
 
 
 def output(*arguments: str, stdin: str | None = None) -> str:
-    """Run a program and return what it wrote to its standard output.
+    """Run a program and return its standard output.
 
     Raises:
-        CommandError: it failed; with the end of what it said.
+        CommandError: It failed; with the end of its output.
     """
     run = subprocess.run(
         arguments, input=stdin, capture_output=True, text=True, env=environment(), check=False
@@ -58,24 +59,27 @@ def output(*arguments: str, stdin: str | None = None) -> str:
 def show(
     *arguments: str, extra: Mapping[str, str] | None = None, stop: Callable[[], bool] = lambda: False
 ) -> None:
-    """Say a program's command line and run it; on a terminal it shows its own progress.
+    """Print a program's command line and run it; on a terminal it shows its own progress.
 
-    It is ended by SIGTERM once `stop`, asked every few seconds, says so.
+    Args:
+        arguments: The command line.
+        extra: Additional environment variables.
+        stop: Called every `POLL_SECONDS`; the program gets SIGTERM once it returns true.
 
     Raises:
-        CommandError: it failed.
+        CommandError: The program failed.
     """
-    with tempfile.TemporaryFile("w+") as said:
-        code = _run(arguments, extra, stop, None if sys.stdout.isatty() else said)
-        said.seek(0)
+    with tempfile.TemporaryFile("w+") as captured:
+        code = _run(arguments, extra, stop, None if sys.stdout.isatty() else captured)
+        captured.seek(0)
         if code:
-            raise CommandError(arguments, code, said.read())
+            raise CommandError(arguments, code, captured.read())
 
 
-def follow(
+def call(
     *arguments: str, extra: Mapping[str, str] | None = None, stop: Callable[[], bool] = lambda: False
 ) -> int:
-    """Do as `show`, with the program's output where ours goes, and return its exit code."""
+    """Do as `show`, but pass all output through and return the exit code, as `subprocess.call` does."""
     return _run(arguments, extra, stop, None)
 
 
@@ -83,22 +87,22 @@ def _run(
     arguments: tuple[str, ...],
     extra: Mapping[str, str] | None,
     stop: Callable[[], bool],
-    said: TextIO | None,
+    captured: TextIO | None,
 ) -> int:
     say(f"  $ {shlex.join(arguments)}")
-    errors = None if said is None else subprocess.STDOUT
+    errors = None if captured is None else subprocess.STDOUT
     variables = {**environment(), **(extra or {})}
-    with subprocess.Popen(arguments, stdout=said, stderr=errors, env=variables) as program:
+    with subprocess.Popen(arguments, stdout=captured, stderr=errors, env=variables) as program:
         while True:
             try:
-                return program.wait(ASK_SECONDS)
+                return program.wait(POLL_SECONDS)
             except subprocess.TimeoutExpired:
                 if stop():
                     program.terminate()
 
 
 def until(condition: Callable[[], object], *, seconds: float) -> bool:
-    """Ask for a condition every second until it holds; return whether it did within `seconds`."""
+    """Poll a condition every second until it is true; return whether it was within `seconds`."""
     pause, end = threading.Event(), time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -108,14 +112,14 @@ def until(condition: Callable[[], object], *, seconds: float) -> bool:
 
 
 def say(line: str) -> None:
-    """Tell a person something, at once."""
+    """Print a line for people, unbuffered."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Say what is done, and then how long it took."""
+    """Print what is being done, and then how long it took."""
     say(f"{what} ...")
     since = time.monotonic()
     yield

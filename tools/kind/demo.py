@@ -1,4 +1,4 @@
-"""`make kind-demo`: a flood on the cluster, seen live, and its report."""
+"""`make kind-demo`: a flood on the cluster, watched live, and its report."""
 
 import json
 import signal
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.kind.addons import require_keda
-from tools.kind.command import ClusterError, follow, say, until
+from tools.kind.command import ClusterError, call, say, until
 from tools.kind.kind import ROOT
 from tools.kind.kube import Kube, Object
 from tools.kind.release import NAMESPACE, RELEASE, SELECTOR, require_deployed
@@ -16,7 +16,7 @@ from tools.kind.release import NAMESPACE, RELEASE, SELECTOR, require_deployed
 REPORT = ROOT / "report" / "kind"
 FLEET = Path(sys.executable).with_name("fleet")
 SETTLED_SECONDS = 600
-"""How long a flood's Job may take to end once the fleet is idle again."""
+"""How long a flood's Job may take to end after the watch has ended."""
 INTERRUPTED = 128 + signal.SIGINT
 WHERE = f"--namespace={NAMESPACE}"
 
@@ -25,47 +25,41 @@ def run(kube: Kube, documents: int, report: Path = REPORT, arguments: Sequence[s
     """Flood the fleet with `documents` PDFs, watch it until it is idle, and write the report.
 
     Args:
-        kube: the cluster.
-        documents: how many.
-        report: the folder of the report, which the recording goes into as well.
-        arguments: more for `fleet watch`.
+        kube: The cluster.
+        documents: Number of documents.
+        report: Folder for the report and the recording.
+        arguments: Further arguments for `fleet watch`.
 
     Returns:
-        0 when all documents are settled and the report is written.
+        Exit code: 0 if all documents are settled and the report is written.
 
     Raises:
-        ClusterError: the fleet is not there, or the flood cannot begin.
+        ClusterError: There is no fleet, or the flood cannot start.
     """
     if documents < 1:
         raise ClusterError(f"DOCUMENTS={documents} cannot be sent: it must be at least 1.")
     require_keda(kube)
     require_deployed(kube)
     job = start_flood(kube, documents)
-    say(f"The Job {job} sends {documents:,} documents. Beside this, in another terminal:")
+    say(f"The Job {job} sends {documents:,} documents. To watch the pods too, run in another terminal:")
     say(f"  {' '.join(kube.command('get', 'pods', WHERE, '--output=wide', '--watch'))}")
     report.mkdir(parents=True, exist_ok=True)
     timeline = report / "timeline.jsonl"
-    watched = follow(
-        *(
-            str(FLEET),
-            "watch",
-            f"--namespace={NAMESPACE}",
-            f"--context={kube.context}",
-            f"--release={RELEASE}",
-        ),
+    watched = call(
+        *(str(FLEET), "watch", WHERE, f"--context={kube.context}", f"--release={RELEASE}"),
         *("--until-idle", "--record", str(timeline), *arguments),
         extra={"KUBECONFIG": str(kube.kubeconfig)},
-        # A flood that cannot even begin makes no work, so the fleet would be watched for ever.
+        # A flood that cannot start produces no work, and `--until-idle` would wait forever.
         stop=lambda: outcome(kube, job) == "Failed",
     )
     if watched == INTERRUPTED:
-        say(f"The flood goes on without you; it ends with its Job: {job}.")
+        say(f"The flood continues: its Job {job} is still running.")
         return watched
     if watched and outcome(kube, job) != "Failed":
-        raise ClusterError(f"`fleet watch` ended with {watched}; the Job {job} goes on.")
+        raise ClusterError(f"`fleet watch` ended with {watched}; the Job {job} is still running.")
     _require_settled(kube, job, documents)
     say(f"All {documents:,} documents are settled.")
-    return follow(str(FLEET), "report", str(timeline), "--output", str(report))
+    return call(str(FLEET), "report", str(timeline), "--output", str(report))
 
 
 def _require_settled(kube: Kube, job: str, documents: int) -> None:
@@ -77,28 +71,28 @@ def _require_settled(kube: Kube, job: str, documents: int) -> None:
 
 
 def start_flood(kube: Kube, documents: int) -> str:
-    """Make a Job from the fleet's CronJob that sends `documents`; return its name.
+    """Create a Job from the fleet's CronJob that sends `documents` PDFs; return its name.
 
     Raises:
-        ClusterError: the fleet was installed without a producer.
+        ClusterError: The fleet was installed without a producer.
     """
     found = kube.items("cronjobs", WHERE, f"--selector={SELECTOR},app.kubernetes.io/component=producer")
     if not found:
         raise ClusterError(
-            "The fleet was deployed without a producer (producer.enabled=false): `make deploy`."
+            "The fleet was deployed without a producer (producer.enabled=false): run `make deploy`."
         )
     name = f"{found[0]['metadata']['name']}-{time.strftime('%m%d-%H%M%S')}"
-    made = ("create", "job", name, f"--from=cronjob/{found[0]['metadata']['name']}", WHERE)
-    job: Object = json.loads(kube.run(*made, "--dry-run=client", "--output=json"))
+    create = ("create", "job", name, f"--from=cronjob/{found[0]['metadata']['name']}", WHERE)
+    job: Object = json.loads(kube.run(*create, "--dry-run=client", "--output=json"))
     kube.run("create", "--filename=-", stdin=json.dumps(with_documents(job, documents)))
     return name
 
 
 def with_documents(job: Object, documents: int) -> Object:
-    """Return a flood's Job with another number of documents.
+    """Return a copy of a flood's Job with another number of documents.
 
     Raises:
-        ClusterError: its command does not say how many.
+        ClusterError: Its command has no `--documents`.
     """
     changed: Object = json.loads(json.dumps(job))
     container = changed["spec"]["template"]["spec"]["containers"][0]
@@ -107,7 +101,9 @@ def with_documents(job: Object, documents: int) -> Object:
         if "--documents" in words:
             words[words.index("--documents") + 1] = str(documents)
             return changed
-    raise ClusterError("The CronJob's command has no --documents: the chart and `make kind-demo` do not fit.")
+    raise ClusterError(
+        "The CronJob's command has no --documents: run `make deploy` to install this version's chart."
+    )
 
 
 def outcome(kube: Kube, job: str) -> str:

@@ -3,27 +3,26 @@
 import sys
 from collections.abc import Sequence
 
-from tools.kind.command import follow
+from tools.kind.command import call
 from tools.kind.image import bring
 from tools.kind.kind import ROOT, KindCluster
 
 TESTS = ROOT / "tests" / "e2e"
 BESIDE = ("-v", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
-"""Most of a test is waiting: two at a time, each in a namespace of its own; those marked `alone` see to it."""
+"""A test mostly waits, so two run at a time, each in a namespace of its own; the mark `alone` keeps others away."""
 
 
 def run(cluster: KindCluster, arguments: Sequence[str] = ()) -> int:
-    """Bring the image of this source to the cluster and run tests/e2e; return pytest's exit code.
+    """Load the image of this source into the cluster and run tests/e2e; return pytest's exit code.
 
-    The tests find the cluster by KIND_CLUSTER. What takes long and only measures (`-m figures`) runs when it is
-    asked for.
+    The tests find the cluster by KIND_CLUSTER. Long measurements run only with `-m figures`.
 
     Raises:
-        ClusterError: the image cannot be built or brought there.
+        ClusterError: The image cannot be built or loaded.
     """
     bring(cluster)
     chosen = () if "-m" in arguments else ("-m", "not figures")
-    return follow(
+    return call(
         *(sys.executable, "-m", "pytest", str(TESTS), *BESIDE, *chosen, *arguments),
         extra={"KIND_CLUSTER": cluster.name},
     )

@@ -1,4 +1,4 @@
-"""What the machine under docker must have free before a cluster is made on it."""
+"""Free memory, disk space and inotify instances that a cluster needs on docker's machine."""
 
 import shutil
 from pathlib import Path
@@ -7,22 +7,22 @@ from tools.kind.command import ClusterError, output, say
 
 GIB = 1024**3
 MEMORY_BYTES = 3 * GIB
-"""Four nodes with KEDA take 1.6 GB, the fleet at its largest another 1.2."""
+"""Four nodes with KEDA use 1.6 GB, the fleet at its largest another 1.2 GB."""
 DISK_BYTES = 8 * GIB
-"""A GB a node, the node image, and the fleet's image once in docker and once in each node."""
+"""1 GB per node, the node image, and the fleet's image once in docker and once in each node."""
 WATCHES = 512
-"""inotify instances: each node's systemd, kubelet and containerd take some, and a common default is 128."""
+"""inotify instances: each node's systemd, kubelet and containerd use some, and a common default is 128."""
 MEMINFO = Path("/proc/meminfo")
 INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 
 
 def check_room(meminfo: Path = MEMINFO, inotify: Path = INOTIFY) -> None:
-    """Refuse to make a cluster that would not fit; warn of what often stops a node.
+    """Check that the machine has room for a cluster; print a note if inotify instances are few.
 
-    Docker's own machine (Docker Desktop) is asked for its size, as its free memory cannot be seen from here.
+    Docker Desktop runs a machine of its own: this sees its total memory, not its free memory.
 
     Raises:
-        ClusterError: with what there is, what is needed, and the way out.
+        ClusterError: Too little memory or disk space; with the amounts and what to do.
     """
     total, folder = output("docker", "info", "--format", "{{.MemTotal}} {{.DockerRootDir}}").split(" ", 1)
     memory = min(int(total), available_bytes(meminfo) or int(total))
@@ -32,7 +32,7 @@ def check_room(meminfo: Path = MEMINFO, inotify: Path = INOTIFY) -> None:
             f"{MEMORY_BYTES / GIB:.0f}: end other programs, or give Docker Desktop more (Settings, Resources)."
         )
     root = Path(folder.strip())
-    if root.is_dir():  # elsewhere it is inside docker's own machine
+    if root.is_dir():  # otherwise it is inside docker's own machine
         free = shutil.disk_usage(root).free
         if free < DISK_BYTES:
             raise ClusterError(
@@ -41,13 +41,13 @@ def check_room(meminfo: Path = MEMINFO, inotify: Path = INOTIFY) -> None:
             )
     if inotify.exists() and (instances := int(inotify.read_text())) < WATCHES:
         say(
-            f"Note: fs.inotify.max_user_instances is {instances}; where a node does not start, raise it:\n"
+            f"Note: fs.inotify.max_user_instances is {instances}; if a node does not start, raise it:\n"
             f"  sudo sysctl fs.inotify.max_user_instances={WATCHES} fs.inotify.max_user_watches=524288"
         )
 
 
 def available_bytes(meminfo: Path) -> int | None:
-    """Return the memory that programs can still have, or None where the system does not tell."""
+    """Return the memory available to programs in bytes, None if the system does not report it."""
     if not meminfo.exists():
         return None
     for line in meminfo.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""A cluster of kind's: made, found, woken, given an image, removed."""
+"""One kind cluster: create, find, restart, load images, remove."""
 
 import os
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class KindCluster:
 
     @property
     def kubeconfig(self) -> Path:
-        """The kubeconfig of this cluster alone; no other file is read or written."""
+        """Path of the kubeconfig that holds this cluster alone."""
         return ROOT / "build" / f"kind-{self.name}.kubeconfig"
 
     @property
@@ -33,7 +33,7 @@ class KindCluster:
         return Kube(self.kubeconfig, f"kind-{self.name}")
 
     def exists(self) -> bool:
-        """Say whether kind knows the cluster."""
+        """Return whether kind knows the cluster."""
         return self.name in output("kind", "get", "clusters").split()
 
     def nodes(self) -> list[str]:
@@ -41,10 +41,10 @@ class KindCluster:
         return sorted(output("kind", "get", "nodes", "--name", self.name).split())
 
     def require(self) -> Kube:
-        """Return the cluster for kubectl, its kubeconfig written anew by kind.
+        """Return the cluster for kubectl, after kind has rewritten its kubeconfig.
 
         Raises:
-            ClusterError: it does not exist, or does not answer.
+            ClusterError: It does not exist, or does not answer.
         """
         if not self.exists():
             raise ClusterError(f"There is no kind cluster {self.name}: run `make cluster` first.")
@@ -57,26 +57,27 @@ class KindCluster:
             self.kube.run("get", "--raw", "/readyz", "--request-timeout=30s")
         except CommandError as error:
             raise ClusterError(
-                f"The cluster {self.name} does not answer: `make cluster-down cluster` makes it anew.\n{error.message}"
+                f"The cluster {self.name} does not answer: run `make cluster-down cluster` to recreate it.\n"
+                f"{error.message}"
             ) from None
         return self.kube
 
     def up(self) -> Kube:
-        """Make the cluster where it is missing, and wait until every node is ready.
+        """Create the cluster if it is missing, and wait until every node is ready.
 
         Raises:
-            ClusterError: it cannot be made (nothing of it is left), or is another than k8s/kind.yaml says.
+            ClusterError: It cannot be created (nothing of it is left), or differs from k8s/kind.yaml.
         """
         if self.exists():
-            say(f"The kind cluster {self.name} is there.")
+            say(f"The kind cluster {self.name} already exists.")
             if (found := len(self.nodes())) != NODES:
                 raise ClusterError(
                     f"It has {found} nodes and {CONFIG.relative_to(ROOT)} asks for {NODES}: "
-                    "`make cluster-down cluster` makes it anew."
+                    "run `make cluster-down cluster` to recreate it."
                 )
         else:
             check_room()
-            with step(f"Making the kind cluster {self.name}: 1 control plane, {NODES - 1} workers"):
+            with step(f"Creating the kind cluster {self.name}: 1 control plane, {NODES - 1} workers"):
                 self._create()
         kube = self.require()
         kube.wait("condition=Ready", "nodes", "--all", seconds=READY_SECONDS)
@@ -89,51 +90,55 @@ class KindCluster:
                 *("kind", "create", "cluster", "--name", self.name, "--config", str(CONFIG)),
                 *("--kubeconfig", str(self.kubeconfig), "--wait", f"{READY_SECONDS}s"),
             )
-        except BaseException:  # Ctrl-C too: half a cluster would pass for one the next time
+        except BaseException:  # Ctrl-C too: the next run would take half a cluster for a complete one
             self.remove()
             raise
 
     def _wake(self) -> None:
-        """Start nodes that were stopped, as they are after a restart of the machine."""
+        """Start stopped nodes: a restart of the machine stops them."""
         lines = output("docker", "inspect", "--format", "{{.State.Running}} {{.Name}}", *self.nodes())
         stopped = [line.split(" /", 1)[1] for line in lines.splitlines() if line.startswith("false ")]
         if stopped:
-            with step(f"Starting the nodes that are stopped: {', '.join(stopped)}"):
+            with step(f"Starting stopped nodes: {', '.join(stopped)}"):
                 since = datetime.now(UTC).isoformat()
                 output("docker", "start", *stopped)
-                # A node counts as ready for 40 s after its stop, so only a newer sign of life will do.
+                # A node counts as ready for 40 s after its stop, so wait for a renewed lease.
                 until(lambda: all(self._alive_at(node) > since for node in stopped), seconds=READY_SECONDS)
 
     def _alive_at(self, node: str) -> str:
-        """Return when a node last told the cluster that it lives (ISO, UTC); "" while nobody can say."""
+        """Return when a node last renewed its lease (ISO 8601, UTC); "" while the control plane does not answer."""
         kubectl = ("docker", "exec", f"{self.name}-control-plane", "kubectl")
-        asked = ("get", "lease", node, "--namespace=kube-node-lease", "--output=jsonpath={.spec.renewTime}")
+        lease = ("get", "lease", node, "--namespace=kube-node-lease", "--output=jsonpath={.spec.renewTime}")
         try:
-            return output(*kubectl, "--kubeconfig=/etc/kubernetes/admin.conf", *asked)
+            return output(*kubectl, "--kubeconfig=/etc/kubernetes/admin.conf", *lease)
         except CommandError:
             return ""
 
     def load(self, *images: str) -> None:
-        """Bring images to every node that runs pods of ours and does not have them.
+        """Load images into every worker node that does not have them.
 
         Raises:
-            CommandError: it is not in docker, or a node cannot take it.
+            CommandError: Docker does not have an image, or a node cannot take it.
         """
         workers = [node for node in self.nodes() if not node.endswith("-control-plane")]
         show("kind", "load", "docker-image", *images, "--name", self.name, "--nodes", ",".join(workers))
 
     def remove(self) -> None:
-        """Remove the cluster, whether or not all of it is there."""
-        # Not with our kubeconfig alone: where somebody had kind add the cluster to theirs, kind takes it out again.
+        """Remove the cluster, even if it is incomplete."""
+        # Without --kubeconfig: so kind also removes its entry from the user's kubeconfig if it has one there.
         output("kind", "delete", "cluster", "--name", self.name)
         self.kubeconfig.unlink(missing_ok=True)
 
 
 def check_file(path: Path, *, what: str) -> None:
-    """Make sure that a file is there.
+    """Check that a file exists.
+
+    Args:
+        path: The file.
+        what: What to do if it does not.
 
     Raises:
-        ClusterError: it is not.
+        ClusterError: It does not exist.
     """
     if not path.is_file():
-        raise ClusterError(f"{path} is not there: {what}.")
+        raise ClusterError(f"{path} does not exist: {what}.")

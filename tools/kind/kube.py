@@ -1,4 +1,4 @@
-"""kubectl on one cluster of kind's, and what its objects say about why something does not come up."""
+"""kubectl and helm on one kind cluster, and the reasons why its pods and volumes do not come up."""
 
 import json
 from collections.abc import Iterator
@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.cluster.state import NO_IMAGE
 from tools.kind.command import ClusterError, CommandError, output
 
 Object = dict[str, Any]
 HARMLESS = frozenset({"ContainerCreating", "PodInitializing"})
-"""Why a container waits that is simply not there yet."""
+"""Reasons of a waiting container that is about to start."""
 
 
 @dataclass(frozen=True)
 class Kube:
-    """A cluster as kubectl reaches it: by a kubeconfig and a context that are named in every call."""
+    """A cluster by kubeconfig and context, which every command line names."""
 
     kubeconfig: Path
     context: str
@@ -33,47 +32,42 @@ class Kube:
         """Run kubectl and return its output.
 
         Raises:
-            CommandError: it failed.
+            CommandError: kubectl failed.
         """
         return output(*self.command(*arguments), stdin=stdin)
 
     def items(self, *arguments: str) -> list[Object]:
-        """Return what `kubectl get ARGUMENTS` lists.
+        """Return the objects that `kubectl get ARGUMENTS` lists.
 
         Raises:
-            CommandError: it failed.
+            CommandError: kubectl failed.
         """
         found: Object = json.loads(self.run("get", *arguments, "--output=json"))
         return list(found["items"]) if "items" in found else [found]
 
     def wait(self, condition: str, *what: str, seconds: int) -> None:
-        """Wait until what is named fulfils a condition (`condition=Ready`, `create`, ...).
+        """Wait until the objects `what` meet a condition (`condition=Ready`, `create`, ...).
 
         Raises:
-            CommandError: it did not in time.
+            CommandError: They do not within `seconds`.
         """
         self.run("wait", f"--for={condition}", *what, f"--timeout={seconds}s")
 
     def wait_rollout(self, namespace: str, deployments: list[str], *, seconds: int) -> None:
-        """Wait until deployments run as they are asked for.
+        """Wait until Deployments have the desired replicas.
 
         Raises:
-            ClusterError: they do not in time; with what their namespace says about it.
+            ClusterError: They do not within `seconds`; with the troubles of their namespace.
         """
         for name in deployments:
             try:
-                self.run(
-                    "rollout",
-                    "status",
-                    f"deployment/{name}",
-                    f"--namespace={namespace}",
-                    f"--timeout={seconds}s",
-                )
+                where = (f"--namespace={namespace}", f"--timeout={seconds}s")
+                self.run("rollout", "status", f"deployment/{name}", *where)
             except CommandError as error:
                 raise ClusterError(self.explained(error.message, namespace)) from None
 
     def explained(self, message: str, namespace: str) -> str:
-        """Return `message` with what is wrong in a namespace."""
+        """Return `message` followed by the troubles of a namespace."""
         return "\n".join([message, *dict.fromkeys(self.troubles(namespace))])
 
     def troubles(self, namespace: str) -> Iterator[str]:
@@ -90,7 +84,7 @@ class Kube:
 
 
 def pod_troubles(pod: Object) -> Iterator[str]:
-    """Yield why a pod does not run: not scheduled, an image that is not there, a container that ends."""
+    """Yield a sentence for each reason why a pod does not run: no node, no image, a container that ends."""
     name, status = pod["metadata"]["name"], pod["status"]
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
@@ -106,15 +100,16 @@ def pod_troubles(pod: Object) -> Iterator[str]:
 
 
 def without_image(pod: Object) -> list[str]:
-    """Return the containers of a pod whose image cannot be had, by the pod's and their own names."""
+    """Return POD/CONTAINER for each container of a pod that waits because of its image."""
     name = pod["metadata"]["name"]
+    # Every such reason of the kubelet has the word: ErrImagePull, ImagePullBackOff, InvalidImageName ...
     return [
-        f"{name}/{container['name']}" for container, waiting in _waiting(pod) if waiting["reason"] in NO_IMAGE
+        f"{name}/{container['name']}" for container, waiting in _waiting(pod) if "Image" in waiting["reason"]
     ]
 
 
 def _waiting(pod: Object) -> Iterator[tuple[Object, Object]]:
-    """Yield the status of each container that waits for a reason, and what it says of its waiting."""
+    """Yield the status of each container that waits for a reason, and its waiting state."""
     status = pod["status"]
     for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
         waiting = container["state"].get("waiting", {})
@@ -123,7 +118,7 @@ def _waiting(pod: Object) -> Iterator[tuple[Object, Object]]:
 
 
 def claim_trouble(claim: Object, warnings: list[Object]) -> str:
-    """Return why a volume is not there."""
+    """Return a sentence that says why a volume claim is not bound."""
     name = claim["metadata"]["name"]
     why = [event["message"] for event in warnings if event["involvedObject"].get("name") == name]
     kind = claim["spec"].get("storageClassName") or "the default one"

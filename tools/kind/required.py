@@ -1,6 +1,5 @@
-"""The programs that the cluster needs: the lowest versions, and what to do where one is missing or too old."""
+"""Required programs: minimum versions, and what to do if one is missing or too old."""
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Iterable
@@ -13,14 +12,14 @@ Version = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Tool:
-    """A program, the lowest version that will do, and where newer ones are."""
+    """A program, its minimum version with the reason, and where to get newer ones."""
 
     name: str
     minimum: Version
     why: str
     source: str
-    asked: Callable[[], str]
-    """Returns the version as the program says it."""
+    version: Callable[[], str]
+    """Returns the version as the program prints it."""
 
 
 def _docker() -> str:
@@ -29,7 +28,7 @@ def _docker() -> str:
     except CommandError as error:
         if "permission denied" in error.output.lower():
             raise ClusterError(
-                "You may not use docker: add yourself to its group (sudo usermod -aG docker $USER), then log in anew."
+                "You may not use docker: add yourself to its group (sudo usermod -aG docker $USER), then log in again."
             ) from None
         reason = error.output.splitlines()[-1] if error.output else "it does not answer"
         raise ClusterError(
@@ -51,11 +50,7 @@ TOOLS = (
         (1, 31),
         "`kubectl wait --for=create`",
         "https://kubernetes.io/docs/tasks/tools/#kubectl",
-        lambda: str(
-            json.loads(output("kubectl", "version", "--client", "--output=json"))["clientVersion"][
-                "gitVersion"
-            ]
-        ),
+        lambda: output("kubectl", "version", "--client"),
     ),
     Tool(
         "helm",
@@ -65,14 +60,14 @@ TOOLS = (
         lambda: output("helm", "version", "--short"),
     ),
 )
-"""The one table of what must be there."""
+"""All required programs."""
 
 
 def parse_version(text: str) -> Version:
     """Return the numbers of the first version in `text`.
 
     Raises:
-        ValueError: there is none.
+        ValueError: There is none.
     """
     found = re.search(r"(?<![\d.])v?(\d+)\.(\d+)(?:\.(\d+))?", text)
     if not found:
@@ -81,10 +76,10 @@ def parse_version(text: str) -> Version:
 
 
 def check(names: Iterable[str] | None = None) -> None:
-    """Make sure that the programs (default: all) are there, new enough, and that docker runs.
+    """Check that programs (default: all) are installed and new enough, and that docker runs.
 
     Raises:
-        ClusterError: with a line for each that will not do.
+        ClusterError: A check failed; with a line for each program.
     """
     wanted = set(names) if names is not None else {tool.name for tool in TOOLS}
     problems = [problem for tool in TOOLS if tool.name in wanted and (problem := _problem(tool))]
@@ -93,18 +88,18 @@ def check(names: Iterable[str] | None = None) -> None:
 
 
 def _problem(tool: Tool) -> str:
-    least = ".".join(map(str, tool.minimum))
+    minimum = ".".join(map(str, tool.minimum))
     if shutil.which(tool.name) is None:
-        return f"{tool.name} is not installed: get {least} or newer from {tool.source}"
-    said = ""
+        return f"{tool.name} is not installed: get {minimum} or newer from {tool.source}"
+    answer = ""
     try:
-        said = tool.asked()
-        version = parse_version(said)
+        answer = tool.version()
+        version = parse_version(answer)
     except ClusterError as error:
         return error.message
     except ValueError:
-        return f"{tool.name} does not say its version ({said.strip()!r}): get {least} or newer from {tool.source}"
+        return f"{tool.name} does not print its version ({answer.strip()!r}): get {minimum} or newer from {tool.source}"
     if version < tool.minimum:
         is_now = ".".join(map(str, version))
-        return f"{tool.name} {is_now} is too old ({tool.why}): get {least} or newer from {tool.source}"
+        return f"{tool.name} {is_now} is too old ({tool.why}): get {minimum} or newer from {tool.source}"
     return ""

@@ -53,7 +53,7 @@ def watch(
         with show.until_reader_leaves(), WatchView(title) as view:
             for snapshot in watcher.snapshots():
                 if recorder is not None:
-                    recorder.look(snapshot)
+                    recorder.record(snapshot)
                 view.update(snapshot)
                 if until_idle and snapshot.idle:
                     break

@@ -83,7 +83,7 @@ class WatchView:
         self._events.extend(snapshot.events)
         for name, replicas in snapshot.replicas.items():
             self._ready.setdefault(name, History()).add(replicas.ready)
-        if snapshot.news is not None and snapshot.told:
+        if snapshot.news is not None and snapshot.fresh:
             for name, queue in snapshot.news.queues.items():
                 self._rates.setdefault(name, Rate()).add(snapshot.news.time, queue.done)
         if self._moving:
@@ -114,12 +114,12 @@ class WatchView:
         known: Mapping[str, QueueNews] = snapshot.news.queues if snapshot.news else {}
         for name, replicas in snapshot.replicas.items():
             queue = known.get(name)
-            moving = not replicas.asked == replicas.ready == replicas.total
+            moving = not replicas.desired == replicas.ready == replicas.total
             depth = queue or NO_NEWS
             unknown = queue is None
             table.add_row(
                 Text(plain(name), style="bold"),
-                number(replicas.asked, "cyan"),
+                number(replicas.desired, "cyan"),
                 Text(str(replicas.ready), style="bold cyan" if replicas.ready or moving else "dim"),
                 number(replicas.total, "cyan"),
                 Text(self._ready[name].bars(bars), style="cyan"),
@@ -174,8 +174,8 @@ class WatchView:
         for name, replicas in snapshot.replicas.items():
             queue = known.get(name)
             depth = f"waiting {queue.waiting} running {queue.running}" if queue else "waiting ? running ?"
-            replica = f"replicas {replicas.ready}/{replicas.asked}"
-            if replicas.total != replicas.asked:
+            replica = f"replicas {replicas.ready}/{replicas.desired}"
+            if replicas.total != replicas.desired:
                 replica += f" of {replicas.total}"
             queues.append(f"{name}: {replica} {depth}")
         places = ", ".join(

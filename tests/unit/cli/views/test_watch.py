@@ -12,14 +12,14 @@ from app.report.timeline import Event, What
 
 
 def snapshot(
-    t: float, *, ready: int = 0, asked: int = 0, waiting: int = 0, done: int = 0, **more: object
+    t: float, *, ready: int = 0, desired: int = 0, waiting: int = 0, done: int = 0, **more: object
 ) -> FleetSnapshot:
     news = News(
         time=t, queues={"pdf": QueueNews(waiting=waiting, running=ready, done=done)}, open=waiting + ready
     )
     given = {
         "t": t,
-        "replicas": {"pdf": Replicas(asked, ready, max(ready, asked)), "ocr": Replicas()},
+        "replicas": {"pdf": Replicas(desired, ready, max(ready, desired)), "ocr": Replicas()},
         "nodes": {f"node-{number}": {"pdf": ready} if number == 1 else {} for number in range(3)},
         "news": news,
         "news_age": 0.0,
@@ -28,7 +28,7 @@ def snapshot(
         "documents": [],
         "settled": done,
         "failed": {},
-        "told": True,
+        "fresh": True,
         "idle": False,
     }
     return FleetSnapshot(**{**given, **more})  # type: ignore[arg-type]
@@ -38,10 +38,10 @@ SCALED = Event(t=2.0, what=What.SCALE, queue="pdf", before=0, after=9, message="
 DIED = Event(t=3.0, what=What.REPLACED, queue="pdf", message="pod p1 on node-1 is gone")
 BROKEN = "No beat pod is ready: what the queues hold is not known meanwhile."
 SNAPSHOTS = [
-    snapshot(0.5, news=None, told=False),
-    snapshot(2.0, asked=9, waiting=1_000, events=[SCALED]),
-    snapshot(8.0, asked=9, ready=9, waiting=400, done=600, failed={"malformed": 12}, events=[DIED] * 20),
-    snapshot(20.0, ready=1, done=1_000, news_age=12.0, told=False, broken=[BROKEN]),
+    snapshot(0.5, news=None, fresh=False),
+    snapshot(2.0, desired=9, waiting=1_000, events=[SCALED]),
+    snapshot(8.0, desired=9, ready=9, waiting=400, done=600, failed={"malformed": 12}, events=[DIED] * 20),
+    snapshot(20.0, ready=1, done=1_000, news_age=12.0, fresh=False, broken=[BROKEN]),
     snapshot(30.0, done=1_000),
 ]
 

@@ -1,4 +1,4 @@
-"""Programs that stand in for docker, kind, kubectl and helm: real processes that note how they were called."""
+"""Stand-ins for docker, kind, kubectl and helm: real programs that record their calls."""
 
 import os
 import stat
@@ -47,7 +47,7 @@ esac""",
 
 
 class Machine:
-    """A machine with only the programs that are put on it; commands run there as processes."""
+    """A machine with only the programs added to it; commands run there as processes."""
 
     def __init__(self, folder: Path) -> None:
         self.programs = folder / "bin"
@@ -67,14 +67,14 @@ class Machine:
             (self.programs / program).symlink_to(f"/bin/{program}")
 
     def put(self, *names: str, answer: str | None = None) -> None:
-        """Put programs on the machine, which say what is asked of a working one, or `answer`'s shell lines."""
+        """Add programs that answer as working ones do, or run the shell lines of `answer`."""
         for name in names:
             path = self.programs / name
             path.write_text(f"#!/bin/sh\n{NOTE}\n{ANSWERS[name] if answer is None else answer}\n")
             path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
     def run(self, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-        """Run `python -m tools.kind` there."""
+        """Run `python -m tools.kind` on the machine."""
         return subprocess.run(
             [sys.executable, "-m", "tools.kind", "--name", self.name, *arguments],
             cwd=ROOT,
@@ -98,7 +98,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 @pytest.fixture
 def this_machine(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """The same machine for code that runs in this process."""
+    """The same machine, for code in this process."""
     for name, value in machine.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("KUBECONFIG")

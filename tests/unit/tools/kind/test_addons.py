@@ -1,4 +1,4 @@
-"""`tools.kind.addons`: what is pinned, where it comes from, what is changed in it."""
+"""`tools.kind.addons`: pinned versions, their sources, and changes to their manifests."""
 
 import json
 from pathlib import Path
@@ -44,11 +44,11 @@ def without_manifests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["keda", "metrics-server"])
-def test_what_is_typed_by_hand_is_the_same_version(name: str) -> None:
+def test_the_readme_installs_the_same_version(name: str) -> None:
     assert addons()[name].source() in (ROOT / "k8s" / "README.md").read_text()
 
 
-def test_a_file_of_ones_own_is_taken_instead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_local_manifest_replaces_the_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     keda = addons()["keda"]
     manifest = tmp_path / "keda.yaml"
     monkeypatch.setenv(keda.file, str(manifest))
@@ -58,7 +58,7 @@ def test_a_file_of_ones_own_is_taken_instead(monkeypatch: pytest.MonkeyPatch, tm
     assert keda.source() == str(manifest)
 
 
-def test_objects_come_one_after_the_other() -> None:
+def test_concatenated_objects_are_split() -> None:
     assert documents('{"a": 1}\n{"b":\n {"c": [2]}}\n') == [{"a": 1}, {"b": {"c": [2]}}]
     assert documents("\n") == []
 
@@ -74,7 +74,7 @@ def test_arguments_are_added_once_and_only_where_they_belong() -> None:
 
 
 class TestInstall:
-    """Against a kubectl that notes what it is told."""
+    """Against a kubectl that records its calls."""
 
     def kubectl(self, this_machine: Machine, *, image: str) -> None:
         found = deployment("x")
@@ -108,7 +108,7 @@ class TestInstall:
         (apply,) = self.applied(this_machine)
         assert " apply --server-side --force-conflicts --filename=https://github.com/kedacore/" in apply
 
-    def test_the_kubelets_own_certificates_are_taken(self, this_machine: Machine) -> None:
+    def test_metrics_server_accepts_the_kubelets_own_certificates(self, this_machine: Machine) -> None:
         self.kubectl(this_machine, image="metrics-server:v0.8.0")
         addons()["metrics-server"].install(KindCluster(this_machine.name).kube)
         (manifest,) = this_machine.calls("stdin")

@@ -18,7 +18,7 @@ def job(**container: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("part", ["command", "args"])
-def test_the_number_of_documents_is_the_one_asked_for(part: str) -> None:
+def test_the_job_sends_the_desired_number_of_documents(part: str) -> None:
     given = job(**{part: ["fleet", "flood", "--documents", "1000", "--seed", "7"]})
     changed = with_documents(given, 20)
     words = changed["spec"]["template"]["spec"]["containers"][0][part]
@@ -44,7 +44,7 @@ def test_a_command_without_a_number_is_refused() -> None:
         ([{"type": "FailureTarget", "status": "True"}, {"type": "Failed", "status": "True"}], "Failed"),
     ],
 )
-def test_how_a_job_ended(this_machine: Machine, conditions: list[dict[str, str]], expected: str) -> None:
+def test_the_outcome_of_a_job(this_machine: Machine, conditions: list[dict[str, str]], expected: str) -> None:
     this_machine.put("kubectl", answer=f"echo '{json.dumps({'status': {'conditions': conditions}})}'")
     assert outcome(KindCluster(this_machine.name).kube, "flood") == expected
 

@@ -15,7 +15,7 @@ def docker(this_machine: Machine, *, memory: int, folder: str = "/nowhere") -> N
     this_machine.put("docker", answer=f"echo '{memory} {folder}'")
 
 
-def test_the_memory_that_is_available_counts(this_machine: Machine, tmp_path: Path) -> None:
+def test_available_memory_counts(this_machine: Machine, tmp_path: Path) -> None:
     meminfo, none = tmp_path / "meminfo", tmp_path / "none"
     docker(this_machine, memory=16 * GIB)
     meminfo.write_text(f"MemTotal: 16777216 kB\nMemAvailable: {2 * 1024**2} kB\n")
@@ -26,7 +26,7 @@ def test_the_memory_that_is_available_counts(this_machine: Machine, tmp_path: Pa
     check_room(meminfo, none)
 
 
-def test_where_the_system_does_not_tell_dockers_own_size_counts(
+def test_dockers_total_memory_counts_if_the_system_reports_none(
     this_machine: Machine, tmp_path: Path
 ) -> None:
     none = tmp_path / "none"
@@ -37,7 +37,9 @@ def test_where_the_system_does_not_tell_dockers_own_size_counts(
     check_room(none, none)
 
 
-def test_a_full_disk_is_said(this_machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error(
+    this_machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     docker(this_machine, memory=16 * GIB, folder=str(tmp_path))
     monkeypatch.setattr("tools.kind.host.DISK_BYTES", 1 << 60)
     with pytest.raises(ClusterError, match="docker system prune"):

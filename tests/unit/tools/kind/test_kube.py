@@ -1,4 +1,4 @@
-"""`tools.kind.kube`: what is said of pods and volumes that do not come up."""
+"""`tools.kind.kube`: reasons why pods and volumes do not come up."""
 
 import json
 
@@ -25,15 +25,17 @@ class TestPods:
         assert not list(pod_troubles(pod(conditions=[{"type": "PodScheduled", "status": "True"}])))
 
     def test_an_image_that_is_not_there(self) -> None:
-        said = list(pod_troubles(pod(containerStatuses=waiting("ImagePullBackOff", 'image "x:1" not found'))))
-        assert said == ['Pod fleet-x, container worker: ImagePullBackOff: image "x:1" not found']
+        troubles = list(
+            pod_troubles(pod(containerStatuses=waiting("ImagePullBackOff", 'image "x:1" not found')))
+        )
+        assert troubles == ['Pod fleet-x, container worker: ImagePullBackOff: image "x:1" not found']
 
     def test_a_container_that_ends_again_and_again(self) -> None:
         ended = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
-        said = list(
+        troubles = list(
             pod_troubles(pod(initContainerStatuses=waiting("CrashLoopBackOff", "back-off", lastState=ended)))
         )
-        assert said == [
+        assert troubles == [
             "Pod fleet-x, container worker: CrashLoopBackOff (it ended with 137, OOMKilled): back-off"
         ]
 
@@ -76,6 +78,6 @@ def test_pods_that_may_not_be_made_are_explained_once(this_machine: Machine) -> 
         "kubectl",
         answer=f"""case "$*" in *"get events"*) echo '{answer}' ;; *) echo '{{"items": []}}' ;; esac""",
     )
-    said = KindCluster(this_machine.name).kube.explained("It failed.", "somewhere")
-    assert said == "It failed.\nReplicaSet fleet-beat-1 may not make its pods: violates PodSecurity"
+    troubles = KindCluster(this_machine.name).kube.explained("It failed.", "somewhere")
+    assert troubles == "It failed.\nReplicaSet fleet-beat-1 may not make its pods: violates PodSecurity"
     assert all("--namespace=somewhere" in call for call in this_machine.calls("kubectl"))

@@ -1,4 +1,4 @@
-"""The commands as processes, on machines where this or that is missing: sentences, and nothing half made."""
+"""The commands as processes, on machines that lack something: they end with a sentence and leave nothing half done."""
 
 import re
 
@@ -25,14 +25,14 @@ def test_without_any_program_each_is_named_and_nothing_done(machine: Machine, co
 
 
 @pytest.mark.parametrize("command", ["deploy", "demo"])
-def test_without_a_cluster_the_way_is_named(machine: Machine, command: str) -> None:
+def test_a_missing_cluster_is_an_error(machine: Machine, command: str) -> None:
     machine.put(*ALL)
     run = machine.run(command)
     assert run.returncode == 1
     assert run.stderr == f"There is no kind cluster {machine.name}: run `make cluster` first.\n"
 
 
-def test_a_cluster_that_cannot_be_made_is_taken_back(machine: Machine) -> None:
+def test_a_cluster_that_cannot_be_created_is_removed(machine: Machine) -> None:
     machine.put(*ALL)
     run = machine.run("up")
     assert run.returncode == 1
@@ -44,7 +44,7 @@ def test_a_cluster_that_cannot_be_made_is_taken_back(machine: Machine) -> None:
     assert delete.startswith(f"kind delete cluster --name {machine.name}")
 
 
-def test_too_little_memory_is_said_before_anything_is_made(machine: Machine) -> None:
+def test_too_little_memory_is_an_error_before_anything_is_created(machine: Machine) -> None:
     machine.put(*ALL)
     machine.put("docker", answer='[ "$1" = version ] && echo 28.2.2 || echo "2147483648 /nowhere"')
     run = machine.run("up")
@@ -73,7 +73,7 @@ def test_nodes_that_were_stopped_are_started_and_awaited(machine: Machine) -> No
         esac""",
     )
     run = machine.run("deploy", EXISTS="1")
-    assert f"Starting the nodes that are stopped: {machine.name}-worker2 ..." in run.stdout
+    assert f"Starting stopped nodes: {machine.name}-worker2 ..." in run.stdout
     start, *asked = [call for call in machine.calls("docker") if " start " in call or " exec " in call]
     assert start.startswith(f"docker start {machine.name}-worker2 ")
     assert len(asked) == 2
@@ -89,7 +89,7 @@ def test_without_a_storage_class_nothing_is_built_or_installed(machine: Machine)
     assert not machine.calls("helm upgrade")
 
 
-def test_an_installation_that_fails_is_taken_back_with_the_claims_that_it_made(machine: Machine) -> None:
+def test_a_failed_installation_is_uninstalled_with_its_claims(machine: Machine) -> None:
     machine.put(*ALL)
     machine.put(
         "kubectl",
@@ -121,17 +121,17 @@ esac""",
     assert " delete persistentvolumeclaims new --namespace=pdf-fleet " in deleted
 
 
-def test_the_demo_wants_a_fleet(machine: Machine) -> None:
+def test_the_demo_requires_a_fleet(machine: Machine) -> None:
     machine.put(*ALL)
     run = machine.run("demo", EXISTS="1", KEDA="1")
     assert run.stderr == f"There is no fleet in the cluster kind-{machine.name}: run `make deploy` first.\n"
 
 
-def test_an_installation_that_was_cut_off_is_explained(machine: Machine) -> None:
+def test_an_interrupted_installation_is_explained(machine: Machine) -> None:
     machine.put(*ALL)
     run = machine.run("demo", EXISTS="1", KEDA="1", STATUS="pending-upgrade")
     assert run.returncode == 1
-    assert "is pending-upgrade: another helm is at work, or one was cut off" in run.stderr
+    assert "is pending-upgrade: another helm is running, or one was interrupted" in run.stderr
     assert "helm rollback fleet --namespace=pdf-fleet" in run.stderr
 
 
@@ -143,8 +143,8 @@ def test_a_demo_needs_documents(machine: Machine, documents: str) -> None:
     assert f"DOCUMENTS={documents} cannot be sent" in run.stderr
 
 
-def test_no_call_reaches_for_another_cluster(machine: Machine) -> None:
-    """Whatever the user's environment says: kubectl and helm are told file and context in every call."""
+def test_no_call_uses_another_cluster(machine: Machine) -> None:
+    """Every call of kubectl and helm names file and context, whatever the user's environment has."""
     machine.put(*ALL)
     machine.run("demo", EXISTS="1", KEDA="1", STATUS="failed")
     own, context = KindCluster(machine.name).kubeconfig, f"kind-{machine.name}"
@@ -175,11 +175,11 @@ def test_down_removes_the_cluster_named_and_its_kubeconfig(machine: Machine) -> 
     assert not kubeconfig.exists()
 
 
-def test_a_manifest_that_is_not_there_is_said(machine: Machine) -> None:
+def test_a_missing_manifest_is_an_error(machine: Machine) -> None:
     machine.put(*ALL)
     run = machine.run("up", KEDA_MANIFEST="/nowhere/keda.yaml")
     assert run.returncode == 1
     assert run.stderr == (
-        "/nowhere/keda.yaml is not there: set KEDA_MANIFEST to keda's manifest, or unset it.\n"
+        "/nowhere/keda.yaml does not exist: set KEDA_MANIFEST to keda's manifest, or unset it.\n"
     )
     assert not machine.calls("kind create")

@@ -1,4 +1,4 @@
-"""`tools.kind.release`: when an installation is given up."""
+"""`tools.kind.release`: when an installation is abandoned."""
 
 import json
 
@@ -10,7 +10,7 @@ from tools.kind.release import IMAGE_SECONDS, Hopeless
 
 
 def pods(machine: Machine, *reasons: str) -> None:
-    """Let kubectl say that each container waits for its reason; none: that it is away."""
+    """Let kubectl report one waiting container per reason; without reasons it fails."""
     items = [
         {
             "metadata": {"name": f"fleet-{number}"},
@@ -31,7 +31,7 @@ def hopeless(this_machine: Machine, now: list[float]) -> Hopeless:
     return Hopeless(KindCluster(this_machine.name).kube, clock=lambda: now[0])
 
 
-def test_an_image_that_does_not_come_is_given_up_after_a_while(
+def test_an_installation_is_abandoned_if_an_image_stays_missing(
     this_machine: Machine, hopeless: Hopeless, now: list[float]
 ) -> None:
     pods(this_machine, "ErrImagePull", "CrashLoopBackOff")
@@ -43,7 +43,9 @@ def test_an_image_that_does_not_come_is_given_up_after_a_while(
     assert hopeless()
 
 
-def test_one_that_comes_after_all_is_not(this_machine: Machine, hopeless: Hopeless, now: list[float]) -> None:
+def test_an_image_that_arrives_restarts_the_clock(
+    this_machine: Machine, hopeless: Hopeless, now: list[float]
+) -> None:
     pods(this_machine, "ImagePullBackOff")
     assert not hopeless()
     now[0] += IMAGE_SECONDS / 2
@@ -51,11 +53,9 @@ def test_one_that_comes_after_all_is_not(this_machine: Machine, hopeless: Hopele
     assert not hopeless()
     now[0] += IMAGE_SECONDS
     pods(this_machine, "ErrImagePull")
-    assert not hopeless(), "it counts from anew"
+    assert not hopeless(), "the clock restarts"
 
 
-def test_a_cluster_that_does_not_answer_for_a_moment_is_not(
-    this_machine: Machine, hopeless: Hopeless
-) -> None:
+def test_a_cluster_that_does_not_answer_abandons_nothing(this_machine: Machine, hopeless: Hopeless) -> None:
     pods(this_machine)
     assert not hopeless()

@@ -1,4 +1,4 @@
-"""`tools.kind.required`: which programs must be there, and what is said where one will not do."""
+"""`tools.kind.required`: required programs, and the errors if one is missing or too old."""
 
 import pytest
 
@@ -10,7 +10,7 @@ ALL = ("docker", "kind", "kubectl", "helm")
 
 
 @pytest.mark.parametrize(
-    ("said", "version"),
+    ("printed", "version"),
     [
         ("20.10.24+dfsg1", (20, 10, 24)),
         ("kind v0.32.0 go1.26.8 linux/amd64", (0, 32, 0)),
@@ -21,14 +21,14 @@ ALL = ("docker", "kind", "kubectl", "helm")
         ("28.0.0-rc.1\n", (28, 0, 0)),
     ],
 )
-def test_versions_as_the_programs_say_them(said: str, version: tuple[int, ...]) -> None:
-    assert parse_version(said) == version
+def test_versions_as_the_programs_print_them(printed: str, version: tuple[int, ...]) -> None:
+    assert parse_version(printed) == version
 
 
-@pytest.mark.parametrize("said", ["", "unknown", "devel"])
-def test_no_version_is_no_version(said: str) -> None:
+@pytest.mark.parametrize("printed", ["", "unknown", "devel"])
+def test_no_version_is_no_version(printed: str) -> None:
     with pytest.raises(ValueError, match="no version"):
-        parse_version(said)
+        parse_version(printed)
 
 
 def test_the_table_names_every_program_with_its_source() -> None:
@@ -37,11 +37,11 @@ def test_the_table_names_every_program_with_its_source() -> None:
 
 
 class TestCheck:
-    def test_nothing_is_said_where_all_is_there(self, this_machine: Machine) -> None:
+    def test_complete_programs_pass(self, this_machine: Machine) -> None:
         this_machine.put(*ALL)
         check()
 
-    def test_only_what_is_asked_for_must_be_there(self, this_machine: Machine) -> None:
+    def test_only_the_named_programs_are_required(self, this_machine: Machine) -> None:
         this_machine.put("docker", "kind")
         check({"docker", "kind"})
         with pytest.raises(ClusterError, match=r"^helm is not installed: get 3\.14 or newer from https://"):
@@ -58,11 +58,11 @@ class TestCheck:
                 "kubectl 1.30.9 is too old",
             ),
             ("helm", "echo v3.13.3+gc8b9489", "helm 3.13.3 is too old"),
-            ("helm", "echo nothing useful", "helm does not say its version"),
+            ("helm", "echo nothing useful", "helm does not print its version"),
             ("kind", "echo broken >&2; exit 3", "`kind version` ended with 3:\n  broken"),
         ],
     )
-    def test_old_or_odd_programs_are_named(
+    def test_unsuitable_programs_are_named(
         self, this_machine: Machine, name: str, says: str, expected: str
     ) -> None:
         this_machine.put(*ALL)
@@ -78,7 +78,7 @@ class TestCheck:
             ("permission denied while trying to connect to the Docker daemon socket", "usermod -aG docker"),
         ],
     )
-    def test_docker_that_does_not_answer(self, this_machine: Machine, says: str, expected: str) -> None:
+    def test_docker_does_not_answer(self, this_machine: Machine, says: str, expected: str) -> None:
         this_machine.put(*ALL)
         this_machine.put("docker", answer=f"echo '{says}' >&2; exit 1")
         with pytest.raises(ClusterError, match=expected):
