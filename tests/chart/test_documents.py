@@ -1,4 +1,4 @@
-"""What holds for every document that the chart can make, whatever the values."""
+"""Checks on every document of the chart, with each of the prepared values."""
 
 import re
 from collections.abc import Iterator
@@ -12,11 +12,12 @@ from yamllint import linter
 from yamllint.config import YamlLintConfig
 
 from app import __version__
+from tests.chart.conftest import Render, Rendered
 
 KUBERNETES = "1.34"
 LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-# As .yamllint at the root, but for the length of lines: hashes and icons have their own.
+# As .yamllint at the root, except for the length of lines: hashes and icons are longer.
 STYLE = YamlLintConfig(
     "{extends: default, rules: {document-start: disable, line-length: disable, truthy: {check-keys: false}, "
     "indentation: {spaces: 2, indent-sequences: whatever}, comments: {min-spaces-from-content: 1}}}"
@@ -25,7 +26,7 @@ STYLE = YamlLintConfig(
 
 @pytest.fixture(scope="module", autouse=True)
 def schemas_read_once() -> Iterator[None]:
-    """kubernetes_validate reads the same files, of some megabytes, for each document anew."""
+    """Cache schemas: kubernetes_validate would read files of some megabytes again for each document."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("schema_contents", "all_versions"):
             patch.setattr(kubernetes_validate.utils, name, cache(getattr(kubernetes_validate.utils, name)))
@@ -36,19 +37,19 @@ def of_kubernetes(document: dict[str, Any]) -> bool:
     return not document["apiVersion"].startswith("keda.sh/")
 
 
-def test_kubernetes_would_take_every_document(rendering: Any) -> None:
+def test_kubernetes_would_take_every_document(rendering: Rendered) -> None:
     for document in filter(of_kubernetes, rendering):
         kubernetes_validate.validate(document, KUBERNETES, strict=True)
 
 
-def test_a_document_that_kubernetes_would_refuse_is_noticed(render: Any) -> None:
+def test_a_document_that_kubernetes_would_refuse_is_noticed(render: Render) -> None:
     deployment = render().one("Deployment", "fleet-beat")
     wrong = {**deployment, "spec": {**deployment["spec"], "replica": 1}}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(wrong, KUBERNETES, strict=True)
 
 
-def test_every_name_is_one_that_kubernetes_and_its_controllers_can_carry(rendering: Any) -> None:
+def test_every_name_is_one_that_kubernetes_and_its_controllers_can_carry(rendering: Rendered) -> None:
     for document in rendering:
         name = document["metadata"]["name"]
         # A StatefulSet's and a CronJob's name goes into names and labels that are longer by up to eleven.
@@ -57,7 +58,7 @@ def test_every_name_is_one_that_kubernetes_and_its_controllers_can_carry(renderi
         assert NAME.fullmatch(name), name
 
 
-def test_names_stay_short_and_apart_however_long_the_release_is(render: Any) -> None:
+def test_names_stay_short_and_apart_however_long_the_release_is(render: Render) -> None:
     longest = {"workers": {"a23456789-123456789b": {"tasks": ["a.b"], "secondsPerDocument": 1}}}
     one, other = (render(longest, release=release) for release in ("r" * 52 + "1", "r" * 52 + "2"))
     for rendered in (one, other):
@@ -69,12 +70,12 @@ def test_names_stay_short_and_apart_however_long_the_release_is(render: Any) -> 
     assert not {d["metadata"]["name"] for d in one} & {d["metadata"]["name"] for d in other}
 
 
-def test_no_document_is_made_twice(rendering: Any) -> None:
+def test_no_document_is_made_twice(rendering: Rendered) -> None:
     made = [(document["kind"], document["metadata"]["name"]) for document in rendering]
     assert len(made) == len(set(made))
 
 
-def test_every_document_says_whose_it_is(rendering: Any) -> None:
+def test_every_document_says_whose_it_is(rendering: Rendered) -> None:
     components = set()
     for document in rendering:
         labels = document["metadata"]["labels"]
@@ -90,7 +91,7 @@ def test_every_document_says_whose_it_is(rendering: Any) -> None:
     assert components <= {"worker", "beat", "producer", "redis", "store", "test", "network"}
 
 
-def test_every_selector_finds_its_own_pods_and_no_others(rendering: Any) -> None:
+def test_every_selector_finds_its_own_pods_and_no_others(rendering: Rendered) -> None:
     pods = {name: template["metadata"]["labels"] for name, template in rendering.pod_templates().items()}
     for document in rendering:
         if document["kind"] not in {"Deployment", "StatefulSet", "Service", "PodDisruptionBudget"}:
@@ -103,7 +104,7 @@ def test_every_selector_finds_its_own_pods_and_no_others(rendering: Any) -> None
 
 
 def test_whatever_is_referred_to_is_made_or_named_in_the_values(
-    rendering: Any, values: dict[str, Any]
+    rendering: Rendered, values: dict[str, Any]
 ) -> None:
     made = {(document["kind"], document["metadata"]["name"]) for document in rendering}
     given = str(values)
@@ -148,7 +149,7 @@ def test_what_is_rendered_is_tidy(written: str) -> None:
 
 
 def test_helm_and_the_engine_from_pypi_make_the_same(both: tuple[Any, Any]) -> None:
-    def comparable(rendered: Any) -> dict[tuple[str, str], Any]:
+    def comparable(rendered: Rendered) -> dict[tuple[str, str], Any]:
         return {
             (document["kind"], document["metadata"]["name"]): without_chance(document)
             for document in rendered
@@ -159,7 +160,7 @@ def test_helm_and_the_engine_from_pypi_make_the_same(both: tuple[Any, Any]) -> N
 
 
 def without_chance(value: Any) -> Any:
-    """`value` without passwords made at random, and without the name of the tool."""
+    """Return `value` without random passwords and without the name of the tool."""
     if isinstance(value, dict):
         return {
             key: without_chance(inner)
@@ -169,11 +170,11 @@ def without_chance(value: Any) -> Any:
     return [without_chance(inner) for inner in value] if isinstance(value, list) else value
 
 
-def test_the_namespace_is_left_to_helm(rendering: Any) -> None:
+def test_the_namespace_is_left_to_helm(rendering: Rendered) -> None:
     assert not [document for document in rendering if "namespace" in document["metadata"]]
 
 
-def test_all_off_leaves_the_settings_alone(render: Any) -> None:
+def test_all_off_leaves_the_settings_alone(render: Render) -> None:
     off = {
         "scaling": {"mode": "none"},
         "workers": {name: {"enabled": False} for name in ("pdf", "ocr", "default")},
@@ -190,7 +191,7 @@ def test_all_off_leaves_the_settings_alone(render: Any) -> None:
     ]
 
 
-def test_the_chart_is_of_this_version(render: Any) -> None:
+def test_the_chart_is_of_this_version(render: Render) -> None:
     beat = render().one("Deployment", "fleet-beat")
     assert beat["metadata"]["labels"]["app.kubernetes.io/version"] == __version__
     assert beat["spec"]["template"]["spec"]["containers"][0]["image"] == f"pdf-fleet:{__version__}"

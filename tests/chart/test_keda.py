@@ -1,4 +1,4 @@
-"""What KEDA is told of each queue."""
+"""The ScaledObject of each queue."""
 
 from typing import Any
 
@@ -7,10 +7,11 @@ import pytest
 from app.config import Settings
 from app.policy.policy import MAX_BACKLOG_PER_REPLICA, Fallback, Policy, backlog_per_replica
 from app.queues import Queue, inflight_key
+from tests.chart.conftest import Render, Rendered
 
 
-def scaled(rendered: Any, worker: str) -> dict[str, Any]:
-    return rendered.one("ScaledObject", f"fleet-worker-{worker}")["spec"]
+def scaled(rendered: Rendered, worker: str) -> dict[str, Any]:
+    return dict(rendered.one("ScaledObject", f"fleet-worker-{worker}")["spec"])
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def scaled(rendered: Any, worker: str) -> dict[str, Any]:
         (1.1, 0.1),
     ],
 )
-def test_the_backlog_is_computed_as_the_program_does(render: Any, drain: float, each: float) -> None:
+def test_the_backlog_is_computed_as_the_program_does(render: Render, drain: float, each: float) -> None:
     worker = {
         "targetDrainSeconds": drain,
         "secondsPerDocument": each,
@@ -42,19 +43,19 @@ def test_the_backlog_is_computed_as_the_program_does(render: Any, drain: float, 
 
 
 @pytest.mark.parametrize("backlog", [1, 17, MAX_BACKLOG_PER_REPLICA])
-def test_the_backlog_can_be_set_outright(render: Any, backlog: int) -> None:
+def test_the_backlog_can_be_set_outright(render: Render, backlog: int) -> None:
     spec = scaled(render({"workers": {"pdf": {"backlogPerReplica": backlog}}}), "pdf")
     assert f"/ {backlog}]" in spec["advanced"]["scalingModifiers"]["formula"]
 
 
-def test_a_backlog_for_all_can_be_taken_back_for_one(render: Any) -> None:
+def test_a_backlog_for_all_can_be_taken_back_for_one(render: Render) -> None:
     values = {"workerDefaults": {"backlogPerReplica": 7}, "workers": {"pdf": {"backlogPerReplica": None}}}
     rendered = render(values)
     assert "/ 7]" in scaled(rendered, "ocr")["advanced"]["scalingModifiers"]["formula"]
     assert "/ 120]" in scaled(rendered, "pdf")["advanced"]["scalingModifiers"]["formula"]
 
 
-def test_the_defaults_are_the_policy_of_a_cluster(render: Any) -> None:
+def test_the_defaults_are_the_policy_of_a_cluster(render: Render) -> None:
     policy = Policy.cluster(10, backlog_per_replica=backlog_per_replica(60, 0.5))
     spec = scaled(render(), "pdf")
     assert spec["pollingInterval"] == policy.polling_seconds
@@ -77,7 +78,7 @@ def test_the_defaults_are_the_policy_of_a_cluster(render: Any) -> None:
         ]
 
 
-def test_waiting_and_running_work_are_measured(render: Any) -> None:
+def test_waiting_and_running_work_are_measured(render: Render) -> None:
     for queue in Queue:
         triggers = {trigger["name"]: trigger for trigger in scaled(render(), queue)["triggers"]}
         assert set(triggers) == {"waiting", "inflight"}
@@ -90,13 +91,13 @@ def test_waiting_and_running_work_are_measured(render: Any) -> None:
             assert trigger["authenticationRef"] == {"name": "fleet-redis"}
 
 
-def test_another_prefix_is_measured_too(render: Any) -> None:
+def test_another_prefix_is_measured_too(render: Render) -> None:
     rendered = render({"settings": {"FLEET_KEY_PREFIX": "papers:"}})
     measured = {trigger["metadata"]["listName"] for trigger in scaled(rendered, "ocr")["triggers"]}
     assert measured == {"ocr", inflight_key(Queue.OCR, "papers:")}
 
 
-def test_what_keda_asks_of_a_scaledobject(rendering: Any) -> None:
+def test_what_keda_asks_of_a_scaledobject(rendering: Rendered) -> None:
     for name, document in rendering.of("ScaledObject").items():
         spec = document["spec"]
         assert document["apiVersion"] == "keda.sh/v1alpha1"
@@ -114,10 +115,10 @@ def test_what_keda_asks_of_a_scaledobject(rendering: Any) -> None:
         }
         assert 0 <= spec["minReplicaCount"] <= spec["maxReplicaCount"]
         modifiers = spec["advanced"]["scalingModifiers"]
-        # An integer, or KEDA ignores the fallback; and 0 replicas would be an empty queue to it.
+        # An integer, or KEDA ignores the fallback; and 0 replicas would stand for an empty queue.
         assert modifiers["target"] == "1"
         assert modifiers["metricType"] == "AverageValue"
-        # KEDA would write the float() into its copy itself.
+        # Without float(), KEDA would add it to its copy.
         assert modifiers["formula"].startswith("float(")
         assert spec["fallback"]["replicas"] >= 1
         for trigger in spec["triggers"]:
@@ -126,7 +127,7 @@ def test_what_keda_asks_of_a_scaledobject(rendering: Any) -> None:
             assert reference is None or reference in rendering.of("TriggerAuthentication")
 
 
-def test_another_redis_is_measured_where_it_is(render: Any) -> None:
+def test_another_redis_is_measured_where_it_is(render: Render) -> None:
     external = {
         "existingSecret": "my-redis",
         "tls": {"enabled": True, "caConfigMap": "my-ca"},
@@ -149,7 +150,7 @@ def test_another_redis_is_measured_where_it_is(render: Any) -> None:
     }
 
 
-def test_a_redis_that_asks_for_no_password_needs_no_authentication(render: Any) -> None:
+def test_a_redis_that_asks_for_no_password_needs_no_authentication(render: Render) -> None:
     external = {"existingSecret": "my-redis", "keda": {"address": "r:6379"}}
     rendered = render({"redis": {"enabled": False, "external": external}})
     assert not rendered.of("TriggerAuthentication")

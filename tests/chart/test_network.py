@@ -1,8 +1,10 @@
-"""Who may reach whom, by the NetworkPolicies taken together."""
+"""Connections between pods that all NetworkPolicies together allow."""
 
 from typing import Any
 
 import pytest
+
+from tests.chart.conftest import Render, Rendered
 
 ROLES = ("worker", "beat", "producer", "test", "redis", "store")
 PORTS = {"redis": 6379, "store": 7070}
@@ -42,7 +44,7 @@ def peers_match(peers: list[dict[str, Any]], labels: dict[str, str], namespace: 
     return False
 
 
-def passes(  # noqa: PLR0917  # a sentence: these policies let this pod's traffic to that one through
+def passes(  # noqa: PLR0917  # each is a part of one question
     policies: list[Any],
     way: str,
     pod: dict[str, str],
@@ -50,7 +52,7 @@ def passes(  # noqa: PLR0917  # a sentence: these policies let this pod's traffi
     namespace: dict[str, str],
     port: int,
 ) -> bool:
-    """Whether traffic of `pod` is let through on its side: "Ingress" or "Egress"."""
+    """Return whether `pod`'s own policies of a type, "Ingress" or "Egress", allow traffic with `peer`."""
     concerning = [
         policy["spec"]
         for policy in policies
@@ -68,7 +70,7 @@ def passes(  # noqa: PLR0917  # a sentence: these policies let this pod's traffi
 
 
 class Network:
-    def __init__(self, rendered: Any) -> None:
+    def __init__(self, rendered: Rendered) -> None:
         self.policies = list(rendered.of("NetworkPolicy").values())
         self.pods = {
             pod["metadata"]["labels"]["app.kubernetes.io/component"]: pod["metadata"]["labels"]
@@ -83,7 +85,7 @@ class Network:
 
 
 @pytest.fixture
-def network(render: Any) -> Network:
+def network(render: Render) -> Network:
     return Network(render())
 
 
@@ -93,7 +95,7 @@ def test_each_pod_reaches_what_it_needs_and_nothing_else(network: Network, calle
     assert network.reach(caller, called) == ((caller, called) in ALLOWED)
 
 
-def test_without_policies_everybody_reaches_everybody(render: Any) -> None:
+def test_without_policies_everybody_reaches_everybody(render: Render) -> None:
     network = Network(render({"networkPolicy": {"enabled": False}}))
     assert not network.policies
     assert network.reach("store", "redis")
@@ -102,7 +104,7 @@ def test_without_policies_everybody_reaches_everybody(render: Any) -> None:
 def test_a_stranger_reaches_nothing(network: Network) -> None:
     for called, port in PORTS.items():
         assert not passes(network.policies, "Ingress", network.pods[called], {"app": "stranger"}, HERE, port)
-        # Nor one that calls itself a worker of another release, or of this one in another namespace.
+        # Nor a pod with a worker's labels of another release, or of this one in another namespace.
         other = {**network.pods["worker"], "app.kubernetes.io/instance": "another"}
         assert not passes(network.policies, "Ingress", network.pods[called], other, HERE, port)
         outside = {"kubernetes.io/metadata.name": "elsewhere"}
@@ -111,7 +113,7 @@ def test_a_stranger_reaches_nothing(network: Network) -> None:
         )
 
 
-def test_keda_reaches_redis_and_not_the_store(network: Network, render: Any) -> None:
+def test_keda_reaches_redis_and_not_the_store(network: Network, render: Render) -> None:
     def from_keda(of: Network, called: str) -> bool:
         return passes(of.policies, "Ingress", of.pods[called], {"app": "keda-operator"}, KEDA, PORTS[called])
 
@@ -127,7 +129,7 @@ def test_names_are_looked_up_by_those_that_need_them(network: Network, caller: s
     assert asks == (caller not in PORTS)
 
 
-def test_what_is_elsewhere_can_be_reached_where_it_may_be(render: Any) -> None:
+def test_what_is_elsewhere_can_be_reached_where_it_may_be(render: Render) -> None:
     values = {
         "redis": {
             "enabled": False,
@@ -145,7 +147,7 @@ def test_what_is_elsewhere_can_be_reached_where_it_may_be(render: Any) -> None:
     assert policies["fleet-documents"]["spec"]["egress"][0]["ports"][0]["port"] == 8443
 
 
-def test_more_may_be_allowed(render: Any) -> None:
+def test_more_may_be_allowed(render: Render) -> None:
     mail = {"ports": [{"port": 25, "protocol": "TCP"}]}
     policies = render({"networkPolicy": {"extraEgress": [mail]}}).of("NetworkPolicy")
     assert mail in policies["fleet-fleet"]["spec"]["egress"]

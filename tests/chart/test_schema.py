@@ -1,4 +1,4 @@
-"""The schema is closed, complete, and says of settings what the program says."""
+"""The schema is closed and complete, and agrees with the program about settings."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,9 +17,9 @@ BY_THE_CHART = {
     "grace_seconds",
     "visibility_timeout_seconds",
 }
-"""Settings that other values give: two places for one setting could disagree."""
+"""Settings given by other values: two places for one setting could disagree."""
 FREE = {"global", "affinity", "valueFrom", "items"}
-"""Where Kubernetes' own words stand, which Kubernetes checks."""
+"""Places of Kubernetes' own objects, which Kubernetes checks."""
 
 
 def objects(node: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -37,7 +37,7 @@ def test_every_object_is_closed(schema: dict[str, Any]) -> None:
     found = dict(objects(schema))
     assert len(found) > 20
     for name, node in objects(schema):
-        # A map of the user's own keys says what its values are.
+        # A map with the user's own keys declares the schema of its values.
         assert "additionalProperties" in node or name in FREE, name
         assert node.get("additionalProperties") is not True, name
 
@@ -49,7 +49,7 @@ def resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
 
 
 def paths(schema: dict[str, Any], node: dict[str, Any], below: str = "") -> Iterator[str]:
-    """Every path that the schema allows, as far as its keys are fixed."""
+    """Yield every path of the schema whose keys are fixed."""
     for name, inner in resolved(schema, node).get("properties", {}).items():
         yield f"{below}{name}"
         yield from paths(schema, inner, f"{below}{name}.")
@@ -66,7 +66,7 @@ def test_values_and_schema_know_the_same_keys(schema: dict[str, Any], own_values
     roles = ("workerDefaults", "beat", "producer", "test", "redis", "store")
     inherited = {f"{role}.{key}" for role in roles for key in own_values["podDefaults"]}
     allowed = {path for path in paths(schema, schema) if not path.startswith("settings.")}
-    # Below these, keys are the user's or Kubernetes'.
+    # Below these, the user or Kubernetes chooses the keys.
     open_ends = ("workers.", ".requests.", ".limits.", ".rollingUpdate.")
     given = {path for path in written(own_values) if not any(end in path for end in open_ends)}
     assert given <= allowed

@@ -1,4 +1,4 @@
-"""What the chart refuses, and what it says: the numbers and the way out."""
+"""Values that the chart refuses; its message has the numbers and the remedy."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import pytest
 
 from app.config import Settings, check_order
 from app.errors import SettingsError
+from tests.chart.conftest import Live, Refusal, Render
 
 MISSPELT = [
     {"worker": {}},
@@ -128,7 +129,7 @@ CONTRADICTIONS = [
 
 
 @pytest.mark.parametrize("values", MISSPELT, ids=str)
-def test_a_misspelt_key_is_named(refusal: Any, values: dict[str, Any]) -> None:
+def test_a_misspelt_key_is_named(refusal: Refusal, values: dict[str, Any]) -> None:
     said = refusal(values)
     key: Any = values
     while isinstance(key, dict | list) and key:
@@ -141,19 +142,19 @@ def test_a_misspelt_key_is_named(refusal: Any, values: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("values", "where"), OUT_OF_BOUNDS, ids=str)
 def test_a_value_that_cannot_be_is_shown_with_its_place(
-    refusal: Any, values: dict[str, Any], where: str
+    refusal: Refusal, values: dict[str, Any], where: str
 ) -> None:
     assert where in refusal(values)
 
 
 @pytest.mark.parametrize(("values", "sentence"), CONTRADICTIONS, ids=lambda given: str(given)[:60])
 def test_a_contradiction_is_refused_with_its_numbers(
-    refusal: Any, values: dict[str, Any], sentence: str
+    refusal: Refusal, values: dict[str, Any], sentence: str
 ) -> None:
     assert sentence in refusal(values)
 
 
-def test_all_contradictions_are_told_at_once(refusal: Any) -> None:
+def test_all_contradictions_are_told_at_once(refusal: Refusal) -> None:
     said = refusal({"timeLimits": {"softSeconds": 700}, "workers": {"pdf": {"fallback": {"replicas": 0}}}})
     assert "softSeconds (700 s)" in said
     assert "fallback.replicas (0)" in said
@@ -173,7 +174,7 @@ def test_all_contradictions_are_told_at_once(refusal: Any) -> None:
     ],
 )
 def test_limits_are_refused_where_the_program_refuses_them(
-    render: Any, refusal: Any, limits: tuple[int, int, int]
+    render: Render, refusal: Refusal, limits: tuple[int, int, int]
 ) -> None:
     soft, grace, visibility = limits
     values = {
@@ -196,12 +197,12 @@ def test_limits_are_refused_where_the_program_refuses_them(
         assert render(values)
 
 
-def test_what_only_keda_cannot_do_is_no_matter_without_it(render: Any) -> None:
+def test_what_only_keda_cannot_do_is_no_matter_without_it(render: Render) -> None:
     worker = {"fallback": {"replicas": 0}, "cooldownSeconds": 1, "backlogPerReplica": 5000}
     assert render({"scaling": {"mode": "none"}, "workers": {"pdf": worker}})
 
 
-def test_less_memory_will_do_where_a_document_may_take_less(render: Any) -> None:
+def test_less_memory_will_do_where_a_document_may_take_less(render: Render) -> None:
     values = {
         "settings": {"FLEET_SANDBOX_MEMORY_BYTES": 268435456},
         "workers": {"pdf": {"resources": {"limits": {"memory": "384Mi"}}}},
@@ -210,23 +211,23 @@ def test_less_memory_will_do_where_a_document_may_take_less(render: Any) -> None
 
 
 @pytest.mark.parametrize("memory", ["1536Mi", "2Gi", "2G", "1500M", 2000000000, "1.5Gi", "1610612736"])
-def test_memory_is_understood_however_it_is_written(render: Any, memory: Any) -> None:
+def test_memory_is_understood_however_it_is_written(render: Render, memory: Any) -> None:
     assert render({"workers": {"pdf": {"resources": {"limits": {"memory": memory}}}}})
 
 
 class TestInACluster:
-    """As far as helm can be told what there is; the rest is for tests on a real cluster."""
+    """Refusals that depend on the cluster, with its kinds but without objects; e2e tests cover the rest."""
 
-    def test_without_keda_nothing_is_made(self, live: Any) -> None:
+    def test_without_keda_nothing_is_made(self, live: Live) -> None:
         with pytest.raises(Exception, match="KEDA is not in this cluster") as refused:
             live({})
         assert "kubectl apply --server-side -f https://github.com/kedacore/keda/" in str(refused.value)
 
-    def test_with_keda_it_is(self, live: Any) -> None:
+    def test_with_keda_it_is(self, live: Live) -> None:
         assert live({}, "keda.sh/v1alpha1/ScaledObject").of("ScaledObject")
 
     @pytest.mark.parametrize("mode", ["hpa-cpu", "none"])
-    def test_other_modes_need_no_keda(self, live: Any, mode: str) -> None:
+    def test_other_modes_need_no_keda(self, live: Live, mode: str) -> None:
         assert live({"scaling": {"mode": mode}}).of("Deployment")
 
     @pytest.mark.parametrize(
@@ -244,7 +245,7 @@ class TestInACluster:
         ],
     )
     def test_a_secret_that_is_not_there_is_asked_for(
-        self, live: Any, values: dict[str, Any], sentence: str
+        self, live: Live, values: dict[str, Any], sentence: str
     ) -> None:
         with pytest.raises(Exception, match='The Secret "mine" is not in the namespace "papers"') as refused:
             live({"scaling": {"mode": "none"}, **values})

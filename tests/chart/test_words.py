@@ -1,4 +1,4 @@
-"""What people read: Chart.yaml, the notes, the README, and what the linters say."""
+"""Texts for people: Chart.yaml, the notes and the README; and the linters' findings."""
 
 import re
 import shutil
@@ -13,6 +13,7 @@ from yamllint import linter
 from yamllint.config import YamlLintConfig
 
 from app import __version__
+from tests.chart.conftest import Notes
 from tools.chart_readme import PAGE, Value, documented, page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +63,7 @@ def test_a_comment_that_documents_nothing_is_noticed() -> None:
 class TestChart:
     @pytest.fixture
     def chart(self) -> dict[str, Any]:
-        return yaml.safe_load((CHART / "Chart.yaml").read_text())
+        return dict(yaml.safe_load((CHART / "Chart.yaml").read_text()))
 
     def test_it_is_of_the_programs_version(self, chart: dict[str, Any]) -> None:
         assert chart["appVersion"] == chart["version"] == __version__
@@ -105,7 +106,7 @@ class TestChart:
 
 
 class TestNotes:
-    def test_they_tell_what_to_type_next(self, notes: Any) -> None:
+    def test_they_tell_what_to_type_next(self, notes: Notes) -> None:
         said = notes()
         for command in (
             "kubectl logs -n papers -f job/fleet-flood",
@@ -119,7 +120,7 @@ class TestNotes:
         assert "default, ocr, pdf" in said
         assert "A flood of 1000 documents" in said
 
-    def test_they_tell_of_no_flood_that_is_none(self, notes: Any) -> None:
+    def test_they_tell_of_no_flood_that_is_none(self, notes: Notes) -> None:
         assert "is on its way" not in notes(upgrade=True)
         assert "is on its way" not in notes({"producer": {"atInstall": False}})
         assert "flood" not in notes({"producer": {"enabled": False}})
@@ -132,10 +133,10 @@ class TestNotes:
             ({"store": {"persistence": {"enabled": False}}}, "data-fleet-redis-0"),
         ],
     )
-    def test_they_name_the_claims_that_stay(self, notes: Any, values: dict[str, Any], claims: str) -> None:
+    def test_they_name_the_claims_that_stay(self, notes: Notes, values: dict[str, Any], claims: str) -> None:
         assert notes(values).rstrip().endswith(claims)
 
-    def test_nothing_stays_where_nothing_was_kept(self, notes: Any) -> None:
+    def test_nothing_stays_where_nothing_was_kept(self, notes: Notes) -> None:
         gone = {"persistence": {"keep": False}}
         assert "pvc" not in notes({"redis": gone, "store": gone})
 
@@ -143,7 +144,7 @@ class TestNotes:
         ("mode", "words"),
         [("hpa-cpu", "kubectl get hpa -n papers"), ("none", "--set workers.pdf.replicas=3")],
     )
-    def test_they_fit_the_mode(self, notes: Any, mode: str, words: str) -> None:
+    def test_they_fit_the_mode(self, notes: Notes, mode: str, words: str) -> None:
         assert words in notes({"scaling": {"mode": mode}})
         assert "scaledobjects" not in notes({"scaling": {"mode": mode}})
 

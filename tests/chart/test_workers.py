@@ -1,16 +1,17 @@
-"""The map of workers, and what scales them without KEDA."""
+"""The map of workers, and their scaling without KEDA."""
 
 from typing import Any
 
 import pytest
 
 from app.queues import ROUTES, Queue, TaskName
+from tests.chart.conftest import Refusal, Render, Rendered
 
 KINDS = ("Deployment", "ScaledObject", "PodDisruptionBudget")
 
 
-def scaled(rendered: Any, worker: str) -> dict[str, Any]:
-    return rendered.one("ScaledObject", f"fleet-worker-{worker}")["spec"]
+def scaled(rendered: Rendered, worker: str) -> dict[str, Any]:
+    return dict(rendered.one("ScaledObject", f"fleet-worker-{worker}")["spec"])
 
 
 def test_the_workers_are_those_of_the_program(own_values: dict[str, Any]) -> None:
@@ -21,14 +22,14 @@ def test_the_workers_are_those_of_the_program(own_values: dict[str, Any]) -> Non
     } == ROUTES
 
 
-def test_each_worker_has_its_objects(render: Any) -> None:
+def test_each_worker_has_its_objects(render: Render) -> None:
     for kind in KINDS:
         assert {name for name in render().of(kind) if "-worker-" in name} == {
             f"fleet-worker-{queue}" for queue in Queue
         }
 
 
-def test_a_new_queue_is_a_few_lines(render: Any) -> None:
+def test_a_new_queue_is_a_few_lines(render: Render) -> None:
     rendered = render({"workers": {"invoices": {"tasks": ["invoices.read"], "secondsPerDocument": 2}}})
     for kind in KINDS:
         labels = rendered.one(kind, "fleet-worker-invoices")["metadata"]["labels"]
@@ -43,14 +44,14 @@ def test_a_new_queue_is_a_few_lines(render: Any) -> None:
 
 
 def without_checksums(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """`one` with the checksums of `other`: passwords are made anew at each rendering."""
+    """Return `one` with the checksums of `other`, as each rendering makes new passwords."""
     template = one["spec"]["template"]
     annotations = other["spec"]["template"]["metadata"]["annotations"]
     metadata = {**template["metadata"], "annotations": annotations}
     return {**one, "spec": {**one["spec"], "template": {**template, "metadata": metadata}}}
 
 
-def test_a_queue_may_be_called_otherwise_than_its_worker(render: Any) -> None:
+def test_a_queue_may_be_called_otherwise_than_its_worker(render: Render) -> None:
     rendered = render({"workers": {"fast": {"queue": "Fast.1", "tasks": ["a.b"], "secondsPerDocument": 1}}})
     pod = rendered.pod_templates()["Deployment/fleet-worker-fast"]
     assert pod["spec"]["containers"][0]["command"] == ["python", "-m", "app.worker", "Fast.1"]
@@ -61,13 +62,13 @@ def test_a_queue_may_be_called_otherwise_than_its_worker(render: Any) -> None:
 
 
 @pytest.mark.parametrize("away", [{"enabled": False}, None])
-def test_a_worker_can_be_taken_away(render: Any, away: Any) -> None:
+def test_a_worker_can_be_taken_away(render: Render, away: Any) -> None:
     rendered = render({"workers": {"ocr": away}})
     assert not [document for document in rendered if document["metadata"]["name"].endswith("worker-ocr")]
     assert rendered.one("Deployment", "fleet-worker-pdf")
 
 
-def test_nothing_and_no_are_values_too(render: Any) -> None:
+def test_nothing_and_no_are_values_too(render: Render) -> None:
     defaults = {
         "minReplicas": 2,
         "activationTarget": 3,
@@ -100,19 +101,19 @@ def test_nothing_and_no_are_values_too(render: Any) -> None:
     assert rendered.one("PodDisruptionBudget", "fleet-worker-pdf")["spec"]["maxUnavailable"] == 0
     assert "initContainers" not in rendered.pod_templates()["Deployment/fleet-worker-pdf"]["spec"]
     assert "fleet-worker-ocr" not in rendered.of("PodDisruptionBudget")
-    # And what a worker does not say is the default's.
+    # Other fields are the default's.
     other = scaled(rendered, "default")
     assert (other["minReplicaCount"], other["fallback"]["failureThreshold"]) == (2, 5)
     assert spec["fallback"]["replicas"] == 1
 
 
-def test_a_zero_of_replicas_is_kept_where_they_are_fixed(render: Any) -> None:
+def test_a_zero_of_replicas_is_kept_where_they_are_fixed(render: Render) -> None:
     fixed = {"scaling": {"mode": "none"}, "workers": {"pdf": {"replicas": 0}}}
     assert render(fixed).one("Deployment", "fleet-worker-pdf")["spec"]["replicas"] == 0
 
 
 class TestOtherModes:
-    def test_by_cpu(self, render: Any) -> None:
+    def test_by_cpu(self, render: Render) -> None:
         values = {
             "scaling": {"mode": "hpa-cpu"},
             "workers": {"pdf": {"targetCPUPercent": 55, "maxReplicas": 3}},
@@ -129,17 +130,17 @@ class TestOtherModes:
         }
         assert "replicas" not in rendered.one("Deployment", "fleet-worker-pdf")["spec"]
 
-    def test_fixed(self, render: Any) -> None:
+    def test_fixed(self, render: Render) -> None:
         rendered = render({"scaling": {"mode": "none"}, "workers": {"pdf": {"replicas": 3}}})
         assert not [d for d in rendered if d["kind"] in {"ScaledObject", "HorizontalPodAutoscaler"}]
         assert rendered.one("Deployment", "fleet-worker-pdf")["spec"]["replicas"] == 3
         assert rendered.one("Deployment", "fleet-worker-ocr")["spec"]["replicas"] == 1
 
-    def test_a_worker_has_no_mode_of_its_own(self, refusal: Any) -> None:
+    def test_a_worker_has_no_mode_of_its_own(self, refusal: Refusal) -> None:
         assert "scaling" in refusal({"workers": {"pdf": {"scaling": {"mode": "none"}}}})
 
 
-def test_a_drain_leaves_some_workers_and_is_never_held_up(render: Any) -> None:
+def test_a_drain_leaves_some_workers_and_is_never_held_up(render: Render) -> None:
     budget = render().one("PodDisruptionBudget", "fleet-worker-pdf")["spec"]
     assert budget["maxUnavailable"] == "50%"
     assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"

@@ -7,7 +7,7 @@ import fcntl
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tools.kind.image import DEV
 from tools.kind.kind import DEFAULT, ROOT, KindCluster
 
 TEST_SECONDS = 1_200
-"""A test waits for conditions with limits of its own; this ends one that hangs."""
+"""Time limit of a test that hangs; each wait in a test has a shorter one."""
 ARTIFACTS = ROOT / "build" / "e2e"
 
 
@@ -34,14 +34,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(TEST_SECONDS))
-            # The tests of a file share a process, and with it what they only look at.
+            # Tests of one file share a process, and so the fixtures that they only read.
             item.add_marker(pytest.mark.xdist_group("alone" if is_alone(item) else item.path.stem))
-    # What needs the cluster for itself comes last, where nothing else waits for it.
+    # Tests that need the cluster for themselves run last, so that no other waits for them.
     items.sort(key=is_alone)
 
 
 def is_alone(item: pytest.Item) -> bool:
-    """Say whether a test changes the cluster itself, so that no other may run beside it."""
+    """Return whether a test changes the cluster itself, so that no other may run beside it."""
     return item.get_closest_marker("alone") is not None
 
 
@@ -64,8 +64,10 @@ def turn(*, alone: bool) -> Iterator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Keep whether a test failed for its fixtures, which then write down why."""
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Record for the fixtures whether a test failed; they then write down the state of its namespace."""
     report = yield
     if report.when == "call":
         item.stash[FAILED] = report.failed
@@ -91,7 +93,7 @@ def cluster() -> KindCluster:
 
 @pytest.fixture(scope="session")
 def image() -> str:
-    """The name of this source's image, which `make e2e` has brought to the nodes."""
+    """The name of this source's image, which `make e2e` has loaded onto the nodes."""
     digest = output("docker", "image", "inspect", "--format", "{{.Id}}", DEV).strip()
     return f"{DEV.partition(':')[0]}:{digest.removeprefix('sha256:')[:12]}"
 
@@ -100,7 +102,7 @@ def image() -> str:
 def new_release(
     cluster: KindCluster, image: str, request: pytest.FixtureRequest
 ) -> Iterator[Callable[[], Release]]:
-    """Make releases, each in a namespace of its own; what failed is written down before it is removed."""
+    """Makes releases, each in a namespace of its own; writes down the state of those of a failed test."""
     made: list[Release] = []
     folder = ARTIFACTS / re.sub(r"\W+", "-", request.node.name.removeprefix("test_"))[:80]
 
@@ -122,13 +124,13 @@ def new_release(
 
 @pytest.fixture
 def release(new_release: Callable[[], Release]) -> Release:
-    """A namespace; the test installs the chart."""
+    """A release in a namespace of its own; the test installs the chart."""
     return new_release()
 
 
 @pytest.fixture(scope="module")
 def installed(cluster: KindCluster, image: str) -> Iterator[Release]:
-    """A release that tests only look at."""
+    """An installed release that tests only read."""
     release = Release(cluster, image, f"e2e-shared-{uuid.uuid4().hex[:4]}", ARTIFACTS / "shared")
     release.make_namespace()
     try:

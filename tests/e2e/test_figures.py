@@ -1,16 +1,17 @@
-"""How fast a fleet on a cluster is there, done and gone; written to bench/results/kind.json (then: `make docs`).
+"""Times of scale-up, drain and scale-down on a cluster; written to bench/results/kind.json (then: `make docs`).
 
-The figures are shares and sums of parts, as the machine's pace drifts; what is asserted here are counts and states.
+The figures are shares and sums of parts, as the machine's speed drifts; the test asserts counts and states only.
 """
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
+from typing import Any
 
 import pytest
-from kubernetes import client, watch
+from kubernetes import watch
 from urllib3.exceptions import HTTPError
 
 from app.ledger.message import new_id
@@ -19,8 +20,9 @@ from app.queues import Queue
 from app.storage.layout import original_key
 from bench.kind import Drain, Figures, First
 from bench.results import ON_CLUSTER
-from tests.support.command_line import slow_document, wait_for
-from tests.support.release import Release, is_ready, write_json
+from tests.support.documents import slow_document
+from tests.support.release import Deployment, Pod, Release, is_ready, write_json
+from tests.support.waiting import wait_for
 
 REPEATS, LIMITED_REPEATS = 10, 5
 WHOLE_CORE = "--set=workers.pdf.resources.limits.cpu=1"
@@ -30,27 +32,27 @@ QUICK = (
     *("--set=timeLimits.graceSeconds=26", "--set=timeLimits.visibilityTimeoutSeconds=60"),
     *("--set=workerDefaults.cooldownSeconds=27", "--set=settings.FLEET_SANDBOX_WALL_SECONDS=5"),
 )
-"""The shortest times that are in order, so that the fleet is soon at zero again."""
+"""The shortest times that the chart accepts, so that the fleet is soon at zero again."""
 ALONE_DOCUMENTS, DOCUMENTS = 60, 1_000
 DRAIN_SECONDS = 900
 CURVES = 9_000
-"""Of the drawing on the page: some 0.2 to 0.4 s of a whole core, so that the work is long against its beginning."""
+"""Number of curves on the page: some 0.2 to 0.4 s of a whole core, so that the work is long compared with its start."""
 LIMITS = (*("--set=workers.pdf.secondsPerDocument=2", "--set=workers.pdf.targetDrainSeconds=60"),)
 
 
 class Seen:
-    """When each step between a message and its first worker was first seen, in seconds since the epoch."""
+    """First sight of each step between a message and its first worker, in seconds since the epoch."""
 
     def __init__(self) -> None:
-        self.asked = self.scheduled = self.running = self.ready = 0.0
+        self.desired = self.scheduled = self.running = self.ready = 0.0
 
-    def deployment(self, found: client.V1Deployment) -> None:
-        """Note that a replica is asked for."""
+    def deployment(self, found: Deployment) -> None:
+        """Record that a replica is desired."""
         if (found.spec.replicas or 0) > 0:
-            self.asked = self.asked or time.time()
+            self.desired = self.desired or time.time()
 
-    def pod(self, found: client.V1Pod) -> None:
-        """Note how far a pod is."""
+    def pod(self, found: Pod) -> None:
+        """Record the progress of a pod."""
         now = time.time()
         if found.spec.node_name:
             self.scheduled = self.scheduled or now
@@ -71,17 +73,17 @@ def seeing(release: Release) -> Iterator[Seen]:
     ]
     watches = []
     ended = threading.Event()
-    for listed, note in streams:
-        one = watch.Watch()
+    for listed, record in streams:
+        one: Any = watch.Watch()  # type: ignore[no-untyped-call]  # carries no types
         watches.append(one)
 
-        def follow(one: watch.Watch = one, listed: object = listed, note: object = note) -> None:
+        def follow(one: Any = one, listed: Any = listed, record: Callable[[Any], None] = record) -> None:
             try:
                 for event in one.stream(listed, release.namespace, timeout_seconds=120, **chosen):
-                    note(event["object"])  # type: ignore[operator]
+                    record(event["object"])
             except HTTPError:
                 if not ended.is_set():
-                    raise  # else it was us: to stop a watch is to break its connection
+                    raise  # else `stop` broke the connection
 
         threading.Thread(target=follow, daemon=True).start()
     try:
@@ -93,7 +95,7 @@ def seeing(release: Release) -> Iterator[Seen]:
 
 
 def first_documents(release: Release, data: bytes, count: int) -> list[First]:
-    """Send one document after the other to an empty fleet, at moments spread evenly between two of KEDA's looks.
+    """Send one document after the other to an empty fleet, at moments spread evenly between two polls of KEDA.
 
     It ends the last pod in one of its looks: whoever sends as soon as that is gone always meets the same moment.
     """
@@ -124,8 +126,8 @@ def first_document(release: Release, data: bytes, *, later: float) -> First:
     assert document.started is not None
     assert document.finished is not None
     return First(
-        poll=seen.asked - opened,
-        scheduling=seen.scheduled - seen.asked,
+        poll=seen.desired - opened,
+        scheduling=seen.scheduled - seen.desired,
         container=seen.running - seen.scheduled,
         worker=document.started - seen.running,
         work=document.finished - document.started,

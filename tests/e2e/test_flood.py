@@ -1,12 +1,12 @@
-"""The main job on a real cluster: 1,000 documents, from no worker to all of them and back."""
+"""The main job on a real cluster: 1,000 documents, from no worker to the maximum and back."""
 
 from collections import Counter
 
 import pytest
 
 from app.report.timeline import Sample
-from tests.support.command_line import wait_for
 from tests.support.release import Release, samples, write_json
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.steady
 
@@ -29,14 +29,14 @@ def test_a_flood_grows_the_fleet_over_all_nodes_and_loses_nothing(release: Relea
     wait_for(lambda: release.job_done("flood-1"), "the end of the producer")
     log = release.job_log("flood-1")
 
-    # Each settled once; those that must fail did, with their code.
+    # Each document settled once; the bad ones failed with their code.
     assert (counts.total, counts.settled, counts.succeeded) == (DOCUMENTS, DOCUMENTS, DOCUMENTS - 40)
     assert (counts.quarantined, counts.errors) == (0, FAILED)
     assert len(set(release.ledger.settled(batch_id))) == len(release.ledger.settled(batch_id)) == DOCUMENTS
     assert batch_id in log
     assert f"settled {DOCUMENTS:,}/{DOCUMENTS:,}" in log
 
-    # The results of each that succeeded are in the store.
+    # The store has the results of each succeeded document.
     stored = set(release.store.keys(batch_id))
     documents = release.documents(batch_id)
     for document in documents:
@@ -45,7 +45,7 @@ def test_a_flood_grows_the_fleet_over_all_nodes_and_loses_nothing(release: Relea
         assert set(document.results.values()) <= stored
     assert Counter(document.attempts for document in documents) == {1: DOCUMENTS}
 
-    # Back to nothing.
+    # Back to no worker.
     wait_for(lambda: not any(release.all_replicas().values()), "0 workers", seconds=300)
     wait_for(lambda: not release.workers(), "no pod", seconds=120)
     assert release.restarts() == {}
@@ -63,5 +63,5 @@ def most_ready(taken: list[Sample], queue: str) -> int:
 
 
 def nodes_with(sample: Sample, queue: str) -> list[str]:
-    """Return the nodes on which a queue has pods that take documents."""
+    """Return the nodes on which a queue has ready pods."""
     return [node for node, ready in sample.nodes.items() if ready.get(queue, 0) > 0]

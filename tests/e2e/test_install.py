@@ -1,11 +1,11 @@
-"""The chart on a real cluster: what an installation makes, and that it rests."""
+"""The chart on a real cluster: what an installation creates, and that it scales to zero."""
 
 import json
 
 import pytest
 
-from tests.support.command_line import wait_for
-from tests.support.release import Release, stays
+from tests.support.release import Release
+from tests.support.waiting import stays, wait_for
 
 pytestmark = pytest.mark.steady
 
@@ -14,7 +14,7 @@ IDLE = {"pdf": 0, "ocr": 0, "default": 0}
 
 def test_an_installation_is_ready_rests_at_zero_and_works(release: Release) -> None:
     release.install()
-    # Each Deployment starts one worker, which KEDA ends once it has looked at the queue.
+    # Each Deployment starts one worker, which KEDA removes after its first poll of the queue.
     wait_for(lambda: release.all_replicas() == IDLE and not release.workers(), "0 workers", seconds=120)
     assert {pod.metadata.labels["app.kubernetes.io/component"] for pod in release.pods()} == {
         "redis",
@@ -25,13 +25,13 @@ def test_an_installation_is_ready_rests_at_zero_and_works(release: Release) -> N
     release.helm("test", "fleet", "--timeout=300s", "--logs")
     assert release.restarts() == {}
     wait_for(lambda: release.all_replicas() == IDLE, "0 workers again", seconds=300)
-    # The check leaves nothing in the store, and every document that it opened is settled.
+    # `fleet check` leaves no object in the store, and every document that it opened is settled.
     assert release.store.keys() == []
     assert all(release.ledger.batch(batch).done for batch in release.ledger.batches())
 
 
 def test_kedas_objects_are_what_its_own_schema_knows(release: Release) -> None:
-    """The server drops what the CRD does not know: what was sent must be what is there."""
+    """The API server drops fields unknown to the CRD: the stored object must contain all that the chart sent."""
     release.install()
     manifest = release.helm("get", "manifest", "fleet")
     import yaml
@@ -50,7 +50,7 @@ def test_kedas_objects_are_what_its_own_schema_knows(release: Release) -> None:
 
 
 def within(small: object, large: object) -> bool:
-    """Say whether all of `small` stands in `large`."""
+    """Return whether `large` contains all of `small`."""
     if isinstance(small, dict) and isinstance(large, dict):
         return all(key in large and within(value, large[key]) for key, value in small.items())
     if isinstance(small, list) and isinstance(large, list):

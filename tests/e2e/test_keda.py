@@ -1,4 +1,4 @@
-"""KEDA that cannot measure, or is not there, ends nobody."""
+"""No worker is removed while KEDA cannot measure or is absent."""
 
 import base64
 import json
@@ -6,9 +6,9 @@ import json
 import pytest
 
 from app.queues import Queue
-from tests.e2e.test_running_work import LONG
-from tests.support.command_line import slow_document, wait_for
-from tests.support.release import Release, stays
+from tests.support.documents import slow_document
+from tests.support.release import LONG_DOCUMENTS, Release
+from tests.support.waiting import stays, wait_for
 
 WORK = ("--set=workers.pdf.backlogPerReplica=1", "--set=workers.pdf.maxReplicas=3")
 
@@ -21,7 +21,7 @@ def at_work(release: Release) -> str:
 
 
 def test_wrong_credentials_keep_the_replicas(release: Release) -> None:
-    release.install(*WORK, *LONG)
+    release.install(*WORK, *LONG_DOCUMENTS)
     batch_id = at_work(release)
     wrong = {"data": {"keda-password": base64.b64encode(b"wrong").decode()}}
     release.core.patch_namespaced_secret(release.object_name("redis"), release.namespace, wrong)
@@ -45,7 +45,7 @@ def test_wrong_credentials_keep_the_replicas(release: Release) -> None:
 
 @pytest.mark.alone
 def test_a_keda_that_is_away_keeps_the_replicas(release: Release) -> None:
-    release.install(*WORK, *LONG)
+    release.install(*WORK, *LONG_DOCUMENTS)
     batch_id = at_work(release)
     keda = ("deployment/keda-operator", "deployment/keda-metrics-apiserver", "--namespace=keda")
     release.kube.run("scale", *keda, "--replicas=0")

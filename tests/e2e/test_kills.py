@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 from kubernetes.client.exceptions import ApiException
 
-from tests.support.command_line import wait_for
 from tests.support.release import Pod, Release, node_of, write_json
+from tests.support.waiting import wait_for
 from tools.kind.command import CommandError, output
 
 pytestmark = pytest.mark.steady
@@ -18,14 +18,14 @@ KILL_WORKER = (
     "for p in $(pgrep -f app.worker); do grep -q $(echo {pod} | tr - .) /proc/$p/cgroup "
     "&& kill -9 $p; done; true"
 )
-"""On the pod's node, as nobody inside can kill PID 1. The cgroup names the pod, with - or _ in its uid."""
+"""Runs on the pod's node, as no process inside can kill PID 1. The cgroup names the pod, with - or _ in its uid."""
 KILL_CHILD = (
     "for d in /proc/[0-9]*; do tr '\\0' ' ' < $d/cmdline 2>/dev/null | grep -q sandbox_child "
     "&& kill -9 ${d#/proc/}; done; true"
 )
 ALLOCATE = (
     "import sys\n"
-    "open('/proc/1/oom_score_adj', 'w').write('1000')\n"  # the kernel is to choose the worker
+    "open('/proc/1/oom_score_adj', 'w').write('1000')\n"  # so that the kernel chooses the worker
     "held = []\n"
     "while True:\n"
     "    held.append(bytearray(16 * 1024 * 1024))\n"
@@ -67,7 +67,7 @@ def test_workers_that_are_deleted_killed_and_out_of_memory_lose_nothing(
 
 
 def harm(release: Release, pod: Pod, way: str) -> bool:
-    """Do one pod harm; return whether it was still there to be harmed."""
+    """Harm one pod; return whether it still existed."""
     try:
         match way:
             case "delete":

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.support.command_line import slow_document, wait_for
+from tests.support.documents import slow_document
 from tests.support.release import Release, is_ready, node_of, write_json
+from tests.support.waiting import wait_for
 from tools.kind.command import output
 
 
@@ -15,7 +16,7 @@ def test_a_drained_and_a_stopped_node_cost_nothing(release: Release, synthetic: 
         if "node-role.kubernetes.io/control-plane" not in node.metadata.labels
     )
     home, drained, stopped = nodes
-    # What keeps state stays on one node: the volumes of a laptop's cluster belong to theirs.
+    # Stateful pods stay on one node: a volume of a kind cluster belongs to its node.
     at_home = [
         f"--set={role}.nodeSelector.kubernetes\\.io/hostname={home}" for role in ("redis", "store", "beat")
     ]

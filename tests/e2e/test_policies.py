@@ -1,9 +1,9 @@
-"""Who may reach what, and who may write."""
+"""Network policies and read-only file systems on a real cluster."""
 
 import pytest
 
-from tests.support.command_line import wait_for
 from tests.support.release import Release
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.steady
 
@@ -31,7 +31,7 @@ STRANGER = {
 
 
 def reaches(release: Release, host: str, port: int) -> bool:
-    """Say whether the stranger's pod gets a connection."""
+    """Return whether the stranger's pod can connect."""
     said = release.execute("stranger", "sh", "-c", f"nc -w 5 {host} {port} </dev/null; echo code=$?")
     return "code=0" in said
 
@@ -42,7 +42,7 @@ def test_a_stranger_reaches_neither_redis_nor_the_store(release: Release) -> Non
     release.kube.wait("condition=Ready", "pod/stranger", f"--namespace={release.namespace}", seconds=120)
     targets = [("fleet-redis", 6379), ("fleet-store", 7070)]
     assert [reaches(release, *target) for target in targets] == [False, False]
-    # It was the policies: without them the same pod gets through.
+    # Without the policies the same pod can connect.
     release.kube.run("delete", "networkpolicies", "--all", f"--namespace={release.namespace}")
     wait_for(lambda: all(reaches(release, *target) for target in targets), "connections", seconds=60)
 

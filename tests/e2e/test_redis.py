@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.support.command_line import wait_for
 from tests.support.release import Release, is_ready
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.steady
 
@@ -26,5 +26,5 @@ def test_a_killed_redis_comes_back_with_its_data(release: Release, synthetic: li
     counts = release.settled(batch_id)
     assert (counts.settled, counts.quarantined) == (600, 0)
     assert counts.errors == {"password_required": 12, "malformed": 12}
-    # The workers connected again; none had to be restarted for it.
+    # The workers reconnected without a restart.
     assert not {name for name in release.restarts() if "worker" in name}

@@ -1,8 +1,9 @@
-"""What runs keeps its replica, however short the queue; and what is ended finishes its document first."""
+"""A running document keeps its replica however short the queue, and a terminated worker finishes its document."""
 
 from app.queues import Queue
-from tests.support.command_line import slow_document, wait_for
-from tests.support.release import Release, samples, stays, turns
+from tests.support.documents import slow_document
+from tests.support.release import LONG_DOCUMENTS, Release, samples, turns
+from tests.support.waiting import stays, wait_for
 
 EAGER = (
     "--set=workerDefaults.behavior.scaleDown.stabilizationWindowSeconds=0",
@@ -10,17 +11,13 @@ EAGER = (
     "--set=workerDefaults.behavior.scaleDown.policies[0].value=100",
     "--set=workerDefaults.behavior.scaleDown.policies[0].periodSeconds=1",
 )
-"""An HPA that ends a pod as soon as its metric allows: nothing but the metric keeps one."""
-LONG = (
-    *("--set=timeLimits.softSeconds=200", "--set=timeLimits.hardSeconds=205"),
-    *("--set=timeLimits.graceSeconds=420", "--set=timeLimits.visibilityTimeoutSeconds=480"),
-    *("--set=workerDefaults.cooldownSeconds=425", "--set=settings.FLEET_SANDBOX_WALL_SECONDS=200"),
-)
-"""Of which a document may take 200 s, on a host that has no core to spare: it takes some 70 s of its pod's share."""
+"""Settings for an HPA that removes a pod as soon as its metric allows."""
 
 
 def test_running_work_alone_keeps_its_replicas(release: Release) -> None:
-    release.install(*EAGER, *LONG, "--set=workers.pdf.backlogPerReplica=1", "--set=workers.pdf.maxReplicas=3")
+    release.install(
+        *EAGER, *LONG_DOCUMENTS, "--set=workers.pdf.backlogPerReplica=1", "--set=workers.pdf.maxReplicas=3"
+    )
     release.watch()
     batch_id = release.submit(*[slow_document(250_000)] * 3)
     wait_for(
@@ -28,7 +25,7 @@ def test_running_work_alone_keeps_its_replicas(release: Release) -> None:
         "all of it running",
         seconds=300,
     )
-    # Nothing waits: the list reads 0, and three syncs of the HPA go by.
+    # No message waits: the list's length is 0, for three syncs of the HPA.
     while not release.ledger.batch(batch_id).settled:
         stays(lambda: release.replicas("pdf") == 3, "3 replicas", seconds=2)
     counts = release.settled(batch_id)
@@ -40,12 +37,14 @@ def test_running_work_alone_keeps_its_replicas(release: Release) -> None:
 
 
 def test_a_fleet_that_shrinks_starts_no_document_twice(release: Release) -> None:
-    release.install(*LONG, "--set=workers.pdf.backlogPerReplica=1", "--set=workers.pdf.maxReplicas=5")
+    release.install(
+        *LONG_DOCUMENTS, "--set=workers.pdf.backlogPerReplica=1", "--set=workers.pdf.maxReplicas=5"
+    )
     batch_id = release.submit(*[slow_document(180_000)] * 5)
     wait_for(lambda: release.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 5, "five at work", seconds=300)
     before = {pod.metadata.name for pod in release.workers("pdf")}
     assert len(before) == 5
-    # Fewer are allowed than work: the HPA ends three pods, each over its document.
+    # The new maximum is below the number of busy pods: the HPA removes three, each with a document in progress.
     release.kube.run(
         *("patch", "scaledobject", release.object_name("worker-pdf"), f"--namespace={release.namespace}"),
         *("--type=merge", '--patch={"spec":{"maxReplicaCount":2}}'),

@@ -1,7 +1,7 @@
-"""What stays when the chart goes, and that the next installation finds it."""
+"""Objects that outlive an uninstall, and that the next installation uses them."""
 
-from tests.support.command_line import wait_for
 from tests.support.release import Release
+from tests.support.waiting import wait_for
 
 
 def test_an_uninstalled_fleet_leaves_its_volumes_and_the_next_finds_them(

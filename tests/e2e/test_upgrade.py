@@ -1,7 +1,8 @@
 """A new version in the middle of a flood."""
 
-from tests.support.command_line import slow_document, wait_for
+from tests.support.documents import slow_document
 from tests.support.release import Release
+from tests.support.waiting import wait_for
 from tools.kind.command import output
 
 
@@ -11,7 +12,7 @@ def test_a_rolling_upgrade_in_a_flood_loses_nothing(release: Release, synthetic:
     wait_for(lambda: release.job_done(job), "the flood at install", seconds=600)
     uid = release.batch.read_namespaced_job(job, release.namespace).metadata.uid
 
-    # On the nodes before the flood begins, which bringing it there may outlast.
+    # Loaded onto the nodes before the flood, as loading may take longer than the flood.
     name = f"{release.image}-next"
     output("docker", "tag", release.image, name)
     release.cluster.load(name)
@@ -27,7 +28,7 @@ def test_a_rolling_upgrade_in_a_flood_loses_nothing(release: Release, synthetic:
     assert counts.errors == {"password_required": 6, "malformed": 6}
     assert release.restarts() == {}
 
-    # The Job of the installation is the same one: an upgrade floods nothing.
+    # The installation's Job is unchanged: an upgrade floods nothing.
     after = release.batch.read_namespaced_job(job, release.namespace)
     assert (after.metadata.uid, after.spec.template.spec.containers[0].image) == (uid, old)
     assert sorted(release.ledger.batch(one).total for one in release.ledger.batches()) == [50, 600]

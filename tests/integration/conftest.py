@@ -1,4 +1,4 @@
-"""A fleet's parts on real servers."""
+"""The parts of a fleet, on real servers."""
 
 import shutil
 import tempfile
@@ -13,7 +13,8 @@ from app.local.processes import ProcessGroup
 from app.local.server import EmbeddedServer
 from app.storage.store import ObjectStore
 from app.worker.services import Services
-from tests.support.command_line import Commands, kill_all, wait_for
+from tests.support.command_line import Commands, kill_all
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -33,21 +34,21 @@ def store(config: Settings) -> ObjectStore:
 
 @pytest.fixture
 def services(config: Settings, ledger: Ledger, store: ObjectStore) -> Iterator[Services]:
-    on = Services(config=config, ledger=ledger, store=store, worker="test/1")
-    yield on
-    on.close()
+    made = Services(config=config, ledger=ledger, store=store, worker="test/1")
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where synthetic documents are kept for this test process."""
+    """The cache of synthetic documents, shared by the tests of this process."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
 def commands(tmp_path: Path, cache: Path) -> Iterator[Commands]:
-    """The command line; a test fails where a process or a run's folder is left."""
-    # Short, as a socket lies below it.
+    """The command line; a test fails if a process or a run's folder is left."""
+    # A short path, as it contains a unix socket.
     place = Path(tempfile.mkdtemp(prefix="fleet-test-"))
     runner = Commands(place, tmp_path, cache)
     try:
@@ -60,7 +61,7 @@ def commands(tmp_path: Path, cache: Path) -> Iterator[Commands]:
 
 @pytest.fixture
 def server() -> Iterator[EmbeddedServer]:
-    """A server that is not the command's own, and keeps what it has when it is killed."""
+    """A server that no command owns; it keeps its data when it is killed."""
     with tempfile.TemporaryDirectory(prefix="own-") as folder:
         group = ProcessGroup(Path(folder))
         try:

@@ -1,4 +1,4 @@
-"""Celery beat as the fleet runs it, as a process, on a real server."""
+"""Celery beat as a process, with the fleet's settings, on a real server."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from app.ledger.message import new_id
 from app.ledger.models import Submission
 from app.local.fleet import environment_of
 from app.queues import Queue
-from tests.support.command_line import wait_for
+from tests.support.waiting import wait_for
 
 LOCK = "fleet:beat::lock"
 
@@ -31,7 +31,7 @@ def config(redis_url: str, tmp_path: Path) -> Settings:
 
 
 class Beats:
-    """Starts beats and reads what they say."""
+    """Starts beats and reads their logs."""
 
     def __init__(self, config: Settings, folder: Path, stack: ExitStack) -> None:
         self.config, self.folder, self._stack = config, folder, stack
@@ -70,7 +70,7 @@ def test_an_idle_fleet_is_sent_nothing_and_a_busy_one_is(
 ) -> None:
     beats.start("one")
     beats.until_alive("one")
-    # Its turn comes again and again, and passes.
+    # Its turn comes repeatedly, and it stays passive.
     turns = {client.hget("fleet:beat:reconcile", "meta")}
 
     def three_turns() -> bool:
@@ -96,7 +96,7 @@ def test_a_second_beat_waits_for_the_first(beats: Beats, client: redis.Redis) ->
     second = beats.start("second")
     wait_for(lambda: "beat: Starting" in beats.log("second").read_text(), "the second beat's start")
     left = client.pttl(LOCK)
-    wait_for(lambda: client.pttl(LOCK) > left, "the first one's next look")
+    wait_for(lambda: client.pttl(LOCK) > left, "the first one's next poll")
     assert client.get(LOCK) == token
     assert not beats.alive("second").exists()
     first.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The benchmarks run and write what they found; how fast anything is, is not asserted."""
+"""The benchmarks run and write their figures; no test asserts a speed."""
 
 import math
 import os
@@ -14,7 +14,7 @@ from bench.results import RESULTS, TABLE, Result, load, table
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ("flood", "sandbox")
-"""The quick ones; the others are run by `make bench` alone, as they would be a fifth of all tests' time."""
+"""The quick figures; only `make bench` runs the others, which would take a fifth of the whole suite's time."""
 
 
 def bench(*arguments: str, cache: Path) -> subprocess.CompletedProcess[str]:
@@ -31,7 +31,7 @@ def bench(*arguments: str, cache: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Documents are made once for all figures."""
+    """A cache of documents for all figures."""
     return tmp_path_factory.mktemp("cache")
 
 

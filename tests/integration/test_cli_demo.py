@@ -1,14 +1,14 @@
-"""`fleet demo`: the counts add up, the fleet goes up and down, and the report is there."""
+"""`fleet demo`: the counts add up, the fleet scales up and down, and the report is written."""
 
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from app.report.timeline import Meta, RunSummary, Sample, read
-from tests.support.command_line import Commands, wait_for
+from tests.support.command_line import Commands
+from tests.support.waiting import wait_for
 
 DOCUMENTS = 50
 REPORT = {"index.html", "timeline.jsonl", "scaling.svg", "throughput.svg", "latency.svg"}
@@ -18,10 +18,9 @@ def ready(samples: Sequence[Sample], queue: str) -> list[int]:
     return [sample.queues[queue].ready for sample in samples]
 
 
-@pytest.mark.counted
 def test_fifty_documents(commands: Commands, tmp_path: Path) -> None:
     report = tmp_path / "report"
-    code, lines, errors = commands.run("demo", "--documents", DOCUMENTS, "--report", report, "--json")
+    code, lines, errors = commands.run_here("demo", "--documents", DOCUMENTS, "--report", report, "--json")
     assert code == 0, errors
     (line,) = lines
     said = msgspec.json.decode(line)
@@ -41,7 +40,7 @@ def test_fifty_documents(commands: Commands, tmp_path: Path) -> None:
         assert max(course) == said["peak_replicas"][queue] > 0
     assert samples[-1].settled == DOCUMENTS
 
-    # No terminal: plain lines, of which the last says how it ended.
+    # Without a terminal it prints plain lines; the last one has the result.
     plain = [line for line in errors.splitlines() if line.startswith("[")]
     assert len(plain) >= 2
     assert all("pdf" in line and "replicas" in line for line in plain)

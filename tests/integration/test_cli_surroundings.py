@@ -12,16 +12,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from app.local.server import EmbeddedServer
-from tests.support.command_line import (
-    GOOD,
-    Commands,
-    Running,
-    document,
-    folder_of,
-    index_of,
-    slow_document,
-    wait_for,
-)
+from tests.support.command_line import Commands, Running, index_of
+from tests.support.documents import slow_document
+from tests.support.synthetic import GOOD, document, folder_of
+from tests.support.waiting import wait_for
 
 
 @pytest.mark.parametrize(
@@ -94,7 +88,7 @@ def test_a_server_that_comes_back_and_a_second_fleet_on_it(
         server.start()
         assert running.wait() == 0, running.errors
     assert [line["state"] for line in index_of(tmp_path / "out")] == ["succeeded"] * 5
-    # Whoever was killed holds the server no longer.
+    # The killed run no longer holds its claim on the server.
     with begun(commands, tmp_path / "again", server) as killed:
         killed.send(signal.SIGKILL)
         killed.wait()

@@ -18,7 +18,8 @@ from app.local.snapshot import RunFollower, RunSnapshot
 from app.queues import Queue
 from app.report.timeline import Event, What
 from app.storage.layout import original_key
-from tests.support.command_line import GOOD, SCAN, document, slow_document
+from tests.support.documents import slow_document
+from tests.support.synthetic import GOOD, SCAN, document
 
 SLOW = 40_000
 

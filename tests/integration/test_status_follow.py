@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -19,7 +20,8 @@ from app.ledger.message import new_id
 from app.ledger.models import Outcome, State, Submission
 from app.local.server import EmbeddedServer
 from app.queues import Queue
-from tests.support.command_line import Commands, Running, wait_for
+from tests.support.command_line import Commands, Running
+from tests.support.waiting import wait_for
 
 
 def opened(ledger: Ledger, count: int, batch_id: str | None = None) -> tuple[str, list[str]]:
@@ -174,7 +176,12 @@ def test_a_look_asks_the_server_three_times_at_most(ledger: Ledger, client: redi
     sent: list[int] = []
     connection = ledger.client.connection_pool.get_connection()
     write = connection.send_packed_command
-    connection.send_packed_command = lambda *given, **named: (sent.append(1), write(*given, **named))[1]
+
+    def counted(*given: Any, **named: Any) -> None:
+        sent.append(1)
+        write(*given, **named)
+
+    connection.send_packed_command = counted
     ledger.client.connection_pool.release(connection)
     assert len(ids_in(feed.poll())) == 50
     assert len(sent) == 3

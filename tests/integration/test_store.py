@@ -140,7 +140,7 @@ def test_a_server_that_is_not_there_is_a_storage_error(monkeypatch: pytest.Monke
 
 
 def test_a_full_disk_is_told_apart(tmp_path: Path) -> None:
-    # RLIMIT_FSIZE gives the same refusal to write as a full disk, without needing one.
+    # RLIMIT_FSIZE refuses to write as a full disk does.
     script = (
         "import resource, signal, sys\n"
         "from app.errors import StorageFullError\n"

@@ -1,12 +1,15 @@
-"""The functions behind the tasks, without Celery, on a real server, a real folder and a real sandbox."""
+"""The functions called by the tasks, without Celery, on a real server, folder and sandbox."""
 
 import io
+from typing import Protocol
 
 import msgspec
 import pytest
 from PIL import Image
+from redis import Redis
 
 from app.config import Settings
+from app.documents.models import OcrMode
 from app.errors import MalformedError, ServerError, StorageError
 from app.ledger.message import new_id
 from app.ledger.models import Document, Options, Outcome, State, Submission
@@ -27,14 +30,23 @@ def synthetic(kind: Kind) -> bytes:
     return synthesise(7, number).data
 
 
+class Submit(Protocol):
+    """Open a document of these bytes, or of none; return its id."""
+
+    def __call__(
+        self, data: bytes | None, *, ocr: OcrMode = OcrMode.AUTO, password: str | None = None
+    ) -> str: ...
+
+
 @pytest.fixture
-def submit(services: Services):
-    def put(data: bytes | None, **options: object) -> str:
+def submit(services: Services) -> Submit:
+    def put(data: bytes | None, *, ocr: OcrMode = OcrMode.AUTO, password: str | None = None) -> str:
         batch_id, document_id = new_id(), new_id()
         key = original_key(batch_id, document_id)
         if data is not None:
             services.store.put(key, data)
-        one = Submission(document_id=document_id, source="x.pdf", object_key=key, options=Options(**options))
+        options = Options(ocr=ocr, password=password)
+        one = Submission(document_id=document_id, source="x.pdf", object_key=key, options=options)
         services.ledger.open(batch_id, Queue.PDF, [one])
         return document_id
 
@@ -47,7 +59,7 @@ def known(services: Services, document_id: str) -> Document:
     return document
 
 
-def test_a_text_document_succeeds_with_its_results(services, submit):
+def test_a_text_document_succeeds_with_its_results(services: Services, submit: Submit) -> None:
     document_id = submit(synthetic(Kind.TEXT))
     attend(services, document_id, Queue.PDF, process_document)
     document = known(services, document_id)
@@ -61,7 +73,7 @@ def test_a_text_document_succeeds_with_its_results(services, submit):
     assert text.count("\f") == facts.page_count - 1
 
 
-def test_a_scan_is_handed_on_and_recognised(services, submit, client):
+def test_a_scan_is_handed_on_and_recognised(services: Services, submit: Submit, client: Redis) -> None:
     document_id = submit(synthetic(Kind.SCAN))
     attend(services, document_id, Queue.PDF, process_document)
     document = known(services, document_id)
@@ -74,8 +86,8 @@ def test_a_scan_is_handed_on_and_recognised(services, submit, client):
     assert len(services.store.get(document.results["text"])) > 200
 
 
-def test_ocr_never_leaves_a_scan_without_text(services, submit):
-    document_id = submit(synthetic(Kind.SCAN), ocr="never")
+def test_ocr_never_leaves_a_scan_without_text(services: Services, submit: Submit) -> None:
+    document_id = submit(synthetic(Kind.SCAN), ocr=OcrMode.NEVER)
     attend(services, document_id, Queue.PDF, process_document)
     assert known(services, document_id).state is State.SUCCEEDED
 
@@ -83,7 +95,9 @@ def test_ocr_never_leaves_a_scan_without_text(services, submit):
 @pytest.mark.parametrize(
     ("kind", "code"), [(Kind.ENCRYPTED, "password_required"), (Kind.MALFORMED, "malformed")]
 )
-def test_a_permanent_error_settles_the_document_as_failed(services, submit, kind, code):
+def test_a_permanent_error_settles_the_document_as_failed(
+    services: Services, submit: Submit, kind: Kind, code: str
+) -> None:
     document_id = submit(synthetic(kind))
     attend(services, document_id, Queue.PDF, process_document)
     document = known(services, document_id)
@@ -91,19 +105,19 @@ def test_a_permanent_error_settles_the_document_as_failed(services, submit, kind
     assert document.message
 
 
-def test_a_password_opens_an_encrypted_document(services, submit):
+def test_a_password_opens_an_encrypted_document(services: Services, submit: Submit) -> None:
     document_id = submit(synthetic(Kind.ENCRYPTED), password="open sesame")
     attend(services, document_id, Queue.PDF, process_document)
     assert known(services, document_id).state is State.SUCCEEDED
 
 
-def test_an_original_deleted_before_its_turn_is_told_as_such(services, submit):
+def test_an_original_deleted_before_its_turn_is_told_as_such(services: Services, submit: Submit) -> None:
     document_id = submit(None)
     attend(services, document_id, Queue.PDF, process_document)
     assert known(services, document_id).error == "document_missing"
 
 
-def test_a_second_delivery_of_a_settled_document_does_nothing(services, submit):
+def test_a_second_delivery_of_a_settled_document_does_nothing(services: Services, submit: Submit) -> None:
     document_id = submit(synthetic(Kind.TEXT))
     attend(services, document_id, Queue.PDF, process_document)
     finished = known(services, document_id).finished
@@ -115,7 +129,7 @@ def test_a_second_delivery_of_a_settled_document_does_nothing(services, submit):
     assert known(services, document_id).finished == finished
 
 
-def test_a_transient_error_is_tried_again_and_costs_no_attempt(services, submit):
+def test_a_transient_error_is_tried_again_and_costs_no_attempt(services: Services, submit: Submit) -> None:
     document_id = submit(b"x")
 
     def away(_services: Services, _document: Document) -> Outcome:
@@ -130,7 +144,7 @@ def test_a_transient_error_is_tried_again_and_costs_no_attempt(services, submit)
     assert (document.state, document.error) == (State.QUARANTINED, "storage_unavailable")
 
 
-def test_a_bug_ends_in_the_quarantine_and_not_in_a_loop(services, submit):
+def test_a_bug_ends_in_the_quarantine_and_not_in_a_loop(services: Services, submit: Submit) -> None:
     document_id = submit(b"x")
 
     def bug(_services: Services, _document: Document) -> Outcome:
@@ -145,7 +159,9 @@ def test_a_bug_ends_in_the_quarantine_and_not_in_a_loop(services, submit):
     assert "a bug" in (document.message or "")
 
 
-def test_a_document_that_kills_its_worker_is_quarantined_after_its_attempts(services, submit):
+def test_a_document_that_kills_its_worker_is_quarantined_after_its_attempts(
+    services: Services, submit: Submit
+) -> None:
     document_id = submit(b"x")
     for number in range(services.config.max_attempts):
         assert isinstance(
@@ -157,7 +173,7 @@ def test_a_document_that_kills_its_worker_is_quarantined_after_its_attempts(serv
     assert services.ledger.quarantined() == [document_id]
 
 
-def test_an_interruption_gives_the_attempt_back(services, submit):
+def test_an_interruption_gives_the_attempt_back(services: Services, submit: Submit) -> None:
     document_id = submit(b"x")
 
     def interrupted(_services: Services, _document: Document) -> Outcome:
@@ -170,7 +186,7 @@ def test_an_interruption_gives_the_attempt_back(services, submit):
     assert not services.in_progress
 
 
-def test_a_lost_ledger_is_no_verdict_on_the_document(services, submit):
+def test_a_lost_ledger_is_no_verdict_on_the_document(services: Services, submit: Submit) -> None:
     document_id = submit(b"x")
 
     def away(_services: Services, _document: Document) -> Outcome:
@@ -181,7 +197,9 @@ def test_a_lost_ledger_is_no_verdict_on_the_document(services, submit):
     assert known(services, document_id).state is State.RUNNING
 
 
-def test_an_ocr_page_that_fails_leaves_the_document_succeeded(services, submit, monkeypatch):
+def test_an_ocr_page_that_fails_leaves_the_document_succeeded(
+    services: Services, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     document_id = submit(synthetic(Kind.SCAN))
     attend(services, document_id, Queue.PDF, process_document)
 
@@ -197,11 +215,11 @@ def test_an_ocr_page_that_fails_leaves_the_document_succeeded(services, submit, 
     assert facts.ocr_pages == []
 
 
-def test_ocr_stops_when_its_time_is_up_and_keeps_what_it_has(services, submit):
+def test_ocr_stops_when_its_time_is_up_and_keeps_what_it_has(services: Services, submit: Submit) -> None:
     pages = io.BytesIO()
     scan = Image.new("L", (200, 100), 255)
     scan.save(pages, "TIFF", save_all=True, append_images=[scan] * 3)
-    document_id = submit(pages.getvalue(), ocr="always")
+    document_id = submit(pages.getvalue(), ocr=OcrMode.ALWAYS)
     attend(services, document_id, Queue.PDF, process_document)
     services.config = msgspec.structs.replace(services.config, soft_limit_seconds=1e-6)
     attend(services, document_id, Queue.OCR, recognize_document)
@@ -219,9 +237,12 @@ def test_ocr_stops_when_its_time_is_up_and_keeps_what_it_has(services, submit):
     assert known(services, another).state is State.SUCCEEDED
 
 
-def test_an_interruption_long_past_is_not_what_quarantines_a_document(services, submit):
+def test_an_interruption_long_past_is_not_what_quarantines_a_document(
+    services: Services, submit: Submit
+) -> None:
     document_id = submit(b"x")
     document = services.ledger.start(document_id, queue=Queue.PDF, worker="w")
+    assert isinstance(document, Document)
     services.ledger.release(document, code="interrupted", message="The worker was shut down.")
     for number in range(services.config.max_attempts):
         services.ledger.start(document_id, queue=Queue.PDF, worker=f"killed-{number}")
@@ -229,7 +250,7 @@ def test_an_interruption_long_past_is_not_what_quarantines_a_document(services, 
     assert known(services, document_id).error == "worker_lost"
 
 
-def test_backoff_doubles_up_to_its_limit_and_is_never_at_once():
+def test_backoff_doubles_up_to_its_limit_and_is_never_at_once() -> None:
     config = Settings(retry_backoff_seconds=0.5, retry_backoff_max_seconds=8.0)
     for retries in range(12):
         ceiling = min(8.0, 0.5 * 2**retries)
@@ -237,7 +258,7 @@ def test_backoff_doubles_up_to_its_limit_and_is_never_at_once():
             assert ceiling / 2 <= backoff_seconds(config, retries) <= ceiling
 
 
-def test_every_task_states_its_queue_acknowledgement_and_results():
+def test_every_task_states_its_queue_acknowledgement_and_results() -> None:
     celery_app.loader.import_default_modules()
     for name in TaskName:
         task = celery_app.tasks[name.value]

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 import redis
 
-from tests.support.command_line import Commands, wait_for
+from tests.support.command_line import Commands
 from tests.support.tls import TlsEnd, certificates
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

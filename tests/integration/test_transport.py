@@ -1,4 +1,4 @@
-"""The transport's patience, on a server that really goes away."""
+"""The transport's retries, on a server that really goes away."""
 
 import json
 import tempfile
@@ -50,7 +50,7 @@ def connection(server: ValkeyServer) -> Iterator[Connection]:
 
 
 def taken(connection: Connection, server: ValkeyServer, **headers: str) -> Message:
-    """Take a message as a worker does, with room for one."""
+    """Receive a message as a worker does, with a prefetch count of one."""
     sent = json.loads(message(new_id(), Queue.PDF))
     sent["headers"] |= headers
     with redis_py.Redis.from_url(url(server)) as client:
@@ -83,7 +83,7 @@ def test_a_server_that_is_away_for_a_moment_is_waited_for(
 
 
 def fails_while_away(connection: Connection, server: ValkeyServer, step: Callable[[], None]) -> None:
-    """Take the server away, see `step` fail, and the message's place be free."""
+    """Stop the server; assert that `step` fails and the message's prefetch slot is free."""
     server.terminate()
     with pytest.MonkeyPatch.context() as impatient:
         impatient.setattr(transport, "RETRIES", 1)
@@ -136,7 +136,7 @@ def test_a_documents_message_is_recorded_with_its_attempt_and_acknowledged_with_
     assert not delivery.recorded
     assert looking_on.hlen("t:inflight:pdf") == 0
     document = start(ledger, one)
-    assert delivery.recorded
+    assert delivery_of(one).recorded
     entry, route = json.loads(looking_on.hget("t:inflight:pdf", delivery.tag) or ""), one.delivery_info
     assert entry == [one._raw, route["exchange"], route["routing_key"]], "as kombu records it"
     assert looking_on.zcard("t:inflight-index:pdf") == 1

@@ -21,15 +21,15 @@ from celery.result import AsyncResult
 from examples import client
 from examples.math_tasks import EXPRESS_QUEUE, QUEUE, gate_key
 from examples.serving import ROOT, WorkerError, server, worker
-from tests.support.command_line import wait_for
+from tests.support.waiting import wait_for
 
 TIMEOUT = 30
 NOBODY = "redis://127.0.0.1:1/0"
-"""Where no server is."""
+"""An address without a server."""
 
 
 def environ(**more: str) -> dict[str, str]:
-    """This process's environment without what a developer may have set for the fleet."""
+    """Return this process's environment without FLEET_ settings, and with `more`."""
     return {name: value for name, value in os.environ.items() if not name.startswith("FLEET_")} | more
 
 
@@ -54,7 +54,7 @@ def tutorial_url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def tutorial_output(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What `python -m examples` prints; it must end well and leave nothing behind."""
+    """The output of `python -m examples`, which must succeed and leave nothing behind."""
     folder = tmp_path_factory.mktemp("tutorial")
     run = examples(TMPDIR=str(folder))
     assert run.returncode == 0, run.stdout + run.stderr
@@ -65,7 +65,7 @@ def tutorial_output(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def tutorial_app(tutorial_url: str) -> Iterator[Celery]:
-    """A client of our own that knows the tasks by name only."""
+    """A client that knows the tasks by name only."""
     with Celery(broker=tutorial_url, backend=tutorial_url, set_as_current=False) as app:
         app.conf.task_default_queue = QUEUE
         yield app
@@ -74,7 +74,7 @@ def tutorial_app(tutorial_url: str) -> Iterator[Celery]:
 
 
 def living(folder: Path) -> list[str]:
-    """The processes of a run that was given this TMPDIR."""
+    """Return the processes of the run with this TMPDIR."""
     return [
         found.info["name"]
         for found in psutil.process_iter(["environ", "name"])
@@ -83,7 +83,7 @@ def living(folder: Path) -> list[str]:
 
 
 def history(result: AsyncResult, *, gate: str | None = None) -> list[str]:
-    """The states that a task goes through; its gate is opened once it has started."""
+    """Return the states of a task; its gate is opened once it has started."""
     seen: list[str] = [result.state]
 
     def on_message(meta: dict[str, str]) -> None:
@@ -133,7 +133,7 @@ class TestOutput:
 
 
 class TestTasks:
-    """Each result again, with a client of the test's own against the same worker."""
+    """Each result once more, through a separate client and the same worker."""
 
     def test_adds(self, tutorial_app: Celery) -> None:
         result = tutorial_app.send_task("math.add", args=[4, 4])
@@ -167,7 +167,7 @@ class TestTasks:
 
     def test_is_not_taken_for_an_earlier_one(self, tutorial_app: Celery) -> None:
         earlier = tutorial_app.send_task("math.add", args=[1, 1])
-        # Asked for beside the subscription, on which what the worker said of it is left unread.
+        # Fetched apart from the subscription, on which the worker's reply is left unread.
         wait_for(lambda: tutorial_app.backend.get_task_meta(earlier.id, cache=False)["result"] == 2, "result")
         result = tutorial_app.send_task("math.gated_add", args=[7, 8], countdown=0.5)
         open_it = partial(tutorial_app.backend.client.rpush, gate_key(result.id), "open")
@@ -203,7 +203,7 @@ class TestBadEndings:
                 assert run.stdout is not None
                 assert any(line.startswith(step) for line in run.stdout)
                 assert len(living(tmp_path)) >= 5  # this one, the server, the worker, its pool, the client
-                # As a terminal does it: to the whole group, to which the server belongs as well.
+                # Like a terminal: to the whole group, which includes the server.
                 os.killpg(run.pid, number)
                 rest = run.stdout.read()
                 assert run.wait(60) == 128 + number
@@ -254,6 +254,6 @@ class TestBadEndings:
 
 
 def raising(error: Exception | None = None) -> None:
-    """A step that ends in `error`, if any."""
+    """Return a step that raises `error`, if any."""
     if error is not None:
         raise error

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from app.queues import Queue
 from app.report.measures import take_apart
 from app.report.timeline import Event, Meta, RunSummary, Sample, What, read
 from tests.support.cluster_api import ClusterApi
-from tests.support.command_line import Commands, Running, wait_for
+from tests.support.command_line import Commands, Running
+from tests.support.waiting import wait_for
 
 LABELS = {"app.kubernetes.io/name": "pdf-fleet", "app.kubernetes.io/instance": "fleet"}
 WORKER = {**LABELS, "app.kubernetes.io/component": "worker"}
@@ -77,7 +78,7 @@ def api(commands: Commands, redis_url: str) -> Iterator[ClusterApi]:
         yield server
         server.stop()
         for process in server.execs:
-            wait_for(lambda process=process: process.poll() is not None, "the end of an exec")
+            process.wait(timeout=180)
             for pipe in (process.stdin, process.stdout, process.stderr):
                 if pipe is not None:
                     pipe.close()
@@ -100,12 +101,14 @@ class Watching:
         given = ("watch", "--namespace", "fleet", "--record", self.recording, *arguments)
         return self.commands.start(*given, KUBECONFIG=str(self.config))
 
-    def run_here(self, *arguments: object) -> tuple[int, list[str], str]:
-        """Run the command in this process; it must stop its threads."""
+    def run_here(
+        self, *arguments: object, beside: Callable[[], object] = lambda: None
+    ) -> tuple[int, list[str], str]:
+        """Run the command in this process, with `beside` in a thread; it must stop its own threads."""
         with pytest.MonkeyPatch.context() as patch:
             # The client reads KUBECONFIG once, on import.
             patch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(self.config))
-            found = self.commands.run_here("watch", *arguments, KUBECONFIG=str(self.config))
+            found = self.commands.run_beside(beside, "watch", *arguments, KUBECONFIG=str(self.config))
         assert not [thread for thread in threading.enumerate() if isinstance(thread, Listener)]
         return found
 
@@ -141,13 +144,14 @@ def settled(ledger: Ledger, ids: list[str]) -> None:
         assert ledger.settle(document, Outcome(state=State.SUCCEEDED), token=new_id())
 
 
-@pytest.mark.counted
 def test_a_run_from_zero_to_zero(
     api: ClusterApi, watching: Watching, ledger: Ledger, commands: Commands, tmp_path: Path
 ) -> None:
-    with watching.start("--until-idle") as running:
+    ids: list[str] = []
+
+    def work() -> None:
         wait_for(watching.samples, "the first sample")
-        ids = opened(ledger, 5)
+        ids.extend(opened(ledger, 5))
         api.put("deployments", deployment("pdf", desired=2))
         api.put("pods", pod("p1", "node-1"))
         api.put("pods", pod("p2", "node-2"))
@@ -161,18 +165,21 @@ def test_a_run_from_zero_to_zero(
         settled(ledger, ids)
         api.put("pods", pod("p2", "node-2", restarts=1))
         wait_for(lambda: any("OOMKilled" in one for one in watching.events()), "the restart")
-        assert running.process.poll() is None, "workers are left"
         api.put("deployments", deployment("pdf", desired=0))
         for name in ("p1", "p2"):
             api.delete("pods", name)
-        assert running.wait() == 0, running.errors
-        out = "\n".join(running.lines)
-    assert "release fleet, namespace fleet, context here" in running.lines[0]
+
+    code, lines, errors = watching.run_here(
+        "-n", "fleet", "--record", watching.recording, "--until-idle", beside=work
+    )
+    assert code == 0, errors
+    out = "\n".join(lines)
+    assert "release fleet, namespace fleet, context here" in lines[0]
     assert "pdf: 0 → 2 replicas desired (fleet-worker-pdf)" in out
     assert "pod p2 on node-2 was restarted (OOMKilled, exit 137)" in out
-    assert "open 0  settled 5  failed 0" in running.lines[-1]
+    assert "open 0  settled 5  failed 0" in lines[-1]
     assert "\x1b" not in out
-    assert f"Recorded in {watching.recording}: fleet report" in running.errors
+    assert f"Recorded in {watching.recording}: fleet report" in errors
 
     records = read(watching.recording)
     first, last = records[0], records[-1]

@@ -1,4 +1,4 @@
-"""Real worker processes: how they end, how they die, and that another takes over."""
+"""Real worker processes: shutdown, death, and the takeover by another worker."""
 
 import os
 import shutil
@@ -26,14 +26,16 @@ from app.local.fleet import environment_of
 from app.queues import Queue
 from app.storage.layout import original_key
 from app.storage.store import ObjectStore
-from tests.support.command_line import GOOD, document, slow_document, wait_for
+from tests.support.documents import slow_document
+from tests.support.synthetic import GOOD, document
+from tests.support.waiting import wait_for
 
 SLOW = slow_document()
 QUICK = document(GOOD)
 
 
 class Fleet:
-    """Starts workers and knows what became of documents."""
+    """Starts workers and reads the records of documents."""
 
     def __init__(self, config: Settings, folder: Path, stack: ExitStack) -> None:
         self.config = config
@@ -114,7 +116,6 @@ def children(pid: int) -> list[int]:
     return [child.pid for child in psutil.Process(pid).children(recursive=True)]
 
 
-@pytest.mark.counted
 def test_sigterm_lets_a_worker_finish_what_it_has_and_take_no_more(fleet: Fleet) -> None:
     slow, waiting = fleet.submit(SLOW, QUICK)
     worker = fleet.worker()
@@ -128,13 +129,13 @@ def test_sigterm_lets_a_worker_finish_what_it_has_and_take_no_more(fleet: Fleet)
 
 
 def test_a_worker_that_is_ended_while_it_starts_takes_nothing(fleet: Fleet) -> None:
-    """As in a container, where it is PID 1: a signal that nobody handles is nothing to it."""
+    """As PID 1 of a container, a process ignores a signal that it does not handle."""
     container = ["unshare", "--pid", "--fork"]
     if not shutil.which(container[0]) or subprocess.run([*container, "true"], check=False).returncode:
         pytest.skip("unshare cannot make a PID namespace here")
     (quick,) = fleet.submit(QUICK)
     outer = psutil.Process(fleet.worker(within=container).pid)
-    # Its parsing child is started first, a good second before it is ready.
+    # The worker starts its sandbox child first, about a second before it is ready.
     wait_for(lambda: len(outer.children(recursive=True)) == 2, "the parsing child")
     (worker,) = outer.children()
     worker.terminate()
@@ -143,7 +144,6 @@ def test_a_worker_that_is_ended_while_it_starts_takes_nothing(fleet: Fleet) -> N
     assert fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 0
 
 
-@pytest.mark.counted
 def test_sigquit_cuts_the_work_short_and_gives_the_message_back_with_its_attempt(fleet: Fleet) -> None:
     (slow,) = fleet.submit(SLOW)
     worker = fleet.worker()
@@ -193,7 +193,7 @@ def test_a_killed_workers_document_is_taken_over_by_another(fleet: Fleet) -> Non
     )
     fleet.worker()
     assert fleet.state(slow) is State.RUNNING
-    # A live worker's word would hold for presence_seconds; whoever knows of the death may withdraw it.
+    # Presence lasts presence_seconds; a process that knows of the death may withdraw it.
     fleet.ledger.forget_presence(fleet.document(slow).worker or "")
     fleet.reconcile()
     fleet.until_state(slow, State.SUCCEEDED)
@@ -259,14 +259,13 @@ def test_a_server_that_is_killed_and_comes_back_costs_nothing(fleet: Fleet) -> N
         assert (counts.succeeded, counts.failed, counts.quarantined) == (121, 0, 0)
 
 
-@pytest.mark.counted
 def test_a_store_that_is_away_delays_a_document_and_does_not_fail_it(fleet: Fleet) -> None:
     (first,) = fleet.submit(QUICK)
     fleet.worker()
     fleet.until_state(first, State.SUCCEEDED)
     store, hidden = fleet.folder / "store", fleet.folder / "hidden"
     store.rename(hidden)
-    store.symlink_to(store)  # reading below it is an error, and no missing key
+    store.symlink_to(store)  # so reading below it is an error other than a missing key
     second = new_id()
     key = fleet.document(first).object
     one = Submission(document_id=second, source="x.pdf", object_key=key)
@@ -282,7 +281,7 @@ def test_a_store_that_is_away_delays_a_document_and_does_not_fail_it(fleet: Flee
 def test_a_store_that_stays_broken_is_tried_as_often_as_the_setting_says(fleet: Fleet, retries: int) -> None:
     config = msgspec.structs.replace(fleet.config, max_retries=retries, retry_backoff_seconds=0.02)
     (document_id,) = fleet.submit(QUICK)
-    # No text can be put where a folder is.
+    # A folder in its place makes the text's write fail.
     fleet.store.put(fleet.document(document_id).object.removesuffix(".original") + ".text.txt/x", b"")
     fleet.worker(config=config)
     fleet.until_state(document_id, State.QUARANTINED)
@@ -321,12 +320,11 @@ def test_running_work_is_counted_in_the_queues_own_hash(fleet: Fleet) -> None:
     wait_for(lambda: fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 0, "an empty hash")
 
 
-@pytest.mark.counted
 def test_beat_sends_the_reconciler_which_sends_again_what_was_lost(fleet: Fleet) -> None:
     fleet.config = msgspec.structs.replace(fleet.config, reconcile_seconds=0.5, reconcile_after_seconds=0.5)
     (document_id,) = fleet.submit(QUICK)
     client: redis.Redis = fleet.ledger.client
-    client.delete("pdf")  # what a death between BRPOP and HSET leaves
+    client.delete("pdf")  # the state after a death between BRPOP and HSET
     fleet.worker("app.cli.main", "beat")
     fleet.worker("app.worker", "default", "--name", "upkeep")
     wait_for(lambda: client.llen("pdf") == 1, f"the second message; {fleet.logs()}")
@@ -343,7 +341,9 @@ def test_beat_sends_the_reconciler_which_sends_again_what_was_lost(fleet: Fleet)
         ({"soft_limit_seconds": 700.0}, "FLEET_SOFT_LIMIT_SECONDS (700 s) must be less than"),
     ],
 )
-def test_settings_that_cannot_work_refuse_to_start(fleet: Fleet, change, sentence) -> None:
+def test_settings_that_cannot_work_refuse_to_start(
+    fleet: Fleet, change: dict[str, str], sentence: str
+) -> None:
     worker = fleet.worker(config=msgspec.structs.replace(fleet.config, **change))
     assert worker.wait(timeout=20) == 2
     assert sentence in fleet.logs()

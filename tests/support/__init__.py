@@ -1,1 +1,1 @@
-"""What tests of several folders share: the command line, servers to test against, a release on a cluster."""
+"""Code shared by tests of several folders: documents, the command line, servers, a release on a cluster."""

@@ -1,15 +1,14 @@
-"""The real command line as subprocesses, and the files that it is given."""
+"""The real command line as subprocesses."""
 
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,76 +19,10 @@ import pytest
 
 from app.cli.main import main
 from app.config import settings
-from app.producer.synthesis import synthesise
-from app.runtime.signals import ENDING
-from tests.support.measuring import would_hang
+from tests.support.signals import handlers_kept
+from tests.support.waiting import TIMEOUT_SECONDS
 
-PATIENCE_SECONDS = 180.0
 SETTINGS_OF_OTHERS = ("FLEET_", "CELERY_", "AWS_", "PDF_PASSWORD", "COLUMNS")
-GOOD, SCAN, ENCRYPTED, MALFORMED, IMAGE = 0, 3, 13, 29, 33
-"""Numbers of synthetic documents of seed 7, by their kind."""
-
-
-def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = PATIENCE_SECONDS) -> Any:
-    """Return what `condition` returns once it holds; another process can only be looked at again and again."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come to pass in {seconds:g} s"
-        time.sleep(0.02)
-    return found
-
-
-@contextmanager
-def handlers_kept() -> Iterator[None]:
-    """Put this process's handlers of the signals that end a command back at the end of the body."""
-    before = {number: signal.getsignal(number) for number in ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def document(number: int) -> bytes:
-    return synthesise(7, number).data
-
-
-@lru_cache
-def slow_document(curves: int = 60_000) -> bytes:
-    """Return a PDF of one page whose picture takes seconds, and whose text none."""
-    path = b"".join(
-        b"%d %d m %d %d %d %d %d %d c S\n"
-        % (i % 600, i * 7 % 800, i * 13 % 600, i * 3 % 800, i * 11 % 600, i * 17 % 800, i % 599, i % 797)
-        for i in range(curves)
-    )
-    content = zlib.compress(path)
-    objects = [
-        b"<</Type/Catalog/Pages 2 0 R>>",
-        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R>>",
-        b"<</Length %d/Filter/FlateDecode>>stream\n%b\nendstream" % (len(content), content),
-    ]
-    data, offsets = b"%PDF-1.4\n", []
-    for number, body in enumerate(objects, start=1):
-        offsets.append(len(data))
-        data += b"%d 0 obj\n%b\nendobj\n" % (number, body)
-    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    return (
-        data
-        + b"xref\n0 5\n0000000000 65535 f \n%btrailer\n<</Root 1 0 R/Size 5>>\nstartxref\n%d\n%%%%EOF\n"
-        % (
-            table,
-            len(data),
-        )
-    )
-
-
-def folder_of(place: Path, *numbers: int) -> Path:
-    """Write synthetic documents into a folder, named by their numbers."""
-    place.mkdir(parents=True, exist_ok=True)
-    for number in numbers:
-        (place / f"{number:04}.pdf").write_bytes(document(number))
-    return place
 
 
 def index_of(output: Path) -> list[dict[str, Any]]:
@@ -97,11 +30,10 @@ def index_of(output: Path) -> list[dict[str, Any]]:
 
 
 class Running:
-    """A command that runs; ended, with all it started, at the end of a `with`."""
+    """A running command; the end of a `with` stops it and waits for it."""
 
     def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
         self.out, self.err = log.with_suffix(".out"), log.with_suffix(".err")
-        self._command, self._environment = command, environment
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(command, env=environment, stdout=out, stderr=err)
 
@@ -112,13 +44,12 @@ class Running:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.process.poll() is None:
-            hangs = would_hang(self._command, self._environment, signal.SIGTERM)
-            self.process.send_signal(signal.SIGKILL if hangs else signal.SIGTERM)
+            self.process.terminate()
         self.wait()
 
     @property
     def lines(self) -> list[str]:
-        """What stands on standard output."""
+        """The lines of standard output so far."""
         return self.out.read_text().splitlines()
 
     @property
@@ -126,22 +57,18 @@ class Running:
         return self.err.read_text(errors="replace")
 
     def send(self, number: signal.Signals) -> None:
-        hangs = would_hang(self._command, self._environment, number)
-        assert not hangs, (
-            f"A command that measures its coverage is sent {number.name}: it must not be `counted`."
-        )
         self.process.send_signal(number)
 
-    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
-        """Return the exit code; whatever happened, nobody may have seen a traceback."""
+    def wait(self, seconds: float = TIMEOUT_SECONDS) -> int:
+        """Return the exit code; fail if the command printed a traceback or does not end in time."""
         try:
             code = self.process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             calls = ""
-            with suppress(OSError):  # it may not be ours to see, or a thread end meanwhile
+            with suppress(OSError):  # not permitted, or a thread has ended meanwhile
                 for task in sorted(Path(f"/proc/{self.process.pid}/task").glob("*")):
                     calls += f"{task.name}: {(task / 'syscall').read_text()}"
-            self.send(signal.SIGABRT)  # it says where each of its threads stands: PYTHONFAULTHANDLER
+            self.send(signal.SIGABRT)  # PYTHONFAULTHANDLER prints the stack of each thread
             self.process.wait()
             raise AssertionError(f"It did not end in {seconds:g} s.\n{calls}{self.errors}") from None
         assert "Traceback" not in self.errors, self.errors
@@ -149,7 +76,7 @@ class Running:
 
 
 class Commands:
-    """Runs `fleet` with a TMPDIR of its own, by which all that a command leaves behind is found."""
+    """Runs `fleet` with a TMPDIR of its own; processes and folders that a command leaves behind are found by it."""
 
     def __init__(self, place: Path, logs: Path, cache: Path) -> None:
         self.place = place
@@ -172,36 +99,47 @@ class Commands:
         return code, running.lines, running.errors
 
     def run_here(self, *arguments: object, **variables: str) -> tuple[int, list[str], str]:
-        """Do as `run`, but in this process: for what is said before anything was started, and its exit code."""
+        """Do as `run`, but in this process, whose coverage is measured."""
+        return self.run_beside(lambda: None, *arguments, **variables)
+
+    def run_beside(
+        self, call: Callable[[], object], /, *arguments: object, **variables: str
+    ) -> tuple[int, list[str], str]:
+        """Do as `run_here`, with `call` in a thread meanwhile; its exception stops the command and is raised."""
+        # multiprocessing's tracker outlives the command, and would count as left behind if the command started it.
+        resource_tracker.ensure_running()
         self._count += 1
         log = self.logs / f"command-{self._count}"
         out, err = log.with_suffix(".out"), log.with_suffix(".err")
         with (
             handlers_kept(),
+            ThreadPoolExecutor(1) as threads,
             pytest.MonkeyPatch.context() as patch,
             out.open("w") as written,
-            err.open("w") as said,
+            err.open("w") as errors,
         ):
             for name in set(os.environ) - set(self.environment):
                 patch.delenv(name)
             for name, value in {**self.environment, **variables}.items():
                 patch.setenv(name, value)
             settings.cache_clear()
-            patch.setattr(tempfile, "tempdir", None)  # where TMPDIR led before
+            patch.setattr(tempfile, "tempdir", None)  # computed from the previous TMPDIR
             patch.setattr(sys, "argv", ["fleet", *map(str, arguments)])
             code: object = 0
+            called = threads.submit(stopping_on_error, call)
             try:
-                with redirect_stdout(written), redirect_stderr(said):
+                with redirect_stdout(written), redirect_stderr(errors):
                     main()
             except SystemExit as ended:  # any other exception would have been a traceback
                 code = ended.code or 0
             finally:
                 settings.cache_clear()
+        called.result()
         assert isinstance(code, int)
         return code, out.read_text().splitlines(), err.read_text()
 
     def processes(self) -> list[psutil.Process]:
-        """All that was started here and still lives."""
+        """Return the processes started here that still run."""
         return [process for process in psutil.process_iter() if self._ours(process)]
 
     def _ours(self, process: psutil.Process) -> bool:
@@ -212,8 +150,17 @@ class Commands:
             return False
 
     def left(self) -> list[object]:
-        """Processes and folders of runs that are still there."""
+        """Return remaining processes and folders of runs."""
         return [*self.processes(), *self.place.glob("pdf-fleet-*")]
+
+
+def stopping_on_error(call: Callable[[], object]) -> None:
+    """Call `call`; if it raises, stop the command that runs in this process."""
+    try:
+        call()
+    except BaseException:
+        os.kill(os.getpid(), signal.SIGTERM)  # a command that has ended ignores it
+        raise
 
 
 def kill_all(processes: Iterable[psutil.Process]) -> None:

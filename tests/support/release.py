@@ -1,4 +1,4 @@
-"""One installation of the chart in a namespace of its own, and everything a test asks or does to it."""
+"""One installation of the chart in a namespace of its own, with the queries and actions of the tests."""
 
 import base64
 import json
@@ -6,8 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from itertools import pairwise
@@ -26,16 +25,24 @@ from app.queues import Queue
 from app.report import timeline
 from app.storage.layout import original_key
 from app.storage.store import ObjectStore
-from tests.support.command_line import wait_for
+from tests.support.waiting import wait_for
 from tools.kind.command import environment, output
 from tools.kind.kind import ROOT, KindCluster
 
 NAME = "fleet"
 CHART = ROOT / "helm" / "pdf-fleet"
 VALUES = ROOT / "k8s" / "values-kind.yaml"
-PATIENCE_SECONDS = 300.0
-"""What a loaded machine may need for anything that is only a matter of time."""
+TIMEOUT_SECONDS = 300.0
+"""Time limit of a wait, for a loaded machine."""
+LONG_DOCUMENTS = (
+    *("--set=timeLimits.softSeconds=200", "--set=timeLimits.hardSeconds=205"),
+    *("--set=timeLimits.graceSeconds=420", "--set=timeLimits.visibilityTimeoutSeconds=480"),
+    *("--set=workerDefaults.cooldownSeconds=425", "--set=settings.FLEET_SANDBOX_WALL_SECONDS=200"),
+)
+"""Limits that allow a document 200 s, on a host without a spare core: it takes some 70 s of its pod's CPU share."""
 
+Api = Any
+"""An API of the client: its types declare every field Optional and forbid the plain dicts that it takes."""
 Pod = Any
 Deployment = Any
 
@@ -46,7 +53,7 @@ class Release:
     Args:
         cluster: The kind cluster.
         image: The fleet's image, on every node.
-        namespace: Made anew.
+        namespace: Name of the namespace; `make_namespace` creates it.
         folder: Where artifacts go.
     """
 
@@ -58,19 +65,19 @@ class Release:
         self.folder = folder
         self._stack = ExitStack()
         folder.mkdir(parents=True, exist_ok=True)
-        loaded = config.new_client_from_config(str(cluster.kubeconfig), context=self.kube.context)
+        loaded: Any = config.new_client_from_config(str(cluster.kubeconfig), context=self.kube.context)  # type: ignore[no-untyped-call]  # carries no types
         self._connections = loaded.rest_client.pool_manager
-        self.core = client.CoreV1Api(loaded)
-        self.apps = client.AppsV1Api(loaded)
-        self.batch = client.BatchV1Api(loaded)
-        self.custom = client.CustomObjectsApi(loaded)
-        self.scaling = client.AutoscalingV2Api(loaded)
+        self.core: Api = client.CoreV1Api(loaded)
+        self.apps: Api = client.AppsV1Api(loaded)
+        self.batch: Api = client.BatchV1Api(loaded)
+        self.custom: Api = client.CustomObjectsApi(loaded)
+        self.scaling: Api = client.AutoscalingV2Api(loaded)
         self.watching: subprocess.Popen[bytes] | None = None
 
     # The chart.
 
     def make_namespace(self) -> None:
-        """Make the namespace, which takes only pods that need no privilege."""
+        """Create the namespace; it admits only pods of the standard `restricted`."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted", "pdf-fleet/e2e": "true"}
         self.core.create_namespace({"metadata": {"name": self.namespace, "labels": labels}})
 
@@ -79,7 +86,7 @@ class Release:
         return output(*self.kube.helm(*arguments, f"--namespace={self.namespace}"))
 
     def install(self, *arguments: str, producer: bool = False) -> Self:
-        """Install the chart, wait until all of it is ready, and KEDA measures its queues."""
+        """Install the chart and wait until its pods are ready and KEDA measures its queues."""
         return self._apply("install", *arguments, producer=producer)
 
     def upgrade(self, *arguments: str, producer: bool = False) -> Self:
@@ -92,7 +99,7 @@ class Release:
             *(verb, NAME, str(CHART), f"--values={VALUES}"),
             f"--set-string=image.repository={repository},image.tag={tag}",
             f"--set=producer.enabled={str(producer).lower()}",
-            *("--wait", f"--timeout={PATIENCE_SECONDS:.0f}s", *arguments),
+            *("--wait", f"--timeout={TIMEOUT_SECONDS:.0f}s", *arguments),
         )
         self.kube.wait(
             "condition=Ready", "scaledobjects", "--all", f"--namespace={self.namespace}", seconds=120
@@ -104,10 +111,10 @@ class Release:
         """All values of the release, defaults included."""
         return dict(json.loads(self.helm("get", "values", NAME, "--all", "--output=json")))
 
-    # What is there.
+    # State.
 
     def pods(self, component: str | None = None, *, queue: str | None = None) -> list[Pod]:
-        """Return the pods of a component, or the workers of a queue, that are not ending."""
+        """Return the pods of a component, or the workers of a queue, that are not terminating."""
         chosen = [f"app.kubernetes.io/instance={NAME}"]
         chosen += [f"app.kubernetes.io/component={component}"] if component else []
         chosen += [f"pdf-fleet/queue={queue}"] if queue else []
@@ -115,15 +122,15 @@ class Release:
         return [pod for pod in found if pod.metadata.deletion_timestamp is None]
 
     def every_pod(self) -> list[Pod]:
-        """Return all pods of the namespace, those that are ending too."""
+        """Return all pods of the namespace, terminating ones too."""
         return list(self.core.list_namespaced_pod(self.namespace).items)
 
     def workers(self, queue: str | None = None) -> list[Pod]:
-        """Return the worker pods that are not ending, of one queue or of all."""
+        """Return the worker pods of one queue or of all that are not terminating."""
         return self.pods("worker", queue=queue)
 
     def ready(self, queue: str | None = None) -> list[Pod]:
-        """Return the worker pods that take documents."""
+        """Return the worker pods that are ready."""
         return [pod for pod in self.workers(queue) if is_ready(pod)]
 
     def deployment(self, queue: str) -> Deployment:
@@ -133,15 +140,15 @@ class Release:
         return found
 
     def replicas(self, queue: str) -> int:
-        """Return how many workers of a queue are asked for."""
+        """Return the desired number of workers of a queue."""
         return int(self.deployment(queue).spec.replicas or 0)
 
     def all_replicas(self) -> dict[str, int]:
-        """Return how many workers of each queue are asked for."""
+        """Return the desired number of workers of each queue."""
         return {queue.value: self.replicas(queue.value) for queue in Queue}
 
     def restarts(self) -> dict[str, int]:
-        """Return the restarts of each pod's containers, where there are any."""
+        """Return the number of container restarts of each pod that has any."""
         counted = {
             pod.metadata.name: sum(one.restart_count for one in pod.status.container_statuses or [])
             for pod in self.pods()
@@ -157,27 +164,27 @@ class Release:
         found = self.core.read_namespaced_secret(self.object_name(component), self.namespace)
         return {key: base64.b64decode(value).decode() for key, value in (found.data or {}).items()}
 
-    # Doing things.
+    # Actions.
 
     def execute(self, pod: Pod | str, *command: str) -> str:
-        """Run a command in a pod and return what it wrote, to both of its streams, however it ended."""
+        """Run a command in a pod; return its standard output and standard error, whatever its exit code."""
         name = pod if isinstance(pod, str) else pod.metadata.name
         line = self.kube.command("exec", name, f"--namespace={self.namespace}", "--", *command)
         run = subprocess.run(line, capture_output=True, text=True, env=environment(), check=False)
         return run.stdout + run.stderr
 
     def delete_pod(self, pod: Pod | str, *, force: bool = False) -> None:
-        """Delete a pod; with `force` at once and without asking its node."""
+        """Delete a pod; with `force` immediately, without its grace period."""
         name = pod if isinstance(pod, str) else pod.metadata.name
         self.core.delete_namespaced_pod(
             name, self.namespace, **({"grace_period_seconds": 0} if force else {})
         )
 
-    # The ledger and the store, through ports that kubectl forwards.
+    # The ledger and the store, through ports forwarded by kubectl.
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The release's ledger; outlives a Redis pod that is replaced."""
+        """The release's ledger; it reconnects if the Redis pod is replaced."""
         password = self.secret("redis")["password"]
         forward = self._stack.enter_context(Forward(self, f"service/{self.object_name('redis')}", 6379))
         return Ledger.of(Settings(redis_url=f"redis://fleet:{password}@127.0.0.1:{forward.port}/0"))
@@ -208,17 +215,17 @@ class Release:
         return batch_id
 
     def forget_ports(self) -> None:
-        """Close what is forwarded: the next use of ledger or store connects anew."""
+        """Close the forwarded ports; the next use of ledger or store opens them again."""
         self._stack.close()
         self._stack = ExitStack()
         for name in ("ledger", "store"):
             self.__dict__.pop(name, None)
 
     def job_done(self, name: str) -> bool:
-        """Say whether a Job has ended well.
+        """Return whether a Job is complete.
 
         Raises:
-            AssertionError: it has failed.
+            AssertionError: the Job has failed.
         """
         status = self.batch.read_namespaced_job(name, self.namespace).status
         conditions = {one.type: one.status for one in status.conditions or []}
@@ -226,27 +233,27 @@ class Release:
         return bool(conditions.get("Complete") == "True")
 
     def deployment_limit(self, queue: str) -> int:
-        """Return the most workers that a queue may have."""
+        """Return the maximum number of workers of a queue."""
         name = self.object_name(f"worker-{queue}")
         found = self.kube.items("scaledobject", name, f"--namespace={self.namespace}")
         return int(found[0]["spec"]["maxReplicaCount"])
 
     def flood_by_job(self, name: str) -> None:
-        """Start the producer from its CronJob, as NOTES.txt tells."""
+        """Create a producer's Job from its CronJob, as NOTES.txt describes."""
         cronjob = self.object_name("flood")
         self.kube.run("create", "job", name, f"--from=cronjob/{cronjob}", f"--namespace={self.namespace}")
 
     def job_log(self, name: str) -> str:
-        """Return what the pods of a Job have written."""
+        """Return the log of a Job's pods."""
         return self.kube.run("logs", f"job/{name}", f"--namespace={self.namespace}", "--tail=-1")
 
     def documents(self, batch_id: str) -> list[Document]:
-        """Return what the ledger knows of a batch's documents."""
+        """Return the ledger's records of a batch's documents."""
         found = self.ledger.documents(self.ledger.batch_documents(batch_id))
         assert None not in found
         return [document for document in found if document is not None]
 
-    def settled(self, batch_id: str, *, seconds: float = PATIENCE_SECONDS) -> BatchCounts:
+    def settled(self, batch_id: str, *, seconds: float = TIMEOUT_SECONDS) -> BatchCounts:
         """Wait until a batch is settled; return its counts."""
         wait_for(lambda: self.ledger.batch(batch_id).done, f"the end of batch {batch_id}", seconds=seconds)
         return self.ledger.batch(batch_id)
@@ -271,7 +278,7 @@ class Release:
         return path
 
     def recorded(self) -> list[timeline.Record]:
-        """End the recording and return it."""
+        """Stop the recording and return it."""
         assert self.watching is not None
         self.watching.terminate()
         self.watching.wait(timeout=30)
@@ -280,7 +287,7 @@ class Release:
     # The end.
 
     def dump(self) -> None:
-        """Write down all that may tell why a test failed."""
+        """Write the state of the namespace to files, to explain a failed test."""
         where = f"--namespace={self.namespace}"
         for name, command in {
             "events.txt": ("get", "events", "--sort-by=.lastTimestamp"),
@@ -290,7 +297,7 @@ class Release:
         }.items():
             text = self._dump(name, *command, where)
             if name in {"events.txt", "objects.txt"}:
-                # Where only the log of a run is kept, this is what tells most.
+                # Also to the test's output, for runs whose log alone is kept.
                 print(f"{name}:", *text.splitlines()[-40:], sep="\n")
         for pod in self.core.list_namespaced_pod(self.namespace).items:
             name = pod.metadata.name
@@ -307,7 +314,7 @@ class Release:
         return text
 
     def close(self, *, keep: bool) -> None:
-        """End what was started here; remove the namespace unless it is to be kept."""
+        """Stop the processes started here; remove the namespace unless `keep` is set."""
         if self.watching is not None and self.watching.poll() is None:
             self.watching.terminate()
             self.watching.wait(timeout=30)
@@ -318,7 +325,7 @@ class Release:
 
 
 class Forward:
-    """`kubectl forward` to a port, started anew whenever its pod has gone; a context manager."""
+    """`kubectl port-forward` to a port, restarted when its pod is gone; a context manager."""
 
     def __init__(self, release: Release, target: str, port: int) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -330,7 +337,7 @@ class Forward:
         self._log = release.folder / f"forward-{port}.log"
 
     def __enter__(self) -> Self:
-        # kubectl ends when the pod does; the loop ends with its parent, this process.
+        # kubectl exits when the pod does; the loop exits when its parent, this process, does.
         script = 'while kill -0 "$0" 2>/dev/null; do "$@"; sleep 0.5; done'
         with self._log.open("wb") as log:
             self._shell = subprocess.Popen(
@@ -354,21 +361,13 @@ class Forward:
 
 
 def is_ready(pod: Pod) -> bool:
-    """Say whether a pod's condition Ready is true."""
+    """Return whether a pod's or a node's condition Ready is true."""
     return any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or [])
 
 
 def node_of(pod: Pod) -> str:
-    """Return the node that a pod runs on."""
+    """Return the name of the node that a pod runs on."""
     return str(pod.spec.node_name)
-
-
-def stays(condition: Callable[[], object], what: str, *, seconds: float, pause: float = 2.0) -> None:
-    """Assert that something does not change for a while: asked again and again."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        assert condition(), f"{what} did not stay so"
-        time.sleep(pause)
 
 
 def turns(values: Sequence[int]) -> int:

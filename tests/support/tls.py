@@ -1,4 +1,4 @@
-"""A server's TLS end, in front of a Valkey that has none, and the certificates for it."""
+"""TLS termination in front of a Valkey built without TLS, and its certificates."""
 
 import datetime as dt
 import ipaddress
@@ -52,7 +52,7 @@ def certificates(folder: Path) -> tuple[Path, Path]:
 
 
 class TlsEnd:
-    """Takes TLS connections at a port of 127.0.0.1 and hands their bytes to a unix socket."""
+    """Accepts TLS connections on a port of 127.0.0.1 and forwards their bytes to a unix socket."""
 
     def __init__(self, certificate: Path, target: str) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

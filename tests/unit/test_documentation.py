@@ -24,7 +24,7 @@ FOLDER = (ROOT / "docs" / "folder.md").read_text()
 """The page about `fleet process`, which lists fields, exit codes and error codes."""
 COMMANDS = typer.main.get_command(cli)
 OWN_CODES = {"worker_lost", "internal_error", "unreadable_file"}
-"""Codes that stand for no exception type; `app/worker/attempt.py` and `app/local/delivery.py` give them."""
+"""Codes without an exception type; `app/worker/attempt.py` and `app/local/delivery.py` assign them."""
 
 
 def named(page: Path) -> str:
@@ -33,17 +33,17 @@ def named(page: Path) -> str:
 
 @cache
 def every_test() -> str:
-    """All tests, as one text."""
+    """Return the source of all tests as one text."""
     return "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
 
 
 def prose(page: Path) -> str:
-    """A page without its fenced code."""
+    """Return a page without its fenced code."""
     return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 def code(text: str) -> Iterator[str]:
-    """Lines of code in a page, and what stands in backticks."""
+    """Return the lines of code in a page and its text in backticks."""
     for line in text.splitlines():
         if line.startswith("    "):
             yield line.strip().partition("  #")[0]
@@ -51,7 +51,7 @@ def code(text: str) -> Iterator[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors that headings get when a page is shown."""
+    """Return the anchors of a page's headings."""
     titles = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 

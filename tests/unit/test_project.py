@@ -1,4 +1,4 @@
-"""What keeps the project honest: lock files, settings, make's help, decisions."""
+"""Consistency of the project: lock files, settings, make's help, decisions."""
 
 import ast
 import re
@@ -29,7 +29,7 @@ EXTRAS = {
 
 @cache
 def locked(name: str) -> dict[Requirement, list[str]]:
-    """The requirements of a lock file, each with its hashes."""
+    """Return the requirements of a lock file, each with its hashes."""
     text = (ROOT / "requirements" / f"{name}.txt").read_text().replace("\\\n", " ")
     found = {}
     for line in text.splitlines():
@@ -84,12 +84,12 @@ class TestLocks:
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_names_the_extras_that_packages_ask_of_each_other(name: str) -> None:
-    """Older pips look for a package with an extra anew, beside the pin of the one without, and find a newer one."""
+    """Older pips look for a package with an extra again, beside the pin of the one without, and find a newer one."""
     pinned = {canonicalize_name(pin.name): pin for pin in locked(name)}
     for package, pin in pinned.items():
         try:
             wanted = map(Requirement, requires(package) or ())
-        except PackageNotFoundError:  # another system's
+        except PackageNotFoundError:  # a requirement of another system
             continue
         for requirement in wanted:
             marker = requirement.marker
@@ -121,14 +121,14 @@ def test_build_tools_are_locked_as_pyproject_names_them() -> None:
 
 
 def documented_settings() -> dict[str, str]:
-    """Each field of Settings with the docstring below it, as editors show it."""
+    """Return the docstring below each field of Settings, as editors show it."""
     tree = ast.parse((ROOT / "app" / "config.py").read_text())
     body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings")
     found = {}
     for node, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            text = after.value if isinstance(after, ast.Expr) else None
-            found[node.target.id] = text.value if isinstance(text, ast.Constant) else ""
+            text = ast.literal_eval(after.value) if isinstance(after, ast.Expr) else ""
+            found[node.target.id] = str(text)
     return found
 
 

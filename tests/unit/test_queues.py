@@ -32,7 +32,7 @@ def test_keys_are_spelled_as_the_chart_spells_them() -> None:
 
 
 def test_keys_take_the_queues_own_name() -> None:
-    """An f-string of a StrEnum gives its value, not `Queue.PDF`: KEDA's trigger would look at nothing."""
+    """An f-string of a StrEnum gives its value, not `Queue.PDF`: KEDA's trigger would watch no existing key."""
     assert inflight_key(Queue.PDF, "fleet:") == inflight_key("pdf", "fleet:")
 
 

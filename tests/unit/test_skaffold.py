@@ -1,4 +1,4 @@
-"""skaffold.yaml: its form, and that what it names is what it is called elsewhere."""
+"""skaffold.yaml: its schema, and that its names agree with the chart and the Dockerfile."""
 
 import os
 import re

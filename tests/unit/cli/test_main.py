@@ -9,7 +9,7 @@ import typer
 from app.cli import main, root
 from app.errors import FleetError, ServerError, UsageError
 from app.runtime.signals import Stopped
-from tests.support.command_line import handlers_kept
+from tests.support.signals import handlers_kept
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pypdfium2.raw as pdfium
 import pytest
 
 from app.documents import pdf
@@ -44,7 +45,7 @@ def opens_unencrypted_without_pages(data: bytes) -> bool:
     """
     try:
         with pdf.open_pdf(data) as document:
-            return not pdf.is_encrypted(document) and pdf.pdfium.FPDF_GetPageCount(document) == 0
+            return not pdf.is_encrypted(document) and pdfium.FPDF_GetPageCount(document) == 0
     except PermanentError:
         return False
 

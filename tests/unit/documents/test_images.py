@@ -9,6 +9,7 @@ from app.documents.limits import Limits
 from app.documents.models import OcrMode
 from app.documents.reading import read
 from app.errors import MalformedError, ResourceLimitError, TooManyPagesError
+from tests.support.documents import make_image
 
 LIMITS = Limits()
 
@@ -20,7 +21,7 @@ def thumbnail_of(data: bytes) -> Image.Image:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
-def test_an_image_is_a_document_of_one_page(make_image, kind: str) -> None:
+def test_an_image_is_a_document_of_one_page(kind: str) -> None:
     data = make_image(kind, (800, 400), dpi=(100, 100))
     reading = read(data, limits=LIMITS)
     (page,) = reading.facts.pages
@@ -32,14 +33,14 @@ def test_an_image_is_a_document_of_one_page(make_image, kind: str) -> None:
     assert thumbnail_of(data).size == (320, 160)
 
 
-def test_images_are_recognised_only_when_asked(make_image) -> None:
+def test_images_are_recognised_only_when_asked() -> None:
     data = make_image("PNG")
     needed = {mode: read(data, limits=LIMITS, ocr=mode).facts.pages_needing_ocr for mode in OcrMode}
     assert needed == {OcrMode.AUTO: [], OcrMode.NEVER: [], OcrMode.ALWAYS: [1]}
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "I", "F"])
-def test_every_mode_has_a_thumbnail(make_image, mode: str) -> None:
+def test_every_mode_has_a_thumbnail(mode: str) -> None:
     assert thumbnail_of(make_image("TIFF", mode=mode)).size == (320, 160)
 
 
@@ -49,7 +50,7 @@ def test_transparency_is_white() -> None:
     assert thumbnail_of(output.getvalue()).getpixel((5, 5)) == (255, 255, 255)
 
 
-def test_a_turned_photograph_is_upright(make_image) -> None:
+def test_a_turned_photograph_is_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     assert thumbnail_of(make_image("JPEG", (800, 400), exif=exif)).size == (160, 320)

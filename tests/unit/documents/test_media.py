@@ -2,6 +2,7 @@ import pytest
 
 from app.documents.media import PDF_HEADER_WITHIN_BYTES, sniff
 from app.documents.models import MediaType
+from tests.support.documents import make_image
 
 
 @pytest.mark.parametrize(
@@ -31,5 +32,5 @@ def test_a_header_counts_only_near_the_start() -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
-def test_what_pillow_writes_is_recognised(make_image, kind: str) -> None:
+def test_what_pillow_writes_is_recognised(kind: str) -> None:
     assert sniff(make_image(kind)) is MediaType[kind]

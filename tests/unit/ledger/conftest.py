@@ -36,13 +36,13 @@ class Batch:
     ledger: Ledger
     batch_id: str = field(default_factory=new_id)
 
-    def open(self, count: int = 1, **options: object) -> list[str]:
+    def open(self, count: int = 1, password: str | None = None) -> list[str]:
         submissions = [
             Submission(
                 document_id=new_id(),
                 source=f"{number}.pdf",
                 object_key=f"b/{number}/original",
-                options=Options(**options),  # type: ignore[arg-type]
+                options=Options(password=password),
             )
             for number in range(count)
         ]

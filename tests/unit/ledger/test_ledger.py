@@ -1,10 +1,12 @@
 import msgspec
 import pytest
+import redis
 
 from app.ledger.ledger import Ledger
 from app.ledger.message import document_id_of, new_id
 from app.ledger.models import Advance, Document, Outcome, State, Submission
 from app.queues import Queue
+from tests.unit.ledger.conftest import Batch, Clock
 
 SUCCESS = Outcome(state=State.SUCCEEDED, summary=b'{"pages":2}', results={"text": "k"})
 FAILURE = Outcome(state=State.FAILED, error="malformed", message="damaged")
@@ -16,9 +18,17 @@ def started(ledger: Ledger, document_id: str, *, queue: Queue = Queue.PDF, worke
     return document
 
 
-def test_opening_puts_the_document_and_its_message_in_place(ledger, batch, client):
-    (document_id,) = batch.open(password="secret")
+def known(ledger: Ledger, document_id: str) -> Document:
     document = ledger.document(document_id)
+    assert document is not None
+    return document
+
+
+def test_opening_puts_the_document_and_its_message_in_place(
+    ledger: Ledger, batch: Batch, client: redis.Redis
+) -> None:
+    (document_id,) = batch.open(password="secret")
+    document = known(ledger, document_id)
     assert (document.state, document.queue, document.opened) == (State.QUEUED, "pdf", 1_000.0)
     assert document.options.password == "secret"
     assert client.llen("pdf") == 1
@@ -26,7 +36,9 @@ def test_opening_puts_the_document_and_its_message_in_place(ledger, batch, clien
     assert ledger.batch(batch.batch_id).total == 1
 
 
-def test_opening_again_after_a_lost_reply_changes_nothing(ledger, batch, client):
+def test_opening_again_after_a_lost_reply_changes_nothing(
+    ledger: Ledger, batch: Batch, client: redis.Redis
+) -> None:
     one = Submission(document_id=new_id(), source="a", object_key="k")
     for _ in range(2):
         opened = ledger.open(batch.batch_id, Queue.PDF, [one])
@@ -35,18 +47,20 @@ def test_opening_again_after_a_lost_reply_changes_nothing(ledger, batch, client)
     assert ledger.batch(batch.batch_id).total == 1
 
 
-def test_a_flood_larger_than_a_chunk_is_opened_whole(ledger, batch, client):
+def test_a_flood_larger_than_a_chunk_is_opened_whole(
+    ledger: Ledger, batch: Batch, client: redis.Redis
+) -> None:
     ids = batch.open(100)
     assert client.llen("pdf") == 100
     assert ledger.batch_documents(batch.batch_id) == ids
 
 
-def test_the_first_settlement_counts_and_the_second_is_a_duplicate(ledger, batch):
+def test_the_first_settlement_counts_and_the_second_is_a_duplicate(ledger: Ledger, batch: Batch) -> None:
     (document_id,) = batch.open()
     document = started(ledger, document_id)
     assert ledger.settle(document, SUCCESS, token="w/1")
     assert not ledger.settle(document, FAILURE, token="v/1")
-    settled = ledger.document(document_id)
+    settled = known(ledger, document_id)
     assert (settled.state, settled.error) == (State.SUCCEEDED, None)
     counts = ledger.batch(batch.batch_id)
     assert (counts.succeeded, counts.failed, counts.duplicates) == (1, 0, 1)
@@ -54,7 +68,9 @@ def test_the_first_settlement_counts_and_the_second_is_a_duplicate(ledger, batch
     assert ledger.settled(batch.batch_id) == [document_id]
 
 
-def test_the_same_settlement_repeated_after_a_lost_reply_is_no_duplicate(ledger, batch):
+def test_the_same_settlement_repeated_after_a_lost_reply_is_no_duplicate(
+    ledger: Ledger, batch: Batch
+) -> None:
     (document_id,) = batch.open()
     document = started(ledger, document_id)
     assert ledger.settle(document, SUCCESS, token="w/1")
@@ -63,7 +79,9 @@ def test_the_same_settlement_repeated_after_a_lost_reply_is_no_duplicate(ledger,
     assert (counts.settled, counts.duplicates) == (1, 0)
 
 
-def test_a_password_is_forgotten_when_the_document_is_settled(ledger, batch, client):
+def test_a_password_is_forgotten_when_the_document_is_settled(
+    ledger: Ledger, batch: Batch, client: redis.Redis
+) -> None:
     (document_id,) = batch.open(password="secret")
     document = started(ledger, document_id)
     assert "secret" not in repr(document)
@@ -71,35 +89,37 @@ def test_a_password_is_forgotten_when_the_document_is_settled(ledger, batch, cli
     assert "secret" not in str(client.hgetall(f"t:doc:{document_id}"))
 
 
-def test_attempts_are_counted_before_the_work_and_run_out(ledger, batch):
+def test_attempts_are_counted_before_the_work_and_run_out(ledger: Ledger, batch: Batch) -> None:
     (document_id,) = batch.open()
     for attempt in (1, 2, 3):
         assert started(ledger, document_id).attempts == attempt
     assert ledger.start(document_id, queue=Queue.PDF, worker="w") == "exhausted"
 
 
-def test_an_attempt_that_was_not_the_documents_fault_is_given_back(ledger, batch):
+def test_an_attempt_that_was_not_the_documents_fault_is_given_back(ledger: Ledger, batch: Batch) -> None:
     (document_id,) = batch.open()
     for _ in range(5):
         document = started(ledger, document_id)
         assert ledger.release(document, code="storage_full", message="full")
-    assert ledger.document(document_id).attempts == 0
-    assert ledger.document(document_id).last_error == "storage_full"
+    assert known(ledger, document_id).attempts == 0
+    assert known(ledger, document_id).last_error == "storage_full"
 
 
-def test_only_the_worker_that_started_may_release(ledger, batch):
+def test_only_the_worker_that_started_may_release(ledger: Ledger, batch: Batch) -> None:
     (document_id,) = batch.open()
     late = started(ledger, document_id, worker="late")
     started(ledger, document_id, worker="other")
     assert not ledger.release(late, code="x", message="x")
-    assert ledger.document(document_id).state is State.RUNNING
+    assert known(ledger, document_id).state is State.RUNNING
 
 
 @pytest.mark.parametrize(
     ("prepare", "answer"),
     [("nothing", "unknown"), ("settle", "final"), ("advance", "advanced")],
 )
-def test_what_must_not_be_worked_on_is_not_started(ledger, batch, prepare, answer):
+def test_what_must_not_be_worked_on_is_not_started(
+    ledger: Ledger, batch: Batch, prepare: str, answer: str
+) -> None:
     (document_id,) = batch.open()
     document = started(ledger, document_id)
     if prepare == "settle":
@@ -111,7 +131,9 @@ def test_what_must_not_be_worked_on_is_not_started(ledger, batch, prepare, answe
     assert ledger.start(document_id, queue=Queue.PDF, worker="w") == answer
 
 
-def test_advancing_moves_the_document_and_its_message_together(ledger, batch, client, clock):
+def test_advancing_moves_the_document_and_its_message_together(
+    ledger: Ledger, batch: Batch, client: redis.Redis, clock: Clock
+) -> None:
     (document_id,) = batch.open()
     document = started(ledger, document_id)
     clock.now += 5
@@ -120,20 +142,20 @@ def test_advancing_moves_the_document_and_its_message_together(ledger, batch, cl
     assert not ledger.advance(document, Advance(queue=Queue.OCR, summary=b"{}"))
     assert client.zcard("t:open:pdf") == 0
     assert client.zscore("t:open:ocr", document_id) == 1_005.0
-    assert [document_id_of(raw) for raw in client.lrange("ocr", 0, -1)] == [document_id]
+    assert [document_id_of(raw) for raw in map(str, client.lrange("ocr", 0, -1))] == [document_id]
     again = started(ledger, document_id, queue=Queue.OCR)
     assert (again.attempts, again.attempts_before, again.starts) == (1, 1, 1)
     assert again.results == {"text": "k"}
     assert msgspec.json.decode(again.summary) == {"pages": 1}
 
 
-def test_a_quarantined_document_can_be_sent_again(ledger, batch, client):
+def test_a_quarantined_document_can_be_sent_again(ledger: Ledger, batch: Batch, client: redis.Redis) -> None:
     (document_id,) = batch.open()
     outcome = Outcome(state=State.QUARANTINED, error="worker_lost", message="killed three")
     ledger.settle(started(ledger, document_id), outcome, token="w/1")
     assert ledger.quarantined() == [document_id]
     client.delete("pdf")
-    document = ledger.document(document_id)
+    document = known(ledger, document_id)
     assert ledger.retry(document)
     assert not ledger.retry(document)
     assert client.llen("pdf") == 1
@@ -144,17 +166,19 @@ def test_a_quarantined_document_can_be_sent_again(ledger, batch, client):
     assert ledger.settled(batch.batch_id) == [document_id]
 
 
-def test_a_dropped_document_leaves_the_quarantine_and_stays_settled(ledger, batch):
+def test_a_dropped_document_leaves_the_quarantine_and_stays_settled(ledger: Ledger, batch: Batch) -> None:
     (document_id,) = batch.open()
     ledger.settle(
         started(ledger, document_id), Outcome(state=State.QUARANTINED, error="worker_lost"), token="w/1"
     )
-    assert ledger.drop(ledger.document(document_id))
+    assert ledger.drop(known(ledger, document_id))
     assert ledger.quarantined() == []
     assert ledger.batch(batch.batch_id).quarantined == 1
 
 
-def test_depths_are_what_keda_measures(ledger, batch, client, clock):
+def test_depths_are_what_keda_measures(
+    ledger: Ledger, batch: Batch, client: redis.Redis, clock: Clock
+) -> None:
     batch.open(3)
     client.hset("t:inflight:pdf", "tag", "{}")
     clock.now += 4
@@ -164,7 +188,9 @@ def test_depths_are_what_keda_measures(ledger, batch, client, clock):
     assert (depth[Queue.OCR].waiting, depth[Queue.OCR].oldest_wait_seconds) == (0, 0.0)
 
 
-def test_a_settled_document_is_forgotten_in_time_and_a_quarantined_one_is_not(ledger, batch, client):
+def test_a_settled_document_is_forgotten_in_time_and_a_quarantined_one_is_not(
+    ledger: Ledger, batch: Batch, client: redis.Redis
+) -> None:
     first, second = batch.open(2)
     ledger.settle(started(ledger, first), SUCCESS, token="w/1")
     ledger.settle(started(ledger, second), Outcome(state=State.QUARANTINED, error="x"), token="w/1")
@@ -172,23 +198,27 @@ def test_a_settled_document_is_forgotten_in_time_and_a_quarantined_one_is_not(le
     assert client.ttl(f"t:doc:{second}") == -1
 
 
-def test_every_key_begins_with_the_prefix_or_is_a_queue(ledger, batch, client):
+def test_every_key_begins_with_the_prefix_or_is_a_queue(
+    ledger: Ledger, batch: Batch, client: redis.Redis
+) -> None:
     first, second = batch.open(2)
     ledger.settle(started(ledger, first), SUCCESS, token="w/1")
     ledger.settle(started(ledger, second), Outcome(state=State.QUARANTINED, error="x"), token="w/1")
     ledger.report_presence("w", [])
-    strangers = {key for key in client.keys("*") if not key.startswith("t:")}
+    strangers = {key for key in map(str, client.keys("*")) if not key.startswith("t:")}
     assert strangers <= {queue.value for queue in Queue}
 
 
-def test_a_batch_is_forgotten_in_time_once_nobody_has_to_decide_about_it(ledger, batch, client):
+def test_a_batch_is_forgotten_in_time_once_nobody_has_to_decide_about_it(
+    ledger: Ledger, batch: Batch, client: redis.Redis
+) -> None:
     first, second = batch.open(2)
     ledger.settle(started(ledger, first), SUCCESS, token="w/1")
     quarantine = Outcome(state=State.QUARANTINED, error="worker_lost")
     ledger.settle(started(ledger, second), quarantine, token="w/1")
     names = [f"t:{name}:{batch.batch_id}" for name in ("batch", "batch-documents", "settled")]
     assert [client.ttl(name) for name in names] == [-1, -1, -1]
-    ledger.retry(ledger.document(second))
+    ledger.retry(known(ledger, second))
     ledger.settle(started(ledger, second), SUCCESS, token="w/2")
     assert all(0 < client.ttl(name) <= 100 for name in names)
     assert ledger.batches() == [batch.batch_id]
@@ -197,7 +227,9 @@ def test_a_batch_is_forgotten_in_time_once_nobody_has_to_decide_about_it(ledger,
     assert client.zcard("t:batches") == 0
 
 
-def test_a_batch_that_grows_again_is_not_forgotten_while_it_is_open(ledger, batch, client):
+def test_a_batch_that_grows_again_is_not_forgotten_while_it_is_open(
+    ledger: Ledger, batch: Batch, client: redis.Redis
+) -> None:
     (first,) = batch.open(1)
     ledger.settle(started(ledger, first), SUCCESS, token="w/1")
     batch.open(1)

@@ -1,57 +1,94 @@
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+import redis
 
+from app.ledger.ledger import Ledger
 from app.ledger.message import message
 from app.ledger.models import Advance, Document, Outcome, State
 from app.ledger.reconcile import Findings, reconcile
 from app.queues import Queue
+from tests.unit.ledger.conftest import Batch, Clock
+
+Mend = Callable[[], Findings]
+"""One poll of the reconciler."""
 
 
 @pytest.fixture
-def mend(ledger):
+def mend(ledger: Ledger) -> Mend:
     def run() -> Findings:
         return reconcile(ledger, Queue.PDF)
 
     return run
 
 
-def take(client, clock, prefix="t:") -> str:
+def pop(client: redis.Redis) -> dict[str, Any]:
+    """Take the oldest message from the queue."""
+    raw = client.rpop("pdf")
+    assert isinstance(raw, str)
+    return dict(json.loads(raw))
+
+
+def next_id(client: redis.Redis) -> object:
+    """Return the document of the newest message, which stays where it is."""
+    raw = client.lindex("pdf", 0)
+    assert isinstance(raw, str)
+    return json.loads(raw)["headers"]["id"]
+
+
+def started(ledger: Ledger, document_id: str) -> Document:
+    document = ledger.start(document_id, queue=Queue.PDF, worker="w1")
+    assert isinstance(document, Document)
+    return document
+
+
+def take(client: redis.Redis, clock: Clock, prefix: str = "t:") -> str:
     """Do what kombu does when it hands a message to a worker: BRPOP, then the in-flight hash."""
-    raw = json.loads(client.rpop("pdf"))
+    raw = pop(client)
     tag = raw["properties"]["delivery_tag"]
     client.hset(f"{prefix}inflight:pdf", tag, json.dumps([raw, "", "pdf"]))
     client.zadd(f"{prefix}inflight-index:pdf", {tag: clock.now})
-    return raw["headers"]["id"]
+    return str(raw["headers"]["id"])
 
 
-def test_nothing_is_mended_while_every_message_is_there(batch, client, clock, mend):
+def test_nothing_is_mended_while_every_message_is_there(
+    batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
+) -> None:
     batch.open(5)
     take(client, clock)
     clock.now += 25
     assert not mend().any
 
 
-def test_a_message_lost_between_the_two_steps_is_sent_again_at_the_second_look(batch, client, clock, mend):
+def test_a_message_lost_between_the_two_steps_is_sent_again_at_the_second_look(
+    batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
+) -> None:
     batch.open(3)
-    lost = json.loads(client.rpop("pdf"))["headers"]["id"]
+    lost = pop(client)["headers"]["id"]
     clock.now += 25
     assert mend().lost == 0
     assert mend().lost == 1
-    assert json.loads(client.lindex("pdf", 0))["headers"]["id"] == lost
+    assert next_id(client) == lost
     assert mend().lost == 0
 
 
-def test_a_young_document_is_not_looked_for(batch, client, clock, mend):
+def test_a_young_document_is_not_looked_for(
+    batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
+) -> None:
     batch.open(1)
     client.rpop("pdf")
     clock.now += 19
     assert (mend().lost, mend().lost) == (0, 0)
 
 
-def test_a_document_found_at_the_second_look_is_not_sent_again(batch, client, clock, mend):
+def test_a_document_found_at_the_second_look_is_not_sent_again(
+    batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
+) -> None:
     batch.open(1)
     raw = client.rpop("pdf")
+    assert isinstance(raw, str)
     clock.now += 25
     mend()
     client.rpush("pdf", raw)
@@ -59,20 +96,24 @@ def test_a_document_found_at_the_second_look_is_not_sent_again(batch, client, cl
     assert client.llen("pdf") == 1
 
 
-def test_what_a_dead_worker_had_in_hand_goes_back_at_once_and_first(ledger, batch, client, clock, mend):
+def test_what_a_dead_worker_had_in_hand_goes_back_at_once_and_first(
+    ledger: Ledger, batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
+) -> None:
     batch.open(3)
     document_id = take(client, clock)
-    assert isinstance(ledger.start(document_id, queue=Queue.PDF, worker="w1"), Document)
+    started(ledger, document_id)
     assert not mend().any
     ledger.forget_presence("w1")
     assert mend().orphaned == 1
-    back = json.loads(client.rpop("pdf"))
+    back = pop(client)
     assert back["headers"]["id"] == document_id
     assert back["headers"]["redelivered"] is True
     assert client.hlen("t:inflight:pdf") == client.zcard("t:inflight-index:pdf") == 0
 
 
-def test_a_live_worker_that_lost_its_grip_on_a_message_gives_it_back(ledger, batch, client, clock, mend):
+def test_a_live_worker_that_lost_its_grip_on_a_message_gives_it_back(
+    ledger: Ledger, batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
+) -> None:
     batch.open(1)
     document_id = take(client, clock)
     ledger.start(document_id, queue=Queue.PDF, worker="w1")
@@ -84,7 +125,9 @@ def test_a_live_worker_that_lost_its_grip_on_a_message_gives_it_back(ledger, bat
     assert mend().orphaned == 1
 
 
-def test_a_long_document_in_a_live_workers_hand_stays_there(ledger, batch, client, clock, mend):
+def test_a_long_document_in_a_live_workers_hand_stays_there(
+    ledger: Ledger, batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
+) -> None:
     batch.open(1)
     document_id = take(client, clock)
     ledger.start(document_id, queue=Queue.PDF, worker="w1")
@@ -93,7 +136,9 @@ def test_a_long_document_in_a_live_workers_hand_stays_there(ledger, batch, clien
     assert not mend().any
 
 
-def test_a_message_taken_and_never_started_goes_back(batch, client, clock, mend):
+def test_a_message_taken_and_never_started_goes_back(
+    batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
+) -> None:
     batch.open(1)
     take(client, clock)
     clock.now += 29
@@ -104,11 +149,11 @@ def test_a_message_taken_and_never_started_goes_back(batch, client, clock, mend)
 
 
 def test_a_message_that_waits_for_its_retry_is_left_until_that_is_long_due(
-    ledger, batch, client, clock, mend
-):
+    ledger: Ledger, batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
+) -> None:
     batch.open(1)
     document_id = take(client, clock)
-    document = ledger.start(document_id, queue=Queue.PDF, worker="w1")
+    document = started(ledger, document_id)
     ledger.release(document, code="storage_unavailable", message="away")
     clock.now += 85
     assert not mend().any
@@ -116,10 +161,12 @@ def test_a_message_that_waits_for_its_retry_is_left_until_that_is_long_due(
     assert mend().stuck == 1
 
 
-def test_the_message_of_a_settled_document_is_dropped_after_a_while(ledger, batch, client, clock, mend):
+def test_the_message_of_a_settled_document_is_dropped_after_a_while(
+    ledger: Ledger, batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
+) -> None:
     batch.open(1)
     document_id = take(client, clock)
-    document = ledger.start(document_id, queue=Queue.PDF, worker="w1")
+    document = started(ledger, document_id)
     ledger.settle(document, Outcome(state=State.SUCCEEDED), token="w1/1")
     assert not mend().any
     clock.now += 31
@@ -127,7 +174,7 @@ def test_the_message_of_a_settled_document_is_dropped_after_a_while(ledger, batc
     assert client.hlen("t:inflight:pdf") == client.llen("pdf") == 0
 
 
-def test_a_strangers_message_is_left_alone(client, clock, mend):
+def test_a_strangers_message_is_left_alone(client: redis.Redis, clock: Clock, mend: Mend) -> None:
     raw = {"headers": {"id": "x", "task": "math.add"}, "properties": {"delivery_info": {}}}
     client.hset("t:inflight:pdf", "tag", json.dumps([raw, "", "pdf"]))
     clock.now += 1_000
@@ -135,7 +182,9 @@ def test_a_strangers_message_is_left_alone(client, clock, mend):
     assert client.hlen("t:inflight:pdf") == 1
 
 
-def test_a_duplicate_hides_a_loss_only_until_it_is_done(batch, client, clock, mend):
+def test_a_duplicate_hides_a_loss_only_until_it_is_done(
+    batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
+) -> None:
     first, second = batch.open(2)
     client.rpop("pdf")  # first's message is lost
     client.lpush("pdf", message(second, Queue.PDF))
@@ -144,17 +193,17 @@ def test_a_duplicate_hides_a_loss_only_until_it_is_done(batch, client, clock, me
     client.rpop("pdf")
     mend()
     assert mend().lost == 1
-    assert json.loads(client.lindex("pdf", 0))["headers"]["id"] == first
+    assert next_id(client) == first
 
 
 def test_a_document_handed_on_while_it_was_looked_for_is_not_sent_to_its_old_queue(
-    ledger, batch, client, clock, mend
-):
+    ledger: Ledger, batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
+) -> None:
     (document_id,) = batch.open(1)
     client.rpop("pdf")
     clock.now += 25
     mend()
-    document = ledger.start(document_id, queue=Queue.PDF, worker="w")
+    document = started(ledger, document_id)
     ledger.advance(document, Advance(queue=Queue.OCR, summary=b"{}"))
     assert mend().lost == 0
     assert client.llen("pdf") == 0

@@ -1,4 +1,5 @@
 import threading
+from pathlib import Path
 
 import pytest
 import redis
@@ -19,7 +20,7 @@ def connections(client: redis.Redis) -> int:
     return len(client.client_list())
 
 
-def test_steps_go_over_one_connection(steps, client):
+def test_steps_go_over_one_connection(steps: Steps, client: redis.Redis) -> None:
     before = connections(client)
     for number in range(1, 6):
         assert steps.run("count", ["n"], []) == number
@@ -27,13 +28,13 @@ def test_steps_go_over_one_connection(steps, client):
     assert connections(client) == before + 1
 
 
-def test_a_server_that_forgot_the_scripts_is_taught_again(steps, client):
+def test_a_server_that_forgot_the_scripts_is_taught_again(steps: Steps, client: redis.Redis) -> None:
     steps.run("count", ["n"], [])
     client.script_flush()
     assert [steps.run("count", ["n"], []) for _ in range(2)] == [2, 3]
 
 
-def test_a_connection_that_was_cut_is_made_again(steps, client):
+def test_a_connection_that_was_cut_is_made_again(steps: Steps, client: redis.Redis) -> None:
     steps.run("count", ["n"], [])
     client.client_kill_filter(_type="normal", skipme=True)
     before = connections(client)
@@ -41,7 +42,7 @@ def test_a_connection_that_was_cut_is_made_again(steps, client):
     assert connections(client) == before + 1
 
 
-def test_an_error_of_the_step_itself_is_the_callers(steps, client):
+def test_an_error_of_the_step_itself_is_the_callers(steps: Steps, client: redis.Redis) -> None:
     client.set("n", "no number")
     for _ in range(2):  # before and after a connection is kept
         with pytest.raises(redis.ResponseError, match="not an integer"):
@@ -49,7 +50,9 @@ def test_an_error_of_the_step_itself_is_the_callers(steps, client):
     assert steps.run("echo", [], ["still well"]) == "still well"
 
 
-def test_a_reply_that_a_signal_kept_from_being_read_is_not_the_next_steps(steps, monkeypatch):
+def test_a_reply_that_a_signal_kept_from_being_read_is_not_the_next_steps(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps.run("echo", [], ["first"])
 
     def stopped() -> None:
@@ -62,7 +65,7 @@ def test_a_reply_that_a_signal_kept_from_being_read_is_not_the_next_steps(steps,
     assert [steps.run("echo", [], [text]) for text in ("second", "third")] == ["second", "third"]
 
 
-def test_threads_lose_nothing_to_each_other(steps, client):
+def test_threads_lose_nothing_to_each_other(steps: Steps, client: redis.Redis) -> None:
     def run() -> None:
         for _ in range(100):
             steps.run("count", ["n"], [])
@@ -75,7 +78,7 @@ def test_threads_lose_nothing_to_each_other(steps, client):
     assert client.get("n") == "400"
 
 
-def test_a_server_that_is_not_there_is_an_error_after_the_clients_patience(tmp_path):
+def test_a_server_that_is_not_there_is_an_error_after_the_clients_patience(tmp_path: Path) -> None:
     from app.config import Settings
 
     with connect(Settings(redis_url=f"unix://{tmp_path}/none"), retries=1) as client:

@@ -22,7 +22,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> list[Synthetic]:
     return make_set(tmp_path_factory.mktemp("set"), documents=40, seed=3)
 
 
-@pytest.mark.no_cover  # counted elsewhere, which reportlab makes dear
 def test_processes_make_what_synthesise_makes(made: list[Synthetic]) -> None:
     assert contents(made) == [synthesise(3, number).data for number in range(40)]
     assert [document.kind for document in made] == [kind_of(3, number) for number in range(40)]
@@ -74,7 +73,6 @@ def test_an_index_that_cannot_be_used_is_made_again(tmp_path: Path, index: bytes
     assert (tmp_path / INDEX).read_bytes() == good
 
 
-@pytest.mark.no_cover  # counted elsewhere, which reportlab makes dear
 def test_another_seed_in_the_same_directory_is_not_mistaken_for_this_one(tmp_path: Path) -> None:
     make_set(tmp_path, documents=3, seed=1)
     assert contents(make_set(tmp_path, documents=3, seed=2)) == [synthesise(2, n).data for n in range(3)]
@@ -89,7 +87,6 @@ def test_a_smaller_run_keeps_what_a_larger_one_has_listed(tmp_path: Path) -> Non
     assert progress == [5]
 
 
-@pytest.mark.no_cover  # counted elsewhere, which reportlab makes dear
 def test_two_runs_at_the_same_time_agree(tmp_path: Path) -> None:
     results: dict[int, list[Synthetic]] = {}
 

@@ -59,7 +59,6 @@ def test_seeds_differ() -> None:
     assert synthesise(1, 0).data != synthesise(2, 0).data
 
 
-@pytest.mark.no_cover  # counted elsewhere, which reportlab makes dear
 def test_text_documents_have_the_pages_they_say_and_words_on_each() -> None:
     made = [synthesise(SEED, index) for index in indices(Kind.TEXT, 30)]
     for content in made:
@@ -74,13 +73,11 @@ def test_text_documents_have_the_pages_they_say_and_words_on_each() -> None:
     assert 5 < max(pages) <= 12
 
 
-@pytest.mark.no_cover  # counted elsewhere, which reportlab makes dear
 def test_text_documents_stay_small() -> None:
     sizes = [len(synthesise(SEED, index).data) for index in indices(Kind.TEXT, 25)]
     assert sum(sizes) / len(sizes) < 60_000
 
 
-@pytest.mark.no_cover  # counted elsewhere, which reportlab makes dear
 def test_the_longest_report_has_twelve_pages_at_most() -> None:
     # Reports are the only long ones.
     counts = [

@@ -186,7 +186,6 @@ def test_the_numbers_are_those_of_the_timeline(report: Path) -> None:
     assert rows["0.5"][2] == "0 \N{RIGHTWARDS ARROW} 2"
 
 
-@pytest.mark.no_cover  # drawn, and counted, elsewhere
 def test_a_recorded_file_gives_the_same_page(report: Path, tmp_path: Path) -> None:
     again = write_report(tmp_path, report.parent / "timeline.jsonl")
     assert again.read_bytes() == report.read_bytes()
@@ -205,7 +204,7 @@ def test_the_timeline_of_the_directory_itself_is_left_alone(tmp_path: Path) -> N
 
 META_ONLY = a_run(0)[:1]
 ONE = [*META_ONLY, DocumentRecord(id="a", state="succeeded", opened=0, started=1, finished=2, queue="pdf")]
-LONG = [
+LONG: list[Record] = [
     Sample(
         t=hours * 3_600,
         queues={"pdf": QueueSample(waiting=5, running=1, replicas=1, ready=1, done=0)},
@@ -214,7 +213,7 @@ LONG = [
 ]
 
 
-SMALL = {
+SMALL: dict[str, tuple[list[Record], str]] = {
     "nothing": ([], "0 documents in 0.0 s"),
     "meta": (META_ONLY, "0 documents in 0.0 s"),
     "one": (ONE, "1 document in 2.0 s"),
@@ -230,7 +229,6 @@ def test_small_runs_have_a_report_too(tmp_path: Path, name: str) -> None:
     assert f"<h1>{title}</h1>" in write_report(tmp_path, records).read_text(encoding="utf-8")
 
 
-@pytest.mark.no_cover  # drawn, and counted, elsewhere
 @pytest.mark.parametrize("name", SMALL)
 def test_small_runs_have_pictures_too(tmp_path: Path, name: str) -> None:
     write_report(tmp_path, SMALL[name][0])

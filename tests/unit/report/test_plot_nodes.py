@@ -21,7 +21,6 @@ def test_titles_tell_nodes_apart(names: list[str], titles: list[str]) -> None:
     assert _titles(names, 18) == titles
 
 
-@pytest.mark.no_cover  # drawn, and counted, in the tests of the page
 @pytest.mark.parametrize("count", [1, 5, 11, 25])  # in one column, in two, in three, and more than are drawn
 def test_any_number_of_nodes_fits_on_a_small_picture(count: int) -> None:
     queue = QueueSample(waiting=0, running=0, replicas=1, ready=0, done=0)

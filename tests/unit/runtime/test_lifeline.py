@@ -5,7 +5,7 @@ import termios
 import threading
 
 from app.runtime.lifeline import when_it_ends
-from tests.support.command_line import wait_for
+from tests.support.waiting import wait_for
 
 
 def unread(descriptor: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.runtime.signals import ENDING, Stopped, held_back, stop_on_signals
-from tests.support.command_line import handlers_kept
+from tests.support.signals import handlers_kept
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,9 @@ import pytest
 
 from app.documents.limits import Limits
 from app.documents.models import MediaType, OcrMode
+from app.documents.ocr import OcrUnavailableError
 from app.sandbox import child, wire
+from tests.support.documents import Objects, build_pdf, one_page
 
 Ask = Callable[..., wire.Reply]
 
@@ -75,7 +77,7 @@ def test_errors_travel_as_code_and_message(ask: Ask) -> None:
     assert isinstance(ask(READ, b"<html>"), wire.Failure)
 
 
-def test_pages_are_recognised_between_open_and_close(ask: Ask, build_pdf, scan_objects) -> None:
+def test_pages_are_recognised_between_open_and_close(ask: Ask, scan_objects: Objects) -> None:
     assert ask(wire.Recognize(number=1)) == wire.Failure("ValueError", "no document is open")
     opening = wire.Open(media_type=MediaType.PDF, password=None)
     assert ask(opening, build_pdf(scan_objects)) == wire.Done()
@@ -86,7 +88,7 @@ def test_pages_are_recognised_between_open_and_close(ask: Ask, build_pdf, scan_o
     assert isinstance(ask(wire.Recognize(number=1)), wire.Failure)
 
 
-def test_an_answer_beyond_the_limit_is_a_resource_limit(ask: Ask, build_pdf, one_page) -> None:
+def test_an_answer_beyond_the_limit_is_a_resource_limit(ask: Ask) -> None:
     lines = b" ".join(b"(%s) Tj 0 -1 Td" % (b"x" * 100) for _ in range(1_200))
     reply = ask(READ, build_pdf(one_page(b"BT /F1 .5 Tf 1 1 Td " + lines + b" ET", box=b"0 -2000 595 842")))
     assert isinstance(reply, wire.Failure)
@@ -97,7 +99,9 @@ def test_an_answer_beyond_the_limit_is_a_resource_limit(ask: Ask, build_pdf, one
 @pytest.mark.parametrize(
     ("raised", "code"), [(MemoryError(), "resource_limit"), (RecursionError("deep"), "RecursionError")]
 )
-def test_whatever_is_raised_is_an_answer(ask: Ask, monkeypatch, raised: Exception, code: str) -> None:
+def test_whatever_is_raised_is_an_answer(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, raised: Exception, code: str
+) -> None:
     def read(*_: object, **__: object) -> None:
         raise raised
 
@@ -107,9 +111,11 @@ def test_whatever_is_raised_is_an_answer(ask: Ask, monkeypatch, raised: Exceptio
     assert reply.code == code
 
 
-def test_missing_ocr_data_is_not_the_documents_fault(ask: Ask, monkeypatch, build_pdf, scan_objects) -> None:
+def test_missing_ocr_data_is_not_the_documents_fault(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, scan_objects: Objects
+) -> None:
     def engine() -> None:
-        raise child.OcrUnavailableError
+        raise OcrUnavailableError
 
     monkeypatch.setattr("app.documents.ocr.engine", engine)
     ask(wire.Open(media_type=MediaType.PDF, password=None), build_pdf(scan_objects))

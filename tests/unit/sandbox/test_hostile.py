@@ -3,13 +3,14 @@
 import struct
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from app.documents.limits import Limits
 from app.errors import PermanentError
 from app.sandbox.sandbox import Sandbox
+from tests.support.documents import build_pdf, one_page, pdf_stream
 
 LIMITS = Limits(memory_bytes=512 * 2**20, cpu_seconds=1, wall_seconds=5.0)
 SPARE_SECONDS = 5.0
@@ -25,10 +26,8 @@ def box() -> Iterator[Sandbox]:
 class Maker:
     """Maker of hostile documents: each method returns one."""
 
-    def __init__(
-        self, build: Callable[..., bytes], page: Callable[..., dict[int, bytes]], stream: Callable[..., bytes]
-    ):
-        self.build, self.page, self.stream = build, page, stream
+    def __init__(self) -> None:
+        self.build, self.page, self.stream = build_pdf, one_page, pdf_stream
 
     def content_bomb(self) -> bytes:
         """Return half a gigabyte of objects, deflated to 300 KB."""
@@ -167,8 +166,8 @@ NAMES = sorted(name for name in vars(Maker) if not name.startswith("_"))
 
 
 @pytest.fixture
-def maker(build_pdf, one_page, pdf_stream) -> Maker:
-    return Maker(build_pdf, one_page, pdf_stream)
+def maker() -> Maker:
+    return Maker()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -15,6 +15,7 @@ from app.sandbox.process import ChildDiedError, ChildProcess, ChildTimeoutError
 
 READ = wire.Read(password=None, ocr=OcrMode.AUTO)
 PREFIX = wire.REPLY_PREFIX.pack
+Wired = tuple[ChildProcess, socket.socket]
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def frame(body: bytes) -> bytes:
 DONE = frame(wire.encode(wire.Done()))
 
 
-def test_an_honest_answer_in_small_pieces(wired) -> None:
+def test_an_honest_answer_in_small_pieces(wired: Wired) -> None:
     child, theirs = wired
 
     def dribble() -> None:
@@ -75,14 +76,14 @@ def test_an_honest_answer_in_small_pieces(wired) -> None:
         (frame(wire.encode(wire.RecognitionReply(Recognition(number=1)))), "another type"),
     ],
 )
-def test_an_invalid_reply_is_a_crash(wired, said: bytes, reason: str) -> None:
+def test_an_invalid_reply_is_a_crash(wired: Wired, said: bytes, reason: str) -> None:
     child, theirs = wired
     theirs.sendall(said)
     with pytest.raises(ChildDiedError, match=reason):
         ask(child)
 
 
-def test_hanging_up_in_the_middle(wired) -> None:
+def test_hanging_up_in_the_middle(wired: Wired) -> None:
     child, theirs = wired
     theirs.sendall(DONE[:-1])
     theirs.close()
@@ -90,22 +91,27 @@ def test_hanging_up_in_the_middle(wired) -> None:
         ask(child)
 
 
-def test_hanging_up_while_a_large_document_is_sent(wired) -> None:
+def test_hanging_up_while_a_large_document_is_sent(wired: Wired) -> None:
     child, theirs = wired
-    closer = threading.Thread(target=lambda: (theirs.recv(1_000), theirs.close()))
+
+    def hang_up() -> None:
+        theirs.recv(1_000)
+        theirs.close()
+
+    closer = threading.Thread(target=hang_up)
     closer.start()
     with pytest.raises(ChildDiedError):
         ask(child, b"x" * 50_000_000)
     closer.join()
 
 
-def test_a_child_that_does_not_read_does_not_block_the_parent(wired) -> None:
+def test_a_child_that_does_not_read_does_not_block_the_parent(wired: Wired) -> None:
     child, _ = wired
     with pytest.raises(ChildTimeoutError):
         ask(child, b"x" * 50_000_000, seconds=0.3)
 
 
-def test_a_child_that_does_not_answer(wired) -> None:
+def test_a_child_that_does_not_answer(wired: Wired) -> None:
     child, _ = wired
     with pytest.raises(ChildTimeoutError):
         ask(child, seconds=0.1)

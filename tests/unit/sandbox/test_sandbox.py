@@ -18,11 +18,13 @@ from app.documents.models import MediaType, Recognition
 from app.errors import MalformedError, PasswordRequiredError, ResourceLimitError, SandboxError, TooLargeError
 from app.sandbox import process, verdict
 from app.sandbox import sandbox as sandbox_module
+from app.sandbox.process import ChildProcess
 from app.sandbox.sandbox import Interrupted, Sandbox
+from tests.support.documents import Objects, build_pdf, one_page
 
 
 @pytest.fixture(scope="module")
-def slow_pdf(build_pdf, one_page) -> bytes:
+def slow_pdf() -> bytes:
     """A page that takes minutes and little memory to draw: the same shading fills it many times."""
     colours = b"<</FunctionType 2/Domain[0 1]/C0[1 0 0]/C1[0 0 1]/N 3>>"
     shading = (
@@ -39,6 +41,11 @@ def until(condition: Callable[[], object]) -> None:
         os.sched_yield()
 
 
+def child_of(box: Sandbox) -> ChildProcess:
+    assert box._child is not None
+    return box._child
+
+
 def busy_child(box: Sandbox, other_than: int = 0) -> psutil.Process:
     """Return the child once it works on a document: it is ready and uses the CPU."""
     until(
@@ -49,7 +56,7 @@ def busy_child(box: Sandbox, other_than: int = 0) -> psutil.Process:
             and box._child.documents
         )
     )
-    child = psutil.Process(box._child.pid)
+    child = psutil.Process(child_of(box).pid)
     began = child.cpu_times().user
     until(lambda: child.cpu_times().user > began + 0.05)
     return child
@@ -75,7 +82,7 @@ def test_the_child_is_kept_and_replaced_after_its_number_of_documents(
     pids = []
     with Sandbox(limits, max_documents=2) as box:
         for _ in range(5):
-            pids.append(box._child.pid)
+            pids.append(child_of(box).pid)
             assert box.read(good_pdf).texts == ["Hello fleet"]
         assert pids[0] == pids[1] != pids[2] == pids[3] != pids[4]
         assert (box.documents, box.restarts) == (5, 2)
@@ -97,7 +104,7 @@ def test_a_large_document_passes_the_pipe(sandbox: Sandbox, good_pdf: bytes) -> 
     assert sandbox.read(padded).facts.bytes == len(padded)
 
 
-def test_an_answer_larger_than_the_buffer_arrives_whole(sandbox: Sandbox, build_pdf, one_page) -> None:
+def test_an_answer_larger_than_the_buffer_arrives_whole(sandbox: Sandbox) -> None:
     lines = b" ".join(b"(%s) Tj 0 -.1 Td" % (b"x" * 1_000) for _ in range(1_300))
     pdf = build_pdf(one_page(b"BT /F1 .05 Tf 1 800 Td " + lines + b" ET"))
     assert sandbox.read(pdf).facts.characters > process._BUFFER_BYTES
@@ -129,7 +136,7 @@ def test_the_cpu_limit_is_each_documents_own(sandbox: Sandbox, good_pdf: bytes, 
 
 
 def test_a_crash_is_tried_once_more_and_then_malformed(
-    limits: Limits, slow_pdf: bytes, good_pdf: bytes, monkeypatch
+    limits: Limits, slow_pdf: bytes, good_pdf: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A signal from the test simulates a crash; on a busy machine it may arrive later than "at once".
     monkeypatch.setattr(verdict, "AT_ONCE_SECONDS", 60.0)
@@ -172,9 +179,9 @@ def test_a_child_that_died_between_documents_costs_nothing(
     sandbox: Sandbox, good_pdf: bytes, by: signal.Signals
 ) -> None:
     sandbox.read(good_pdf)
-    psutil.Process(sandbox._child.pid).send_signal(by)
+    psutil.Process(child_of(sandbox).pid).send_signal(by)
     # The process is a zombie before its last thread closes the connection.
-    until(lambda: sandbox._child.has_hung_up)
+    until(lambda: child_of(sandbox).has_hung_up)
     assert sandbox.read(good_pdf).texts == ["Hello fleet"]
     assert sandbox.restarts == 1
 
@@ -197,7 +204,12 @@ def test_interrupt_from_a_signal_handler_of_the_waiting_thread(sandbox: Sandbox,
     try:
         main = threading.main_thread().ident
         assert main is not None
-        sender, _ = in_thread(lambda: (busy_child(sandbox), signal.pthread_kill(main, signal.SIGUSR1)))
+
+        def send() -> None:
+            busy_child(sandbox)
+            signal.pthread_kill(main, signal.SIGUSR1)
+
+        sender, _ = in_thread(send)
         with pytest.raises(Interrupted):
             sandbox.read(slow_pdf)
         sender.join(10)
@@ -214,7 +226,7 @@ def test_interrupt_before_the_call_is_not_lost(sandbox: Sandbox, good_pdf: bytes
 
 
 def test_what_on_wait_raises_leaves_no_child_at_work(
-    sandbox: Sandbox, slow_pdf: bytes, good_pdf: bytes, monkeypatch
+    sandbox: Sandbox, slow_pdf: bytes, good_pdf: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class TimeIsUpError(Exception):
         pass
@@ -225,7 +237,7 @@ def test_what_on_wait_raises_leaves_no_child_at_work(
     monkeypatch.setattr(sandbox_module, "HEARTBEAT_SECONDS", 0.2)
     sandbox.read(good_pdf)
     sandbox.on_wait = on_wait
-    pid = sandbox._child.pid
+    pid = child_of(sandbox).pid
     with pytest.raises(TimeIsUpError):
         sandbox.read(slow_pdf)
     assert not psutil.pid_exists(pid)
@@ -260,15 +272,15 @@ def test_nothing_is_left_behind(limits: Limits, good_pdf: bytes) -> None:
     for _ in range(3):
         with Sandbox(limits, max_documents=1) as box:
             for _ in range(2):
-                pids.append(box._child.pid)
+                pids.append(child_of(box).pid)
                 box.read(good_pdf)
-            pids.append(box._child.pid)
+            pids.append(child_of(box).pid)
     assert me.num_fds() == before
     assert not {child.pid for child in me.children()} & set(pids)
 
 
 def test_a_child_that_does_not_start_is_not_the_documents_fault(
-    limits: Limits, good_pdf: bytes, monkeypatch
+    limits: Limits, good_pdf: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "CHILD_MODULE", "app.sandbox.there_is_no_such_module")
     with (
@@ -290,13 +302,15 @@ def test_someone_else_may_reap_the_child(limits: Limits, good_pdf: bytes) -> Non
 @pytest.mark.skipif(
     not Path("/proc/self/environ").exists(), reason="only /proc shows a process's environment and files"
 )
-def test_what_the_child_is_given(sandbox: Sandbox, good_pdf: bytes, monkeypatch, limits: Limits) -> None:
+def test_what_the_child_is_given(
+    sandbox: Sandbox, good_pdf: bytes, monkeypatch: pytest.MonkeyPatch, limits: Limits
+) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
     sandbox.close()
     with Path(__file__).open() as kept_open:
         os.set_inheritable(kept_open.fileno(), True)
         sandbox.read(good_pdf)
-        child = psutil.Process(sandbox._child.pid)
+        child = psutil.Process(child_of(sandbox).pid)
         assert child.environ().keys() <= {
             "LANG",
             "LC_CTYPE",
@@ -312,7 +326,7 @@ def test_what_the_child_is_given(sandbox: Sandbox, good_pdf: bytes, monkeypatch,
     assert "NoNewPrivs:\t1" in Path(f"/proc/{child.pid}/status").read_text()
 
 
-def test_pages_are_recognised_in_the_child(sandbox: Sandbox, build_pdf, scan_objects) -> None:
+def test_pages_are_recognised_in_the_child(sandbox: Sandbox, scan_objects: Objects) -> None:
     scan_objects = scan_objects | {2: b"<</Type/Pages/Kids[3 0 R 9 0 R]/Count 2>>"}
     pages: list[Recognition] = []
     found = sandbox.recognize(build_pdf(scan_objects), [1, 2], media_type=MediaType.PDF, on_page=pages.append)
@@ -322,7 +336,7 @@ def test_pages_are_recognised_in_the_child(sandbox: Sandbox, build_pdf, scan_obj
         sandbox.recognize(b"%PDF-1.4", [1], media_type=MediaType.PDF)
 
 
-def test_a_page_that_overruns_is_listed_and_the_rest_goes_on(sandbox: Sandbox, build_pdf, one_page) -> None:
+def test_a_page_that_overruns_is_listed_and_the_rest_goes_on(sandbox: Sandbox) -> None:
     objects = one_page(b"/Fm Do " * 300_000, resources=b"/XObject<</Fm 5 0 R>>")
     objects[2] = b"<</Type/Pages/Kids[6 0 R 3 0 R 6 0 R]/Count 3>>"
     content = b"0 0 595 842 re f " * 100

@@ -13,7 +13,7 @@ import pytest
 
 from app.errors import FleetError
 from app.worker.reload import run_reloading
-from tests.support.command_line import wait_for
+from tests.support.waiting import wait_for
 
 END_SECONDS = 60.0
 RELOADER = """
@@ -91,7 +91,6 @@ def start(runs: list[Run], folder: Path, value: str, *, exit_code: int = 0) -> R
     return runs[-1]
 
 
-@pytest.mark.counted
 def test_an_edit_is_taken_up_by_a_new_worker(runs: list[Run], tmp_path: Path) -> None:
     run = start(runs, tmp_path, "VALUE = 1")
     run.await_line("works with 1")
@@ -106,7 +105,6 @@ def test_an_edit_is_taken_up_by_a_new_worker(runs: list[Run], tmp_path: Path) ->
     ]
 
 
-@pytest.mark.counted
 def test_an_edit_that_cannot_run_waits_for_the_next(runs: list[Run], tmp_path: Path) -> None:
     run = start(runs, tmp_path, "VALUE = 1")
     run.await_line("works with 1")

@@ -97,7 +97,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 @pytest.fixture
-def here(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
+def this_machine(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """The same machine, for code in this process."""
     for name, value in machine.environment.items():
         monkeypatch.setenv(name, value)

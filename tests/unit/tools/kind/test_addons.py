@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.unit.tools.kind.conftest import Machine
 from tools.kind.addons import Addon, addons, documents, with_arguments
 from tools.kind.command import ClusterError
 from tools.kind.kind import ROOT, KindCluster
@@ -12,7 +14,7 @@ from tools.kind.kind import ROOT, KindCluster
 ALL = ("docker", "kind", "kubectl", "helm")
 
 
-def deployment(name: str, *arguments: str) -> dict[str, object]:
+def deployment(name: str, *arguments: str) -> dict[str, Any]:
     containers = [{"name": "main", "args": list(arguments)}, {"name": "other", "args": []}]
     return {
         "kind": "Deployment",
@@ -74,13 +76,13 @@ def test_arguments_are_added_once_and_only_where_they_belong() -> None:
 class TestInstall:
     """Against a kubectl that records its calls."""
 
-    def kubectl(self, here, *, image: str) -> None:
+    def kubectl(self, this_machine: Machine, *, image: str) -> None:
         found = deployment("x")
         for container in found["spec"]["template"]["spec"]["containers"]:
             container["image"] = image
         answer = json.dumps({"items": [found]})
         made = json.dumps(deployment("metrics-server"))
-        here.put(
+        this_machine.put(
             "kubectl",
             answer=f"""case "$*" in
               *"get deployment"*) echo '{answer}' ;;
@@ -89,25 +91,25 @@ class TestInstall:
             esac""",
         )
 
-    def applied(self, here) -> list[str]:
-        return [call for call in here.calls("kubectl") if " apply " in call]
+    def applied(self, this_machine: Machine) -> list[str]:
+        return [call for call in this_machine.calls("kubectl") if " apply " in call]
 
     @pytest.mark.parametrize("name", ["keda", "metrics-server"])
-    def test_the_same_version_is_not_applied_again(self, here, name: str) -> None:
+    def test_the_same_version_is_not_applied_again(self, this_machine: Machine, name: str) -> None:
         addon: Addon = addons()[name]
-        self.kubectl(here, image=f"registry/x:v{addon.version}")
-        addon.install(KindCluster(here.name).kube)
-        assert not self.applied(here)
-        assert [call for call in here.calls("kubectl") if f"apiservice/{addon.api}" in call]
+        self.kubectl(this_machine, image=f"registry/x:v{addon.version}")
+        addon.install(KindCluster(this_machine.name).kube)
+        assert not self.applied(this_machine)
+        assert [call for call in this_machine.calls("kubectl") if f"apiservice/{addon.api}" in call]
 
-    def test_another_version_is_replaced(self, here) -> None:
-        self.kubectl(here, image="ghcr.io/kedacore/keda:2.19.0")
-        addons()["keda"].install(KindCluster(here.name).kube)
-        (apply,) = self.applied(here)
+    def test_another_version_is_replaced(self, this_machine: Machine) -> None:
+        self.kubectl(this_machine, image="ghcr.io/kedacore/keda:2.19.0")
+        addons()["keda"].install(KindCluster(this_machine.name).kube)
+        (apply,) = self.applied(this_machine)
         assert " apply --server-side --force-conflicts --filename=https://github.com/kedacore/" in apply
 
-    def test_metrics_server_accepts_the_kubelets_own_certificates(self, here) -> None:
-        self.kubectl(here, image="metrics-server:v0.8.0")
-        addons()["metrics-server"].install(KindCluster(here.name).kube)
-        (manifest,) = here.calls("stdin")
+    def test_metrics_server_accepts_the_kubelets_own_certificates(self, this_machine: Machine) -> None:
+        self.kubectl(this_machine, image="metrics-server:v0.8.0")
+        addons()["metrics-server"].install(KindCluster(this_machine.name).kube)
+        (manifest,) = this_machine.calls("stdin")
         assert '"args": ["--kubelet-insecure-tls"]' in manifest

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.unit.tools.kind.conftest import Machine
 from tools.kind.command import ClusterError
 from tools.kind.demo import outcome, start_flood, with_documents
 from tools.kind.kind import KindCluster
@@ -43,15 +44,15 @@ def test_a_command_without_a_number_is_refused() -> None:
         ([{"type": "FailureTarget", "status": "True"}, {"type": "Failed", "status": "True"}], "Failed"),
     ],
 )
-def test_the_outcome_of_a_job(here, conditions: list[dict[str, str]], expected: str) -> None:
-    here.put("kubectl", answer=f"echo '{json.dumps({'status': {'conditions': conditions}})}'")
-    assert outcome(KindCluster(here.name).kube, "flood") == expected
+def test_the_outcome_of_a_job(this_machine: Machine, conditions: list[dict[str, str]], expected: str) -> None:
+    this_machine.put("kubectl", answer=f"echo '{json.dumps({'status': {'conditions': conditions}})}'")
+    assert outcome(KindCluster(this_machine.name).kube, "flood") == expected
 
 
-def test_a_flood_is_a_job_made_from_the_cronjob(here) -> None:
+def test_a_flood_is_a_job_made_from_the_cronjob(this_machine: Machine) -> None:
     cronjobs = json.dumps({"items": [{"metadata": {"name": "fleet-flood"}}]})
     made = json.dumps(job(command=["fleet", "flood", "--documents", "1000"]))
-    here.put(
+    this_machine.put(
         "kubectl",
         answer=f"""case "$*" in
           *"get cronjobs"*) echo '{cronjobs}' ;;
@@ -59,15 +60,17 @@ def test_a_flood_is_a_job_made_from_the_cronjob(here) -> None:
           *"--filename=-"*) read -r line; echo "stdin $line" >> "$NOTES" ;;
         esac""",
     )
-    name = start_flood(KindCluster(here.name).kube, 30)
+    name = start_flood(KindCluster(this_machine.name).kube, 30)
     assert name.startswith("fleet-flood-")
     assert [
-        call for call in here.calls("kubectl") if f" create job {name} --from=cronjob/fleet-flood " in call
+        call
+        for call in this_machine.calls("kubectl")
+        if f" create job {name} --from=cronjob/fleet-flood " in call
     ]
-    assert '"--documents", "30"' in here.calls("stdin")[0]
+    assert '"--documents", "30"' in this_machine.calls("stdin")[0]
 
 
-def test_a_fleet_without_a_producer_cannot_be_flooded(here) -> None:
-    here.put("kubectl", answer="""echo '{"items": []}'""")
+def test_a_fleet_without_a_producer_cannot_be_flooded(this_machine: Machine) -> None:
+    this_machine.put("kubectl", answer="""echo '{"items": []}'""")
     with pytest.raises(ClusterError, match=r"producer\.enabled=false"):
-        start_flood(KindCluster(here.name).kube, 30)
+        start_flood(KindCluster(this_machine.name).kube, 30)

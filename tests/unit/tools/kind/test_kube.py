@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.unit.tools.kind.conftest import Machine
 from tools.kind.kind import KindCluster
 from tools.kind.kube import claim_trouble, pod_troubles
 
@@ -66,17 +67,17 @@ def test_a_volume_that_cannot_be_bound(name: str, kind: str | None, expected: st
     assert claim_trouble(claim, events) == expected
 
 
-def test_pods_that_may_not_be_made_are_explained_once(here) -> None:
+def test_pods_that_may_not_be_made_are_explained_once(this_machine: Machine) -> None:
     event = {
         "reason": "FailedCreate",
         "message": "violates PodSecurity",
         "involvedObject": {"kind": "ReplicaSet", "name": "fleet-beat-1"},
     }
     answer = json.dumps({"items": [event, event]})
-    here.put(
+    this_machine.put(
         "kubectl",
         answer=f"""case "$*" in *"get events"*) echo '{answer}' ;; *) echo '{{"items": []}}' ;; esac""",
     )
-    troubles = KindCluster(here.name).kube.explained("It failed.", "somewhere")
+    troubles = KindCluster(this_machine.name).kube.explained("It failed.", "somewhere")
     assert troubles == "It failed.\nReplicaSet fleet-beat-1 may not make its pods: violates PodSecurity"
-    assert all("--namespace=somewhere" in call for call in here.calls("kubectl"))
+    assert all("--namespace=somewhere" in call for call in this_machine.calls("kubectl"))

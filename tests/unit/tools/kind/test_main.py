@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.unit.tools.kind.conftest import Machine
 from tools.kind.kind import KindCluster
 
 COMMANDS = ("up", "deploy", "demo", "e2e", "down")
@@ -11,7 +12,7 @@ ALL = ("docker", "kind", "kubectl", "helm")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_without_any_program_each_is_named_and_nothing_done(machine, command: str) -> None:
+def test_without_any_program_each_is_named_and_nothing_done(machine: Machine, command: str) -> None:
     run = machine.run(command)
     assert run.returncode == 1
     named = re.findall(
@@ -24,14 +25,14 @@ def test_without_any_program_each_is_named_and_nothing_done(machine, command: st
 
 
 @pytest.mark.parametrize("command", ["deploy", "demo"])
-def test_a_missing_cluster_is_an_error(machine, command: str) -> None:
+def test_a_missing_cluster_is_an_error(machine: Machine, command: str) -> None:
     machine.put(*ALL)
     run = machine.run(command)
     assert run.returncode == 1
     assert run.stderr == f"There is no kind cluster {machine.name}: run `make cluster` first.\n"
 
 
-def test_a_cluster_that_cannot_be_created_is_removed(machine) -> None:
+def test_a_cluster_that_cannot_be_created_is_removed(machine: Machine) -> None:
     machine.put(*ALL)
     run = machine.run("up")
     assert run.returncode == 1
@@ -43,7 +44,7 @@ def test_a_cluster_that_cannot_be_created_is_removed(machine) -> None:
     assert delete.startswith(f"kind delete cluster --name {machine.name}")
 
 
-def test_too_little_memory_is_an_error_before_anything_is_created(machine) -> None:
+def test_too_little_memory_is_an_error_before_anything_is_created(machine: Machine) -> None:
     machine.put(*ALL)
     machine.put("docker", answer='[ "$1" = version ] && echo 28.2.2 || echo "2147483648 /nowhere"')
     run = machine.run("up")
@@ -52,7 +53,7 @@ def test_too_little_memory_is_an_error_before_anything_is_created(machine) -> No
     assert not [call for call in machine.calls("kind") if "create" in call]
 
 
-def test_without_keda_nothing_is_built_or_installed(machine) -> None:
+def test_without_keda_nothing_is_built_or_installed(machine: Machine) -> None:
     machine.put(*ALL)
     run = machine.run("deploy", EXISTS="1")
     assert run.returncode == 1
@@ -61,7 +62,7 @@ def test_without_keda_nothing_is_built_or_installed(machine) -> None:
     assert not machine.calls("helm upgrade")
 
 
-def test_nodes_that_were_stopped_are_started_and_awaited(machine) -> None:
+def test_nodes_that_were_stopped_are_started_and_awaited(machine: Machine) -> None:
     machine.put(*ALL)
     machine.put(
         "docker",
@@ -79,7 +80,7 @@ def test_nodes_that_were_stopped_are_started_and_awaited(machine) -> None:
     assert all(f" get lease {machine.name}-worker2 " in call for call in asked)
 
 
-def test_without_a_storage_class_nothing_is_built_or_installed(machine) -> None:
+def test_without_a_storage_class_nothing_is_built_or_installed(machine: Machine) -> None:
     machine.put(*ALL)
     run = machine.run("deploy", EXISTS="1", KEDA="1")
     assert run.returncode == 1
@@ -88,7 +89,7 @@ def test_without_a_storage_class_nothing_is_built_or_installed(machine) -> None:
     assert not machine.calls("helm upgrade")
 
 
-def test_a_failed_installation_is_uninstalled_with_its_claims(machine) -> None:
+def test_a_failed_installation_is_uninstalled_with_its_claims(machine: Machine) -> None:
     machine.put(*ALL)
     machine.put(
         "kubectl",
@@ -120,13 +121,13 @@ esac""",
     assert " delete persistentvolumeclaims new --namespace=pdf-fleet " in deleted
 
 
-def test_the_demo_requires_a_fleet(machine) -> None:
+def test_the_demo_requires_a_fleet(machine: Machine) -> None:
     machine.put(*ALL)
     run = machine.run("demo", EXISTS="1", KEDA="1")
     assert run.stderr == f"There is no fleet in the cluster kind-{machine.name}: run `make deploy` first.\n"
 
 
-def test_an_interrupted_installation_is_explained(machine) -> None:
+def test_an_interrupted_installation_is_explained(machine: Machine) -> None:
     machine.put(*ALL)
     run = machine.run("demo", EXISTS="1", KEDA="1", STATUS="pending-upgrade")
     assert run.returncode == 1
@@ -135,14 +136,14 @@ def test_an_interrupted_installation_is_explained(machine) -> None:
 
 
 @pytest.mark.parametrize("documents", ["0", "-5"])
-def test_a_demo_needs_documents(machine, documents: str) -> None:
+def test_a_demo_needs_documents(machine: Machine, documents: str) -> None:
     machine.put(*ALL)
     run = machine.run("--documents", documents, "demo", EXISTS="1")
     assert run.returncode == 1
     assert f"DOCUMENTS={documents} cannot be sent" in run.stderr
 
 
-def test_no_call_uses_another_cluster(machine) -> None:
+def test_no_call_uses_another_cluster(machine: Machine) -> None:
     """Every call of kubectl and helm names file and context, whatever the user's environment has."""
     machine.put(*ALL)
     machine.run("demo", EXISTS="1", KEDA="1", STATUS="failed")
@@ -157,14 +158,14 @@ def test_no_call_uses_another_cluster(machine) -> None:
     assert own.stat().st_mode & 0o777 == 0o600
 
 
-def test_down_without_a_cluster_is_no_error(machine) -> None:
+def test_down_without_a_cluster_is_no_error(machine: Machine) -> None:
     machine.put("docker", "kind")
     run = machine.run("down")
     assert run.returncode == 0
     assert run.stdout == f"There is no kind cluster {machine.name}; nothing to do.\n"
 
 
-def test_down_removes_the_cluster_named_and_its_kubeconfig(machine) -> None:
+def test_down_removes_the_cluster_named_and_its_kubeconfig(machine: Machine) -> None:
     machine.put("docker", "kind")
     kubeconfig = KindCluster(machine.name).kubeconfig
     kubeconfig.parent.mkdir(exist_ok=True)
@@ -174,7 +175,7 @@ def test_down_removes_the_cluster_named_and_its_kubeconfig(machine) -> None:
     assert not kubeconfig.exists()
 
 
-def test_a_missing_manifest_is_an_error(machine) -> None:
+def test_a_missing_manifest_is_an_error(machine: Machine) -> None:
     machine.put(*ALL)
     run = machine.run("up", KEDA_MANIFEST="/nowhere/keda.yaml")
     assert run.returncode == 1

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.unit.tools.kind.conftest import Machine
 from tools.kind.command import ClusterError
 from tools.kind.required import TOOLS, check, parse_version
 
@@ -36,12 +37,12 @@ def test_the_table_names_every_program_with_its_source() -> None:
 
 
 class TestCheck:
-    def test_complete_programs_pass(self, here) -> None:
-        here.put(*ALL)
+    def test_complete_programs_pass(self, this_machine: Machine) -> None:
+        this_machine.put(*ALL)
         check()
 
-    def test_only_the_named_programs_are_required(self, here) -> None:
-        here.put("docker", "kind")
+    def test_only_the_named_programs_are_required(self, this_machine: Machine) -> None:
+        this_machine.put("docker", "kind")
         check({"docker", "kind"})
         with pytest.raises(ClusterError, match=r"^helm is not installed: get 3\.14 or newer from https://"):
             check({"docker", "helm"})
@@ -61,9 +62,11 @@ class TestCheck:
             ("kind", "echo broken >&2; exit 3", "`kind version` ended with 3:\n  broken"),
         ],
     )
-    def test_unsuitable_programs_are_named(self, here, name: str, says: str, expected: str) -> None:
-        here.put(*ALL)
-        here.put(name, answer=says)
+    def test_unsuitable_programs_are_named(
+        self, this_machine: Machine, name: str, says: str, expected: str
+    ) -> None:
+        this_machine.put(*ALL)
+        this_machine.put(name, answer=says)
         with pytest.raises(ClusterError) as raised:
             check()
         assert raised.value.message.startswith(expected)
@@ -75,8 +78,8 @@ class TestCheck:
             ("permission denied while trying to connect to the Docker daemon socket", "usermod -aG docker"),
         ],
     )
-    def test_docker_does_not_answer(self, here, says: str, expected: str) -> None:
-        here.put(*ALL)
-        here.put("docker", answer=f"echo '{says}' >&2; exit 1")
+    def test_docker_does_not_answer(self, this_machine: Machine, says: str, expected: str) -> None:
+        this_machine.put(*ALL)
+        this_machine.put("docker", answer=f"echo '{says}' >&2; exit 1")
         with pytest.raises(ClusterError, match=expected):
             check()
