@@ -80,7 +80,7 @@ LOCK := $(BIN)/uv --no-config --quiet pip compile --universal --python-version 3
 
 lock: $(STAMP) ## Write the lock files anew after a change of dependencies (ARGS=--upgrade takes newer versions)
 	$(LOCK) pyproject.toml requirements/build.in --extra local --extra dev -o requirements/dev.txt
-	$(LOCK) pyproject.toml -c requirements/dev.txt --extra producer -o requirements/image.txt
+	$(LOCK) pyproject.toml -c requirements/dev.txt --extra producer --extra reload -o requirements/image.txt
 	$(LOCK) pyproject.toml -c requirements/dev.txt --extra local -o requirements/local.txt
 
 clean: ## Remove caches and build products (.venv and reports stay)

@@ -21,7 +21,7 @@ ROOT = Path(app.__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = ("image", "local", "dev")
 EXTRAS = {
-    "image": ("producer",),
+    "image": ("producer", "reload"),
     "local": ("producer", "local"),
     "dev": ("producer", "local", "cluster", "reload", "dev"),
 }
