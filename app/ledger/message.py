@@ -60,7 +60,7 @@ def message(document_id: str, queue: Queue) -> str:
 
 
 def document_id_of(raw: str) -> str | None:
-    """Return the document id in a message, without decoding all of it; None if there is none."""
+    """Return the document id in a message or an in-flight entry, without decoding it; None if there is none."""
     found = _TASK_ID.search(raw)
     return found[1] if found else None
 
@@ -70,31 +70,12 @@ def inflight_entry(message: Mapping[str, Any], exchange: str, routing_key: str) 
     return msgspec.json.encode([message, exchange, routing_key])
 
 
-@dataclass
-class InFlight:
-    """A message that was read from the in-flight hash."""
-
-    content: dict[str, Any]
-
-    @classmethod
-    def of(cls, entry: str) -> "InFlight":
-        """Decode an entry of the in-flight hash.
-
-        Raises:
-            msgspec.DecodeError: it is no JSON.
-        """
-        return cls(msgspec.json.decode(entry)[0])
-
-    @property
-    def document_id(self) -> str:
-        """The id of its document."""
-        return str(self.content["headers"]["id"])
-
-    def redelivered(self) -> str:
-        """Return the message with the marks that kombu sets when it restores one."""
-        self.content["headers"]["redelivered"] = True
-        self.content["properties"]["delivery_info"]["redelivered"] = True
-        return msgspec.json.encode(self.content).decode()
+def redelivered(entry: str) -> str:
+    """Return the message of an in-flight entry with the marks that kombu sets when it restores one."""
+    message = msgspec.json.decode(entry)[0]
+    message["headers"]["redelivered"] = True
+    message["properties"]["delivery_info"]["redelivered"] = True
+    return msgspec.json.encode(message).decode()
 
 
 @lru_cache(maxsize=8)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.ledger.message import InFlight, document_id_of, message
+from app.ledger.message import document_id_of, message, redelivered
 from app.ledger.models import Document, State
 from app.queues import DOCUMENT_TASKS, Queue
 
@@ -74,13 +74,12 @@ def _mend_inflight(ledger: "Ledger", queue: Queue) -> tuple[int, int, int]:
     delivered: dict[str, float] = dict(
         ledger.client.zrange(ledger.keys.inflight_index(queue), 0, -1, withscores=True)
     )
-    messages = {tag: InFlight.of(entry) for tag, entry in entries.items()}
-    documents = ledger.documents([one.document_id for one in messages.values()])
+    documents = ledger.documents([document_id_of(entry) or "" for entry in entries.values()])
     holders = {document.worker for document in documents if document is not None and document.worker}
     in_progress = _in_progress(ledger, sorted(holders))
     now = ledger.clock()
     counts = {"orphaned": 0, "stuck": 0, "stale": 0}
-    for (tag, one), document in zip(messages.items(), documents, strict=True):
+    for (tag, entry), document in zip(entries.items(), documents, strict=True):
         if document is None:
             continue  # another application's task, which keeps no ledger
         # A worker may keep back a message until its retry is due.
@@ -94,7 +93,7 @@ def _mend_inflight(ledger: "Ledger", queue: Queue) -> tuple[int, int, int]:
         )
         if finding is None:
             continue
-        back = "" if finding == "stale" else one.redelivered()
+        back = "" if finding == "stale" else redelivered(entry)
         keys = [
             ledger.keys.inflight(queue),
             ledger.keys.inflight_index(queue),
@@ -182,6 +181,6 @@ def _held_by_broker(ledger: "Ledger", queue: Queue) -> set[str]:
     while page := ledger.client.lrange(str(queue), start, start + SCAN_CHUNK - 1):
         held.update(found for raw in page if (found := document_id_of(raw)))
         start += len(page)
-    for raw in ledger.client.hvals(ledger.keys.inflight(queue)):
-        held.add(InFlight.of(raw).document_id)
+    entries = ledger.client.hvals(ledger.keys.inflight(queue))
+    held.update(found for entry in entries if (found := document_id_of(entry)))
     return held
