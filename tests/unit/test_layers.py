@@ -18,11 +18,13 @@ INTRUDERS = {
     "app/local/rich_of_its_own.py": "import rich",
     "app/client/obstore_of_its_own.py": "import obstore",
     "app/cli/commands/neighbour.py": "import app.cli.commands.demo",
+    "tools/kind/watching.py": "import app.cluster.state",
 }
 
 
 def test_a_file_in_a_wrong_room_is_refused(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "app", tmp_path / "app", ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("app", "tools"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for name, source in INTRUDERS.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
