@@ -21,6 +21,7 @@ from app.queues import DOCUMENT_TASKS, Queue
 _ID_MARK = "@document-id@"
 _TAG_MARK = "@delivery-tag@"
 _BODY_MARK = "@body@"
+_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 _TASK_ID = re.compile(r'"id": ?"([^"]+)"')
 
 
@@ -53,8 +54,7 @@ class Delivery:
 
 def message(document_id: str, queue: Queue) -> str:
     """Return a new message that sends a document through `queue`; its task id is the document's id."""
-    before, after = _body_ends()
-    body = b64encode(f"{before}{document_id}{after}".encode()).decode()
+    body = b64encode(msgspec.json.encode(([document_id], {}, _EMBED))).decode()
     made = _template(queue).replace(_ID_MARK, document_id)
     return made.replace(_TAG_MARK, new_id()).replace(_BODY_MARK, body)
 
@@ -108,12 +108,3 @@ def _template(queue: Queue) -> str:
         },
     }
     return msgspec.json.encode(content).decode()
-
-
-@lru_cache(maxsize=1)
-def _body_ends() -> tuple[str, str]:
-    """Return the parts of a message's body before and after the document id."""
-    before, after = msgspec.json.encode(
-        ([_ID_MARK], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None})
-    ).decode().split(_ID_MARK)  # fmt: skip
-    return before, after

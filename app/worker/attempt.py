@@ -27,11 +27,7 @@ Work = Callable[[Services, Document], Outcome | Advance]
 
 
 class TryAgainError(Exception):
-    """The task is to be retried after a pause.
-
-    Args:
-        countdown: The pause in seconds.
-    """
+    """The task is to be retried after `countdown` seconds."""
 
     def __init__(self, countdown: float) -> None:
         super().__init__(f"again in {countdown:.1f} s")

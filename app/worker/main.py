@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import sys
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from app.config import Settings, settings
@@ -49,7 +48,7 @@ def run(queue: Queue, name: str) -> int:
     check_settings(config)
     # A container's PID 1 ignores a signal that it does not handle: stopped in these seconds, the worker would go on and
     # be killed over a document at the end of its grace. Celery replaces this handler when the worker starts.
-    signal.signal(signal.SIGTERM, _end_before_work)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     sandbox = _early_sandbox(config, queue)
     from app.worker.celery_app import app
@@ -68,10 +67,6 @@ def run(queue: Queue, name: str) -> int:
     )
     worker.start()
     return int(worker.exitcode or 0)
-
-
-def _end_before_work(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
 
 
 def _early_sandbox(config: Settings, queue: Queue) -> "Sandbox | None":
