@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Callable
+from copy import copy
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from redis import Redis
+from redis import ConnectionPool, Redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import (
     BusyLoadingError,
     ConnectionError,  # noqa: A004
     NoScriptError,
     ReadOnlyError,
-    RedisError,
     ResponseError,
     TimeoutError,  # noqa: A004
 )
@@ -61,27 +61,42 @@ class FleetRetry(Retry):
         if self._running:  # a connection that is being made for a command counts as part of the command
             return super().call_with_retry(do, fail, *rest, **more)
         self._running = True
-        began = time.monotonic()
+        first: float | None = None
         try:
             while True:
                 try:
                     return super().call_with_retry(do, fail, *rest, **more)
                 except NoScriptError:
                     raise  # redis-py answers it by sending the script
-                except RedisError as error:
+                except (*RETRIED, ResponseError) as error:
                     failure = self._failure(error)
+                    failure.__cause__ = error
                     if self._on_error is None:
                         raise failure from error
-                    self._on_error(failure, time.monotonic() - began)
+                    first = first or time.monotonic()
+                    self._on_error(failure, time.monotonic() - first)
         finally:
             self._running = False
 
-    def _failure(self, error: RedisError) -> ServerError:
+    def _failure(self, error: Exception) -> ServerError:
         if isinstance(error, ResponseError) and not isinstance(error, ReadOnlyError):
             return ServerRefusedError(f"The Redis server at {self._address} refuses a command: {error}.")
         return ServerError(
             f"No Redis server answers at {self._address} ({error}): start it, or correct FLEET_REDIS_URL."
         )
+
+
+class _Pool(ConnectionPool):
+    """A pool that finds a usable connection under the client's retry policy too: redis-py alone does that without."""
+
+    def get_connection(self, *names: Any, **more: Any) -> Any:
+        """Return a connection."""
+        policy = copy(self.connection_kwargs["retry"])
+        return policy.call_with_retry(lambda: ConnectionPool.get_connection(self, *names, **more), _ignore)
+
+
+def _ignore(_error: Exception) -> None:
+    """Stand for the handling of a failure: the pool has closed the connection already."""
 
 
 def connect(settings: "Settings", *, retries: int = RETRIES, on_error: OnError | None = None) -> "Redis":
@@ -107,7 +122,7 @@ def connect(settings: "Settings", *, retries: int = RETRIES, on_error: OnError |
     if scheme == "rediss":
         options["ssl_ca_certs"] = authorities(settings)
     try:
-        return Redis.from_url(url, decode_responses=True, **options)
+        return Redis.from_pool(_Pool.from_url(url, decode_responses=True, **options))
     except ValueError as error:
         raise SettingsError(f"FLEET_REDIS_URL={masked(url)!r} cannot be used: {error}") from None
 

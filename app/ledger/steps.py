@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
-from app.errors import ServerError
+from app.errors import FleetError
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -59,7 +59,7 @@ class Steps:
             self._turn.release()
 
     def _connect(self) -> None:
-        with suppress(RedisError, ServerError):
+        with suppress(RedisError, FleetError):
             if self._connection is None:
                 self._connection = self._pool.get_connection()
             else:

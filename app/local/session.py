@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -126,6 +126,9 @@ class Session:
             self._started.close()
 
     def _close_fleet(self) -> None:
+        if self._server_is_away:  # it was at some time since the last step
+            with suppress(ServerError):
+                self._server_is_away = not self.ledger.client.ping()
         # Workers cannot requeue on a server that is away, and need not on one that ends with the run.
         self.fleet.close(gracefully=self._server is None and not self._server_is_away)
 

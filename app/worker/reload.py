@@ -16,7 +16,9 @@ SOURCE = Path(__file__).resolve().parents[1]
 """The package `app`."""
 SUFFIXES = (".py", ".lua")
 QUIET_MILLISECONDS = 300
-"""An edit is complete when no further file has changed for this long."""
+"""An edit is complete when no further file has changed for this long ..."""
+MAX_EDIT_MILLISECONDS = 30_000
+"""... or when it has lasted this long."""
 
 
 def run_reloading(command: Sequence[str], folder: Path = SOURCE) -> int:
@@ -56,12 +58,19 @@ class _Reloader:
         edits = watch(
             folder,
             watch_filter=lambda _change, path: path.endswith(SUFFIXES),
+            debounce=MAX_EDIT_MILLISECONDS,
             step=QUIET_MILLISECONDS,
             rust_timeout=QUIET_MILLISECONDS,
             yield_on_timeout=True,
             stop_event=self._stopped,
         )
-        next(edits, None)  # the watch begins before the worker does: it misses no edit
+        try:
+            next(edits, None)  # the watch begins before the worker does: it misses no edit
+        except RuntimeError as error:  # no inotify instance is left, for example
+            raise FleetError(
+                f"The source cannot be watched ({error}): raise fs.inotify.max_user_instances, or set "
+                "WATCHFILES_FORCE_POLLING=1."
+            ) from None
         worker = self._start()
         edited = failed = False
         for changes in edits:

@@ -35,7 +35,7 @@ VALUES = ROOT / "k8s" / "values-kind.yaml"
 TIMEOUT_SECONDS = 300.0
 """Time limit of a wait, for a loaded machine."""
 LONG_DOCUMENTS = (
-    *("--set=timeLimits.softSeconds=200", "--set=timeLimits.hardSeconds=205"),
+    "--set=timeLimits.softSeconds=200",
     *("--set=timeLimits.graceSeconds=420", "--set=timeLimits.visibilityTimeoutSeconds=480"),
     *("--set=workerDefaults.cooldownSeconds=425", "--set=settings.FLEET_SANDBOX_WALL_SECONDS=200"),
 )

@@ -1,4 +1,7 @@
 import copy
+import socket
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -76,6 +79,29 @@ def test_a_command_that_the_server_refuses_is_not_repeated(redis_url: str) -> No
         client.set("word", "x")
         with pytest.raises(ServerRefusedError, match=r"refuses a command: .*not an integer"):
             client.incr("word")
+
+
+def hang_up_after_the_handshake(listener: socket.socket) -> None:
+    """Answer what redis-py sends first on each connection, and close it before any command."""
+    hello = b"%2\r\n$5\r\nproto\r\n:3\r\n$6\r\nserver\r\n$5\r\nredis\r\n"
+    with suppress(OSError):  # the test is over
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                while received := connection.recv(65_536).upper():
+                    others = received.count(b"SETINFO") + received.count(b"MAINT_NOTIF")
+                    connection.sendall(hello * (b"HELLO" in received) + b"+OK\r\n" * others)
+                    if b"SETINFO" in received and b"VER" in received:
+                        break
+
+
+def test_a_server_that_dies_right_after_the_handshake_is_a_server_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=hang_up_after_the_handshake, args=(listener,), daemon=True).start()
+        config = Settings(redis_url=f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
+        for _ in range(5):
+            with connect(config, retries=0) as client, pytest.raises(ServerError):
+                client.ping()
 
 
 def test_an_address_that_cannot_be_used_is_refused_without_its_password(tmp_path: Path) -> None:
