@@ -78,7 +78,7 @@ cluster-down: $(STAMP) ## Remove the cluster and everything in it
 LOCK := $(BIN)/uv --no-config --quiet pip compile --universal --python-version 3.11 \
   --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links --no-header $(ARGS)
 
-lock: $(STAMP) ## Write the lock files anew after a change of dependencies (ARGS=--upgrade takes newer versions)
+lock: $(STAMP) ## Rewrite the lock files after a change of dependencies (ARGS=--upgrade takes newer versions)
 	$(LOCK) pyproject.toml requirements/build.in --extra local --extra dev -o requirements/dev.txt
 	$(LOCK) pyproject.toml -c requirements/dev.txt --extra producer --extra reload -o requirements/image.txt
 	$(LOCK) pyproject.toml -c requirements/dev.txt --extra local -o requirements/local.txt
@@ -87,7 +87,7 @@ clean: ## Remove caches and build products (.venv and reports stay)
 	rm -rf build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	find app bench examples tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
-# One environment serves every target. It is made anew where it is missing, broken, or was made for another folder
+# One environment serves every target. It is recreated if it is missing, broken, or was created for another folder
 # (a moved or copied checkout: its scripts would start the other one's Python).
 HERE := $(shell grep -qsF '$(CURDIR)/$(VENV)' $(VENV)/pyvenv.cfg && $(BIN)/python -c '$(FITS)' 2>/dev/null && echo yes)
 ifneq ($(HERE),yes)

@@ -26,7 +26,7 @@ Seconds = Annotated[float, Meta(gt=0, le=366 * 24 * 3_600)]  # bounded: no serve
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of one process; `load()` reads them from the environment and checks them."""
 
-    # Where things are.
+    # Addresses.
     redis_url: str = ""
     """Broker and ledger; empty: the local fleet starts a Valkey server of its own."""
     redis_ca_file: str = ""

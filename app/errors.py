@@ -1,4 +1,4 @@
-"""What can go wrong, as types: the class docstring is the sentence a person reads.
+"""The exception types of the fleet; the docstring of each class is its default message.
 
 Three families, and what happens to a document that meets them:
 
@@ -35,7 +35,7 @@ class FleetError(Exception):
 
 
 class UsageError(FleetError):
-    """The command was called with something that it cannot use."""
+    """The command cannot use one of its arguments."""
 
     exit_code = ExitCode.USAGE_ERROR
 

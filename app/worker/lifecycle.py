@@ -41,7 +41,7 @@ def install(app: Celery, config: Settings) -> None:
             timer.start()
 
     def begin(**_: Any) -> None:
-        gc.freeze()  # the imports' objects stay: no collection need look through them
+        gc.freeze()  # the garbage collector then skips the imports' objects
         gc.enable()
         heartbeat.begin()
         worker_services().on_wait = heartbeat.beat

@@ -36,7 +36,8 @@ def watch(
 ) -> None:
     """Watch a fleet on Kubernetes: replicas, pods, queues and events.
 
-    Watching changes nothing in the cluster. Start before the work: --until-idle waits for some.
+    Watching changes nothing in the cluster. Start it before you submit documents: --until-idle first waits for work to
+    appear.
 
     Example: fleet watch -n pdf-fleet --record timeline.jsonl --until-idle
     """
