@@ -44,9 +44,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     """Lowest level that is logged; at INFO Celery writes several lines per document."""
 
-    # Attempts and time. soft < grace - 15 < grace < visibility: `check_order` refuses the rest.
+    # Attempts and time. soft < grace - 15: `check_order` refuses the rest.
     max_attempts: Positive = 3
     """Number of starts after which a document is quarantined instead of started again."""
+    max_interruptions: Annotated[int, Meta(ge=0)] = 10
+    """Number of starts of a document that do not count because its worker was ended from outside (a drain, a lost node)."""
     max_retries: Annotated[int, Meta(ge=0)] = 20
     """Number of retries of a task after transient errors."""
     retry_backoff_seconds: Seconds = 0.5
@@ -57,14 +59,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """OCR of one document ends after this long and keeps the pages recognised by then; 100 pages take 150 s."""
     grace_seconds: Seconds = 690.0
     """Time between SIGTERM and SIGKILL: terminationGracePeriodSeconds."""
-    visibility_timeout_seconds: Seconds = 900.0
-    """After this long kombu delivers an unacknowledged message again; the reconciler is faster."""
     result_expires_seconds: Positive = 3_600
     """How long Celery keeps the result of a task that stores one; documents are in the ledger instead."""
 
+    # Queues.
+    window: Annotated[str, Meta(pattern="^([1-9][0-9]{0,5}|all)$")] = "16"
+    """Fewest messages that a queue holds while documents wait (it holds twice the running documents if that is more);
+    `all`: every open document has its message on the queue."""
+
     # The reconciler.
     reconcile_seconds: Seconds = 10.0
-    """Interval at which open documents are compared with queue and in-flight hash."""
+    """Interval at which the reconciler searches for documents whose worker or message is gone."""
     reconcile_after_seconds: Seconds = 20.0
     """Age in its queue from which a document's missing message counts as lost: a younger one may be on its way."""
     retention_seconds: Positive = 7 * 24 * 3_600
@@ -107,6 +112,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     socket_timeout_seconds: Seconds = 10.0
     """How long the broker, ledger or object store may stay silent before the connection counts as broken."""
 
+    @property
+    def least_window(self) -> int:
+        """`window` as a number; 0 stands for `all`."""
+        return 0 if self.window == "all" else int(self.window)
+
     def require(self, name: Literal["redis_url", "store_url"]) -> str:
         """Return the address `redis_url` or `store_url`.
 
@@ -130,7 +140,6 @@ def check_order(settings: Settings) -> None:
         ("FLEET_SOFT_LIMIT_SECONDS", settings.soft_limit_seconds),
         ("FLEET_GRACE_SECONDS - 15", settings.grace_seconds - GRACE_RESERVE_SECONDS),
         ("FLEET_GRACE_SECONDS", settings.grace_seconds),
-        ("FLEET_VISIBILITY_TIMEOUT_SECONDS", settings.visibility_timeout_seconds),
     )
     for (lower, low), (higher, high) in pairwise(steps):
         if not low < high:

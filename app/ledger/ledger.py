@@ -7,14 +7,13 @@ from importlib.resources import files
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import msgspec
-
 from app.config import Settings
 from app.ledger.connection import RETRIES, OnError, connect
 from app.ledger.keys import Keys
-from app.ledger.message import Delivery, message
-from app.ledger.models import Advance, Document, NotStarted, Options, Outcome, Submission
-from app.ledger.reader import Reader, decode_document
+from app.ledger.message import Delivery, template
+from app.ledger.models import Advance, Document, NotStarted, Outcome, State, Submission
+from app.ledger.reader import Reader
+from app.ledger.record import cell, decode_document, encode_options, encode_results, micros
 from app.ledger.steps import Steps
 from app.queues import Queue
 
@@ -22,7 +21,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
 T = TypeVar("T")
-SCRIPTS = ("open", "start", "settle", "advance", "release", "retry", "resend", "return")
+SCRIPTS = ("open", "start", "settle", "advance", "requeue", "retry", "resend", "return", "end", "report", "fill")
+_STARTED = ("b", "n", "o", "p", "t", "v", "A", "c", "r", "y")
+"""The fields that the step `start` returns."""
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -43,7 +44,10 @@ class Ledger(Reader):
         super().__init__(client, Keys(config.key_prefix), clock)
         self.config = config
         source = files("app.ledger")
-        self._steps = Steps(client, {name: source.joinpath(f"{name}.lua").read_text() for name in SCRIPTS})
+        window = source.joinpath("window.lua").read_text()
+        self._steps = Steps(
+            client, {name: window + source.joinpath(f"{name}.lua").read_text() for name in SCRIPTS}
+        )
 
     @classmethod
     def of(cls, config: Settings, *, retries: int = RETRIES, on_error: OnError | None = None) -> Self:
@@ -59,50 +63,56 @@ class Ledger(Reader):
         """
         return cls(connect(config, retries=retries, on_error=on_error), config)
 
-    def run(self, step: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """Run one of the atomic steps; the head of its .lua file lists keys, arguments and reply."""
-        return self._steps.run(step, keys, args)
+    def run(self, step: str, *args: Any) -> Any:
+        """Run one of the atomic steps; the head of its .lua file lists the arguments after the prefix, and the reply."""
+        return self._steps.run(step, (self.keys.prefix, *args))
+
+    def filling(self, queue: str) -> tuple[str, int, int]:
+        """Return the arguments of a step that fills the window of `queue` at its end."""
+        return str(queue), micros(self.clock()), self.config.least_window
 
     # The way of one document.
 
-    def open(self, batch_id: str, queue: Queue, submissions: Iterable[Submission]) -> int:
-        """Open documents, each with its message on `queue`, in atomic steps of `flood_chunk` documents.
+    def open(
+        self,
+        batch_id: str,
+        queue: Queue,
+        submissions: Iterable[Submission],
+        *,
+        weight: int = 1,
+        express: bool = False,
+    ) -> int:
+        """Open documents on the lane of their batch, in atomic steps of `flood_chunk` documents.
 
         Args:
             batch_id: The batch they belong to; created if it is new.
-            queue: Where their messages wait.
+            queue: The queue that works on them first.
             submissions: The documents; their originals must be in the store already.
+            weight: The share of the queue that the batch's lane gets, relative to the 1 of an ordinary lane.
+            express: Whether they go before every document of an ordinary lane: a person waits for them.
 
         Returns:
             How many were opened; those that were open before are not counted.
         """
-        keys = [
-            self.keys.batch(batch_id),
-            self.keys.batch_documents(batch_id),
-            self.keys.batches,
-            self.keys.open(queue),
-            str(queue),
-            self.keys.settled(batch_id),
-        ]
-        encode = msgspec.json.encode
-        default = Options()
         groups = chunks(submissions, self.config.flood_chunk)
 
         def make() -> list[Any]:
-            args: list[Any] = [self.keys.document_prefix, batch_id, self.clock(), str(queue)]
+            args: list[Any] = []
             for one in next(groups, []):
-                options = "" if one.options == default else encode(one.options)
-                sending = message(one.document_id, queue)
-                args += (one.document_id, one.source, one.object_key, options, sending)
+                args += (one.document_id, one.source, encode_options(one.options))
             return args
 
         opened = 0
         # The server works on one chunk while a thread makes the next.
         with ThreadPoolExecutor(1, thread_name_prefix="open") as maker:
             args = make()
-            while len(args) > 4:  # noqa: PLR2004  # more than what every chunk begins with
+            while args:
                 following = maker.submit(make)
-                opened += int(self.run("open", keys, args))
+                opened += int(
+                    self.run(
+                        "open", *self.filling(queue), batch_id, weight, int(express), template(queue), *args
+                    )
+                )
                 args = following.result()
         return opened
 
@@ -115,153 +125,154 @@ class Ledger(Reader):
             document_id: The document.
             queue: The queue that its message came from.
             worker: The worker that starts it.
-            delivery: The message's delivery; if it is not in the in-flight hash yet, the same step records it there.
+            delivery: The message's delivery; the same step removes it from the worker's list of messages.
 
         Returns:
             The document, or why it must not be worked on.
         """
-        tag, entry = (delivery.tag, delivery.entry) if delivery and not delivery.recorded else ("", b"")
-        reply = self.run(
-            "start",
-            [
-                self.keys.document(document_id),
-                self.keys.worker(worker),
-                self.keys.inflight(queue),
-                self.keys.inflight_index(queue),
-            ],
-            [
-                *(str(queue), self.clock(), worker, self.config.max_attempts),
-                *(document_id, int(self.config.presence_seconds * 1000), tag, entry),
-            ],
-        )
+        filling = self.filling(queue)
+        taken = "" if delivery is None else delivery.taken
+        reply = self.run("start", *filling, document_id, worker, self.config.max_attempts, taken)
         if reply[0] != "started":
             return NotStarted(reply[0])
         if delivery is not None:
-            delivery.recorded = True
-        return decode_document(document_id, dict(zip(reply[1::2], reply[2::2], strict=True)))
+            delivery.started = True
+        fields = dict(zip(_STARTED, reply[2:], strict=True))
+        fields |= {"s": State.RUNNING, "q": str(queue), "a": reply[1], "x": str(filling[1]), "z": f"{worker}/"}
+        return decode_document(document_id, fields)
 
-    def settle(
-        self, document: Document, outcome: Outcome, *, token: str, delivery: Delivery | None = None
-    ) -> bool:
+    def settle(self, document: Document, outcome: Outcome, *, token: str) -> bool:
         """Settle a document, once.
 
         Args:
             document: As `start` or `document` returned it.
             outcome: How it ended.
-            token: Names who settles; the same token again is a repeated request and no duplicate.
-            delivery: The message's delivery, which the same step acknowledges.
+            token: Names who settles, as `worker/attempt`; the same token again is a repeated request and no duplicate.
 
         Returns:
             Whether this settlement is the one that counts.
         """
-        encode = msgspec.json.encode
-        fields: list[Any] = ["results", encode(outcome.results), "message", outcome.message or ""]
+        fields: list[Any] = []
+        given = {"e": outcome.error, "m": outcome.message, "r": encode_results(outcome.results)}
+        for name, value in given.items():
+            if value:
+                fields += (name, value)
         if outcome.summary is not None:
-            fields += ["summary", outcome.summary]
-        queue = document.queue
+            fields += ("y", outcome.summary)
+        now = self.clock()
         reply = self.run(
             "settle",
-            [
-                self.keys.document(document.document_id),
-                self.keys.batch(document.batch),
-                self.keys.settled(document.batch),
-                self.keys.quarantine,
-                self.keys.open(queue),
-                self.keys.counts,
-                self.keys.batch_documents(document.batch),
-                self.keys.inflight(queue),
-                self.keys.inflight_index(queue),
-            ],
-            [
-                *(document.document_id, token, self.clock(), self.config.retention_seconds, queue),
-                *(delivery.tag if delivery else "", outcome.state.value, outcome.error or "", *fields),
-            ],
+            *(document.queue, micros(now), document.document_id, document.batch, token),
+            *(outcome.state.value, outcome.error or "", *_service(document, now)),
+            *(self.config.retention_seconds, *fields),
         )
-        return _acknowledged(delivery, bool(reply))
+        return bool(reply)
 
-    def advance(self, document: Document, end: Advance, *, delivery: Delivery | None = None) -> bool:
-        """Move a document to its next queue, with a new message there; the results of this pass are kept.
+    def advance(self, document: Document, end: Advance) -> bool:
+        """Move a document to its next queue, with the results of this pass.
 
         Args:
             document: As `start` returned it.
             end: The next queue, and the results of this pass.
-            delivery: The message's delivery, which the same step acknowledges.
 
         Returns:
             False if another worker has settled or advanced it meanwhile.
         """
         reply = self.run(
             "advance",
-            [
-                self.keys.document(document.document_id),
-                self.keys.open(document.queue),
-                self.keys.open(end.queue),
-                str(end.queue),
-                self.keys.counts,
-                self.keys.inflight(document.queue),
-                self.keys.inflight_index(document.queue),
-            ],
-            [
-                *(document.document_id, document.queue, str(end.queue), self.clock()),
-                *(message(document.document_id, end.queue), delivery.tag if delivery else ""),
-                *("summary", end.summary, "results", msgspec.json.encode(end.results)),
-            ],
+            *(*self.filling(document.queue), document.document_id, str(end.queue), document.batch),
+            *(template(end.queue), *_service(document, self.clock())),
+            *("y", end.summary, "r", encode_results(end.results)),
         )
-        return _acknowledged(delivery, bool(reply))
+        return bool(reply)
 
-    def release(self, document: Document, *, code: str, message: str, refund: bool = True) -> bool:
-        """Put a started document back to queued.
+    def requeue(self, document: Document, *, code: str, message: str, refund: bool = True) -> bool:
+        """Put a started document back, first in line; for a worker that ends or failed.
 
         Args:
             document: As `start` returned it.
             code: Why, for the record.
             message: The same as a sentence.
-            refund: Whether the attempt does not count, because the document is not to blame (a shutdown, a
-                full disk).
+            refund: Whether the attempt does not count, because the document is not to blame (a shutdown).
         """
-        keys = [self.keys.document(document.document_id)]
-        return bool(self.run("release", keys, [document.worker or "", code, message, int(refund)]))
+        return self._put_back(document.document_id, document.queue, document.worker or "", code, message, refund)
+
+    def defer(self, document: Document, *, code: str, message: str, pause: float, refund: bool = True) -> bool:
+        """Put a started document into the due set, and count a retry.
+
+        Args:
+            document: As `start` returned it.
+            code: Why, for the record.
+            message: The same as a sentence.
+            pause: Seconds until it is open again.
+            refund: Whether the attempt does not count, because the document is not to blame (a full disk).
+        """
+        return self._put_back(
+            document.document_id, document.queue, document.worker or "", code, message, refund, pause=pause
+        )
+
+    def requeue_lost(self, document_id: str, queue: Queue, worker: str, *, refund: bool) -> bool:
+        """Put a document back whose worker is gone; refunds the attempt if its surroundings ended the worker."""
+        return self._put_back(document_id, queue, worker, "", "", refund, count="orphaned")
+
+    def _put_back(
+        self,
+        document_id: str,
+        queue: str,
+        worker: str,
+        code: str,
+        message: str,
+        refund: bool,
+        *,
+        pause: float | None = None,
+        count: str = "",
+    ) -> bool:
+        due = "" if pause is None else micros(self.clock() + pause)
+        reply = self.run(
+            "requeue",
+            *(*self.filling(queue), document_id, worker, due, self.config.max_interruptions, int(refund)),
+            *(int(pause is not None), code, message, count),
+        )
+        return bool(reply)
+
+    def fill(self, queue: Queue) -> None:
+        """Move documents whose pause is over to the open set, and fill the window of the queue."""
+        self.run("fill", *self.filling(queue))
 
     # The quarantine.
 
     def retry(self, document: Document) -> bool:
-        """Send a quarantined document again, with no attempt counted; return whether it was quarantined."""
+        """Open a quarantined document again, with no attempt counted; return whether it was quarantined."""
         queue = Queue(document.queue)
-        reply = self.run(
-            "retry",
-            [
-                self.keys.document(document.document_id),
-                self.keys.batch(document.batch),
-                self.keys.settled(document.batch),
-                self.keys.quarantine,
-                self.keys.open(queue),
-                str(queue),
-            ],
-            [document.document_id, self.clock(), message(document.document_id, queue)],
-        )
-        return bool(reply)
+        args = (*self.filling(queue), document.document_id, document.batch, template(queue))
+        return bool(self.run("retry", *args))
 
     def drop(self, document: Document) -> bool:
         """Remove a document from the quarantine for good; it stays settled as quarantined."""
         with self.client.pipeline() as pipe:
             pipe.zrem(self.keys.quarantine, document.document_id)
-            pipe.hdel(self.keys.document(document.document_id), "options")
+            pipe.hdel(self.keys.document(document.document_id), "p")
             pipe.expire(self.keys.document(document.document_id), self.config.retention_seconds)
             return bool(pipe.execute()[0])
 
     # Signs of life.
 
-    def report_presence(self, worker: str, documents: Sequence[str]) -> None:
-        """Record that `worker` lives and has `documents` in progress; holds for `presence_seconds`."""
-        value = msgspec.json.encode(list(documents))
-        self.client.set(self.keys.worker(worker), value, px=int(self.config.presence_seconds * 1000))
+    def report_presence(self, queue: Queue, worker: str, documents: Sequence[str]) -> None:
+        """Record, by the server's clock, that `worker` lives and has `documents` in progress."""
+        self.run("report", str(queue), worker, *documents)
 
-    def forget_presence(self, worker: str) -> None:
-        """Record that `worker` is gone: the next reconciliation requeues the documents it had in progress."""
-        self.client.delete(self.keys.worker(worker))
+    def forget_presence(self, queue: Queue, worker: str) -> None:
+        """Record that `worker` is gone: the next reconciliation requeues what it had."""
+        self.client.hset(self.keys.workers(queue), worker, "0")
+
+    def end_worker(self, queue: Queue, worker: str, documents: Sequence[str]) -> None:
+        """Take a worker's documents out of the scaling metric: the worker is being stopped."""
+        self.run("end", str(queue), worker, *documents)
 
 
-def _acknowledged(delivery: Delivery | None, done: bool) -> bool:
-    if done and delivery is not None:
-        delivery.acknowledged = True
-    return done
+def _service(document: Document, now: float) -> tuple[int, int, str]:
+    """Return how long a document waited and was worked on (us), and the histogram's cell for that."""
+    begun = document.attempt_started or now
+    wait = max(0.0, begun - (document.advanced or document.opened))
+    work = max(0.0, now - begun)
+    return micros(wait), micros(work), cell(wait, work)

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from app.documents.models import OcrMode
+from app.documents.models import OcrMode, ResultKind
 from app.queues import Queue
 
 
@@ -35,11 +35,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """One document to open: its id, its owner's name for it, and the key of its original in the store."""
+    """One document to open, whose original is in the store already: its id, and its owner's name for it."""
 
     document_id: str
     source: str
-    object_key: str
     options: Options = Options()
 
 
@@ -51,8 +50,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None = None
     summary: bytes | None = None
     """JSON of the summary that the index line shows: pages, characters and so on."""
-    results: dict[str, str] = {}
-    """Object keys by what they hold: text, thumbnail, document."""
+    results: tuple[ResultKind, ...] = ()
+    """What was stored."""
 
 
 class Advance(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +60,7 @@ class Advance(msgspec.Struct, frozen=True, kw_only=True):
     queue: Queue
     summary: bytes
     """As in `Outcome`, of this pass."""
-    results: dict[str, str] = {}
+    results: tuple[ResultKind, ...] = ()
 
 
 class NotStarted(StrEnum):
@@ -72,6 +71,8 @@ class NotStarted(StrEnum):
     """It is settled already."""
     ADVANCED = "advanced"
     """Another queue has it now."""
+    RUNNING = "running"
+    """Another worker is working on it."""
     EXHAUSTED = "exhausted"
     """It had all its attempts: quarantine it."""
 
@@ -82,12 +83,13 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     document_id: str
     batch: str
     source: str
-    object: str
     state: State
     queue: str
     opened: float
     attempts: int = 0
     attempts_before: int = 0
+    retries: int = 0
+    """Retries after transient errors in its present queue."""
     options: Options = Options()
     started: float | None = None
     attempt_started: float | None = None
@@ -100,7 +102,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None = None
     last_message: str | None = None
     summary: msgspec.Raw = msgspec.Raw(b"{}")
-    results: dict[str, str] = {}
+    results: tuple[ResultKind, ...] = ()
 
     @property
     def starts(self) -> int:
@@ -135,11 +137,15 @@ class BatchCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueDepth(msgspec.Struct, frozen=True, kw_only=True):
-    """The work of one queue: LLEN of its list and HLEN of its in-flight hash."""
+    """The work of one queue, as KEDA measures it."""
 
     waiting: int
-    inflight: int
+    running: int
     done: int = 0
     """Passes finished since the ledger began: documents settled here or advanced to another queue."""
     oldest_wait_seconds: float = 0.0
-    """Age of the open document that was sent first, in seconds."""
+    """Age in seconds of the document that is next in line."""
+    ending: int = 0
+    """Documents of workers that are being stopped."""
+    delayed: int = 0
+    """Documents that pause before a retry."""

@@ -1,33 +1,35 @@
--- Open documents: ledger entries, their place in the batch and their messages, in one atomic step.
--- KEYS: batch, batch documents, batches, open set of the queue, the queue itself, settled list
--- ARGV: document key prefix, batch id, now, queue name, then id, source, object key, options, message by fives
--- A known document is skipped, so that a chunk may be sent again after a lost reply.
-local prefix, batch, now, queue = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local opened, messages, scores = {}, {}, {}
-for i = 5, #ARGV, 5 do
+-- Open documents: their entries, and their places in the fair order of their queue.
+-- ARGV: key prefix, queue, now (us), least window, batch, weight of its lane, 1 for express or 0, message template; then id,
+--   source, options ('' for none) by threes
+-- Returns how many were opened; a known document is skipped, so that a chunk may be sent again after a lost reply.
+local prefix, queue, now, least = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local name = ARGV[5]
+local batch = prefix .. 'batch:' .. name
+check(batch, 'hash', prefix .. 'batches', 'zset', prefix .. 'open:' .. queue, 'zset', prefix .. 'lanes:' .. queue, 'hash',
+  prefix .. 'templates', 'hash', prefix .. 'due:' .. queue, 'zset', prefix .. 'running:' .. queue, 'hash',
+  queue, 'list', prefix .. 'settled:' .. name, 'list')
+local fresh, seen = {}, {}
+for i = 9, #ARGV, 3 do
   local id = ARGV[i]
-  local key = prefix .. id
-  if redis.call('EXISTS', key) == 0 then
-    -- Fields with their default value are left out: this is the fleet's hottest line.
-    redis.call('HSET', key, 'state', 'queued', 'batch', batch, 'source', ARGV[i + 1], 'object', ARGV[i + 2],
-      'queue', queue, 'opened', now)
-    if ARGV[i + 3] ~= '' then redis.call('HSET', key, 'options', ARGV[i + 3]) end
-    opened[#opened + 1] = id
-    messages[#messages + 1] = ARGV[i + 4]
-    scores[#scores + 1] = now
-    scores[#scores + 1] = id
-  end
+  if not seen[id] and call('EXISTS', prefix .. 'doc:' .. id) == 0 then fresh[#fresh + 1] = i end
+  seen[id] = true
 end
-if #opened > 0 then
-  redis.call('ZADD', KEYS[4], unpack(scores))
-  redis.call('RPUSH', KEYS[2], unpack(opened))
-  redis.call('HINCRBY', KEYS[1], 'total', #opened)
-  redis.call('HSETNX', KEYS[1], 'opened', now)
-  redis.call('HDEL', KEYS[1], 'finished')
-  redis.call('PERSIST', KEYS[1])
-  redis.call('PERSIST', KEYS[2])
-  redis.call('PERSIST', KEYS[6])
-  redis.call('ZADD', KEYS[3], now, batch)
-  redis.call('LPUSH', KEYS[5], unpack(messages))
+if #fresh == 0 then return 0 end
+local ids = {}
+for position, i in ipairs(fresh) do
+  local doc = prefix .. 'doc:' .. ARGV[i]
+  call('HSET', doc, 'b', name, 'n', ARGV[i + 1], 'q', queue, 'o', ARGV[3])
+  if ARGV[i + 2] ~= '' then call('HSET', doc, 'p', ARGV[i + 2]) end
+  ids[position] = ARGV[i]
 end
-return #opened
+call('HINCRBY', batch, 'total', #ids)
+call('HINCRBY', batch, 'left', #ids)
+call('HSETNX', batch, 'opened', ARGV[3])
+call('HDEL', batch, 'finished')
+call('PERSIST', batch)
+call('PERSIST', prefix .. 'settled:' .. name)
+call('ZADD', prefix .. 'batches', ARGV[3], name)
+call('HSET', prefix .. 'templates', queue, ARGV[8])
+add_waiting(prefix, queue, name, ids, tonumber(ARGV[6]), ARGV[7] == '1')
+top_up(prefix, queue, now, least)
+return #ids

@@ -1,49 +1,47 @@
 -- Settle a document: the first settlement counts; later ones only add to the duplicates.
--- KEYS: document, batch, settled list, quarantine, open set of its queue, counts, batch documents,
---   in-flight hash, its index
--- ARGV: id, token of the settler, now, retention in seconds, queue, delivery tag ('' for none), state, error code
---   ('' for none), then further fields and values to write
--- The same step acknowledges the message: a settled document has none in flight.
--- The same token settling again is a repeated request after a lost reply, and no duplicate.
-local doc, batch = KEYS[1], KEYS[2]
-local function acknowledge()
-  if ARGV[6] ~= '' then
-    redis.call('HDEL', KEYS[8], ARGV[6])
-    redis.call('ZREM', KEYS[9], ARGV[6])
-  end
-end
-local known = redis.call('HMGET', doc, 'state', 'settled_by', 'options')
-if not known[1] then return 0 end
-if known[1] == 'succeeded' or known[1] == 'failed' or known[1] == 'quarantined' then
-  if known[2] == ARGV[2] then
-    acknowledge()
-    return 1
-  end
-  redis.call('HINCRBY', batch, 'duplicates', 1)
+-- ARGV: key prefix, queue, now (us), id, batch, token of the settler, state, error code ('' for none), wait (us), work (us),
+--   histogram cell, retention (s); then further fields and values to write
+-- The same token settling again repeats a request whose reply was lost, and is no duplicate.
+local prefix, id, batch = ARGV[1], ARGV[4], ARGV[5]
+local doc, counts, settled = prefix .. 'doc:' .. id, prefix .. 'batch:' .. batch, prefix .. 'settled:' .. batch
+local times = prefix .. 'times:' .. ARGV[2]
+local known = call('HMGET', doc, 's', 'q', 'z', 'p', 'l')
+-- Another worker may have advanced it meanwhile.
+local queue = known[2]
+if not queue then return 0 end
+if known[1] and known[1] ~= 'running' then
+  if known[3] == ARGV[6] then return 1 end
+  call('HINCRBY', counts, 'duplicates', 1)
   return 0
 end
+local open, running, ending = prefix .. 'open:' .. queue, prefix .. 'running:' .. queue, prefix .. 'ending:' .. queue
+check(counts, 'hash', settled, 'list', open, 'zset', running, 'hash', ending, 'hash', times, 'hash')
 local state, code = ARGV[7], ARGV[8]
-redis.call('HSET', doc, 'state', state, 'error', code, 'settled_by', ARGV[2], 'finished', ARGV[3], unpack(ARGV, 9))
-redis.call('ZREM', KEYS[5], ARGV[1])
-acknowledge()
-redis.call('HINCRBY', batch, state, 1)
-redis.call('HINCRBY', KEYS[6], ARGV[5], 1)
-if code ~= '' then redis.call('HINCRBY', batch, 'error:' .. code, 1) end
-redis.call('RPUSH', KEYS[3], ARGV[1])
+call('HSET', doc, 's', state, 'z', ARGV[6], 'f', ARGV[3], unpack(ARGV, 13))
+call('HDEL', doc, 'c', 'i', 'x')
+call('ZREM', open, id)
+call('HDEL', running, id)
+call('HDEL', ending, id)
+call('HINCRBY', counts, state, 1)
+if code ~= '' then call('HINCRBY', counts, 'error:' .. code, 1) end
+-- A document that left the quarantine stands in the list already.
+if not known[5] then call('RPUSH', settled, id) end
 if state == 'quarantined' then
-  redis.call('ZADD', KEYS[4], ARGV[3], ARGV[1])
+  call('ZADD', prefix .. 'quarantine', ARGV[3], id)
 else
-  if known[3] then redis.call('HDEL', doc, 'options') end
-  redis.call('EXPIRE', doc, ARGV[4])
+  if known[4] then call('HDEL', doc, 'p') end
+  call('EXPIRE', doc, ARGV[12])
 end
-local counts = redis.call('HMGET', batch, 'total', 'succeeded', 'failed', 'quarantined')
-local done = 0
-for i = 2, 4 do done = done + tonumber(counts[i] or '0') end
-if done >= tonumber(counts[1] or '0') then
-  redis.call('HSET', batch, 'finished', ARGV[3])
+call('HINCRBY', times, 'wait', ARGV[9])
+call('HINCRBY', times, 'work', ARGV[10])
+call('HINCRBY', times, ARGV[11], 1)
+if call('HINCRBY', counts, 'left', -1) <= 0 then
+  call('HSET', counts, 'finished', ARGV[3])
+  for _, lane in ipairs({'pdf', 'ocr'}) do call('HDEL', prefix .. 'lanes:' .. lane, 'lane:' .. batch) end
   -- A batch with documents in quarantine does not expire: somebody has yet to decide about them.
-  if tonumber(counts[4] or '0') == 0 then
-    for _, key in ipairs({batch, KEYS[3], KEYS[7]}) do redis.call('EXPIRE', key, ARGV[4]) end
+  if tonumber(call('HGET', counts, 'quarantined') or '0') == 0 then
+    call('EXPIRE', counts, ARGV[12])
+    call('EXPIRE', settled, ARGV[12])
   end
 end
 return 1

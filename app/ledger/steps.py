@@ -31,7 +31,7 @@ class Steps:
         self._connection: Any = None
         self._connected = False
 
-    def run(self, step: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+    def run(self, step: str, args: Sequence[Any]) -> Any:
         """Run a step and return its reply.
 
         Raises:
@@ -39,11 +39,11 @@ class Steps:
         """
         script = self._scripts[step]
         if not self._turn.acquire(blocking=False):
-            return script(keys=keys, args=args)
+            return script(args=args)
         try:
             if self._connected:
                 try:
-                    self._connection.send_command("EVALSHA", script.sha, len(keys), *keys, *args)
+                    self._connection.send_command("EVALSHA", script.sha, 0, *args)
                     return self._connection.read_response()
                 except BaseException as error:
                     # After a signal handler's exception too: the next step would read the unread reply.
@@ -52,7 +52,7 @@ class Steps:
                     if not isinstance(error, RedisError):
                         raise
                     # The server is away, or it is back and has no scripts.
-            reply = script(keys=keys, args=args)
+            reply = script(args=args)
             self._connect()
             return reply
         finally:

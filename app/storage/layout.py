@@ -2,12 +2,16 @@
 
 import msgspec
 
-from app.documents.models import Facts
+from app.documents.models import Facts, ResultKind
 from app.storage.store import ObjectStore
 
 PAGE_BREAK = "\f"
 """Separates the pages in text.txt, as in pdftotext."""
-RESULT_FILES = {"text": "text.txt", "thumbnail": "thumbnail.jpg", "document": "document.json"}
+RESULT_FILES = {
+    ResultKind.TEXT: "text.txt",
+    ResultKind.THUMBNAIL: "thumbnail.jpg",
+    ResultKind.DOCUMENT: "document.json",
+}
 """File name of each kind of result."""
 
 
@@ -29,9 +33,9 @@ def original_key(batch_id: str, document_id: str) -> str:
     return f"{batch_id}/{document_id[:2]}/{document_id}.original"
 
 
-def result_keys(object_key: str) -> dict[str, str]:
-    """Return the keys of a document's results by kind; they lie beside its original, at `object_key`."""
-    stem = object_key.removesuffix(".original")
+def result_keys(batch_id: str, document_id: str) -> dict[ResultKind, str]:
+    """Return the keys of a document's results by kind; they lie beside its original."""
+    stem = original_key(batch_id, document_id).removesuffix(".original")
     return {kind: f"{stem}.{name}" for kind, name in RESULT_FILES.items()}
 
 

@@ -1,0 +1,97 @@
+"""The entries of documents and batches, between Redis hashes and the ledger's models."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from app.documents.models import ResultKind
+from app.ledger.models import BatchCounts, Document, Options, State
+
+MICRO = 1_000_000
+RESULTS = {"t": ResultKind.TEXT, "i": ResultKind.THUMBNAIL, "d": ResultKind.DOCUMENT}
+"""Kinds of results by their letter in a document's field `r`."""
+_LETTERS = {kind: letter for letter, kind in RESULTS.items()}
+WAIT_BOUNDS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1_800.0)
+"""Upper bounds of the histogram of waits, in seconds; the last bucket has none."""
+WORK_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+"""Upper bounds of the histogram of work, in seconds; the last bucket has none."""
+
+
+def micros(seconds: float) -> int:
+    """Return a time in seconds as whole microseconds."""
+    return round(seconds * MICRO)
+
+
+def cell(wait: float, work: float) -> str:
+    """Return the name of the histogram's cell for a pass that waited and worked so many seconds."""
+    return f"{_bucket(wait, WAIT_BOUNDS)}:{_bucket(work, WORK_BOUNDS)}"
+
+
+def _bucket(value: float, bounds: tuple[float, ...]) -> int:
+    return sum(value > bound for bound in bounds)
+
+
+def passes(times: Mapping[str, str]) -> int:
+    """Return how many passes the hash of a queue's service times has counted."""
+    return sum(int(count) for name, count in times.items() if ":" in name)
+
+
+def encode_options(options: Options) -> str:
+    """Return the text of the field `p`; empty for the defaults."""
+    return "" if options == Options() else msgspec.json.encode(options).decode()
+
+
+def encode_results(results: tuple[ResultKind, ...]) -> str:
+    """Return the text of the field `r`."""
+    return "".join(_LETTERS[kind] for kind in results)
+
+
+def decode_document(document_id: str, fields: Mapping[str, str]) -> Document:
+    """Return the document whose hash holds `fields`; empty texts count as missing."""
+    get = fields.get
+    state = State(get("s") or State.QUEUED)
+    code, message = get("e") or None, get("m") or None
+    started = _seconds(get("t"))
+    return Document(
+        document_id=document_id,
+        batch=fields["b"],
+        source=get("n") or "",
+        state=state,
+        queue=fields["q"],
+        opened=int(fields["o"]) / MICRO,
+        attempts=int(get("a") or 0),
+        attempts_before=int(get("A") or 0),
+        retries=int(get("c") or 0),
+        options=msgspec.json.decode(options, type=Options) if (options := get("p")) else Options(),
+        started=started,
+        attempt_started=_seconds(get("x")) or started,
+        advanced=_seconds(get("v")),
+        finished=_seconds(get("f")),
+        worker=(get("z") or "").rpartition("/")[0] or None,
+        error=code if state.final else None,
+        message=message if state.final else None,
+        last_error=None if state.final else code,
+        last_message=None if state.final else message,
+        summary=msgspec.Raw(summary.encode()) if (summary := get("y")) else msgspec.Raw(b"{}"),
+        results=tuple(RESULTS[letter] for letter in get("r") or ""),
+    )
+
+
+def _seconds(text: str | None) -> float | None:
+    return int(text) / MICRO if text else None
+
+
+def decode_batch(batch_id: str, fields: Mapping[str, str]) -> BatchCounts:
+    """Return the counts that a batch's hash holds."""
+    errors = {
+        name.removeprefix("error:"): int(count)
+        for name, count in fields.items()
+        if name.startswith("error:") and int(count)
+    }
+    counts: dict[str, Any] = {
+        name: int(fields.get(name, 0))
+        for name in ("total", "succeeded", "failed", "quarantined", "duplicates")
+    }
+    times = {name: _seconds(fields.get(name)) for name in ("opened", "finished")}
+    return BatchCounts(batch_id=batch_id, errors=errors, **counts, **times)
