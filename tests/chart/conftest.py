@@ -212,7 +212,7 @@ def schema() -> dict[str, Any]:
 def live() -> Live:
     """Renders as helm does against a cluster with the kinds named; `lookup` finds no object."""
     if HELM is None:
-        pytest.skip("helm is not installed, and the engine from PyPI cannot be told a cluster's kinds")
+        pytest.skip("helm is not installed, and the engine from PyPI takes no list of a cluster's kinds")
 
     def rendered(values: dict[str, Any], *kinds: str) -> Rendered:
         options = [f"--api-versions={kind}" for kind in ("v1/Pod", *kinds)]

@@ -1,5 +1,7 @@
 """The promises of the documentation, compared with the code."""
 
+import ast
+import importlib
 import re
 import tomllib
 from collections.abc import Iterator
@@ -93,6 +95,13 @@ class TestEveryPage:
                 assert f"def {words}(" in every_test(), words
             if re.fullmatch(r"(?:app|docs|tests|tools|examples|requirements)/[\w./-]+", words):
                 assert (ROOT / words).exists(), words
+
+    def test_its_programs_import_what_is_there(self, page: Path) -> None:
+        for program in re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
+            for node in ast.walk(ast.parse(program)):
+                if isinstance(node, ast.ImportFrom) and str(node.module).startswith("app."):
+                    module = importlib.import_module(str(node.module))
+                    assert all(hasattr(module, one.name) for one in node.names), ast.unparse(node)
 
 
 @pytest.mark.parametrize("page", [one for one in PAGES if one.resolve() != ROOT / "CHANGELOG.md"], ids=named)
