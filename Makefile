@@ -85,7 +85,7 @@ lock: $(STAMP) ## Rewrite the lock files after a change of dependencies (ARGS=--
 
 clean: ## Remove caches and build products (.venv and reports stay)
 	rm -rf build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
-	find app bench examples tests -type d -name __pycache__ -prune -exec rm -rf {} +
+	find app bench examples tests tools -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # One environment serves every target. It is recreated if it is missing, broken, or was created for another folder
 # (a moved or copied checkout: its scripts would start the other one's Python).

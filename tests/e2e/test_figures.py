@@ -167,7 +167,7 @@ def test_the_figures_of_a_fleet_on_kind(release: Release, synthetic: list[bytes]
     _, alone_seconds, alone_work, most = drain(release, ALONE_DOCUMENTS)
     assert most == 1
     release.upgrade(*LIMITS)
-    limit = release.deployment_limit("pdf")
+    limit = release.max_replicas("pdf")
     wait_for(lambda: not release.workers("pdf"), "0 workers", seconds=300)
     seconds, _, work, most = drain(release, DOCUMENTS)
     ended = time.monotonic()

@@ -16,7 +16,7 @@ FAILED = {"password_required": 20, "malformed": 20}
 
 def test_a_flood_grows_the_fleet_over_all_nodes_and_loses_nothing(release: Release) -> None:
     release.install("--set=producer.atInstall=false", producer=True)
-    most = release.deployment_limit("pdf")
+    most = release.max_replicas("pdf")
     wait_for(
         lambda: not any("-worker-" in pod.metadata.name for pod in release.every_pod()),
         "0 workers",

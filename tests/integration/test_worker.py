@@ -144,7 +144,7 @@ def test_a_worker_that_is_ended_while_it_starts_takes_nothing(fleet: Fleet) -> N
     assert fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 0
 
 
-def test_sigquit_cuts_the_work_short_and_gives_the_message_back_with_its_attempt(fleet: Fleet) -> None:
+def test_sigquit_interrupts_the_work_and_requeues_the_message_with_its_attempt(fleet: Fleet) -> None:
     (slow,) = fleet.submit(SLOW)
     worker = fleet.worker()
     fleet.until_state(slow, State.RUNNING)

@@ -62,7 +62,7 @@ def test_nothing_is_mended_while_every_message_is_there(
     assert not mend().any
 
 
-def test_a_message_lost_between_the_two_steps_is_sent_again_at_the_second_look(
+def test_a_message_lost_between_the_two_steps_is_sent_again_at_the_second_poll(
     batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
 ) -> None:
     batch.open(3)
@@ -83,7 +83,7 @@ def test_a_young_document_is_not_looked_for(
     assert (mend().lost, mend().lost) == (0, 0)
 
 
-def test_a_document_found_at_the_second_look_is_not_sent_again(
+def test_a_document_found_at_the_second_poll_is_not_sent_again(
     batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
 ) -> None:
     batch.open(1)
@@ -96,7 +96,7 @@ def test_a_document_found_at_the_second_look_is_not_sent_again(
     assert client.llen("pdf") == 1
 
 
-def test_what_a_dead_worker_had_in_hand_goes_back_at_once_and_first(
+def test_a_dead_workers_document_in_progress_is_requeued_at_once_and_first(
     ledger: Ledger, batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
 ) -> None:
     batch.open(3)
@@ -136,7 +136,7 @@ def test_a_long_document_in_a_live_workers_hand_stays_there(
     assert not mend().any
 
 
-def test_a_message_taken_and_never_started_goes_back(
+def test_a_message_delivered_and_never_started_is_requeued(
     batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
 ) -> None:
     batch.open(1)
