@@ -61,6 +61,11 @@ class Rendered(list[Document]):
         return found
 
 
+def scaled(rendered: Rendered, worker: str) -> dict[str, Any]:
+    """Return the spec of a worker's ScaledObject."""
+    return dict(rendered.one("ScaledObject", f"fleet-worker-{worker}")["spec"])
+
+
 @cache
 def loaded() -> helm_python.Chart:
     return helm_python.Chart.load(CHART)
