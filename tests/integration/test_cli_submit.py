@@ -151,7 +151,7 @@ def test_a_fleet_that_works_gives_back_what_the_page_says(
 def test_a_fleet_without_workers_is_said_not_to_work(commands: Commands, variables: dict[str, str]) -> None:
     code, lines, errors = commands.run_here("check", "--timeout", "1", **variables)
     assert (code, lines) == (1, [])
-    assert "The document is still queued in queue pdf: does a worker of it run" in errors
+    assert "The document is still queued in queue pdf: see that the queue has a worker" in errors
 
 
 def test_the_text_of_another_document_is_noticed(
@@ -174,4 +174,4 @@ def test_the_text_of_another_document_is_noticed(
         results = {"text": "other.txt", "thumbnail": "other.jpg"}
         assert ledger.settle(document, Outcome(state=State.SUCCEEDED, results=results), token="other")
         assert running.wait(20.0) == 1
-        assert "The document's text came back as" in running.errors
+        assert "The document succeeded, but its text is wrong" in running.errors
