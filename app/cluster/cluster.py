@@ -1,7 +1,4 @@
-"""Connection to a cluster: choice of context and release, lists of objects, and errors as sentences.
-
-Import this module late: the Kubernetes client takes half a second.
-"""
+"""Connection to a cluster: choice of context and release, lists of objects, and errors as sentences."""
 
 import re
 from collections.abc import Callable
@@ -228,7 +225,7 @@ def _configuration(context: str | None) -> tuple[str, client.Configuration]:
         raise UsageError(
             f"There is no usable kubeconfig ({error}): create a cluster, or set KUBECONFIG."
         ) from None
-    except Exception as error:  # the library raises whatever broken YAML or odd content leads to
+    except Exception as error:  # the library raises many types if the YAML is broken or its content is odd
         raise UsageError(f"The kubeconfig cannot be read: {_reason(error)}.") from None
     names = [entry["name"] for entry in contexts]
     chosen = context or current["name"]

@@ -18,6 +18,7 @@ from app.report.timeline import (
 )
 
 NO_NEWS = QueueNews(waiting=0, running=0, done=0)
+"""Sample of a queue that has a Deployment but is not in the news."""
 
 
 def watch_meta(watcher: Watcher, command: str) -> Meta:
@@ -30,13 +31,13 @@ def watch_meta(watcher: Watcher, command: str) -> Meta:
             namespace=cluster.namespace,
             release=cluster.release,
             version=cluster.version,
-            nodes={name: words(node) for name, node in sorted(nodes.items()) if node.for_workers},
+            nodes={name: hardware(node) for name, node in sorted(nodes.items()) if node.for_workers},
         ),
     )
 
 
-def words(node: Node) -> str:
-    """Return the hardware and system of a node: cores, memory, operating system."""
+def hardware(node: Node) -> str:
+    """Return the cores, memory and operating system of a node, as far as known."""
     memory = node.status.capacity.get("memory", "")
     if memory.endswith("Ki") and memory[:-2].isdecimal():
         memory = f"{int(memory[:-2]) / 1024**2:.1f} GiB"
@@ -58,7 +59,7 @@ class WatchRecorder:
         self._duplicates_before: dict[str, int] = {}
 
     def record(self, snapshot: FleetSnapshot) -> None:
-        """Write the events and documents of a snapshot, and a sample if it has new news or events."""
+        """Write the events and documents of a snapshot, and a sample if it has fresh news or events."""
         for event in snapshot.events:
             self.timeline.record(event)
         for document in snapshot.documents:
