@@ -4,7 +4,6 @@ import queue
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Self, TypeVar
 
 import msgspec
@@ -118,9 +117,7 @@ class Watcher:
             listener.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         deadline = time.monotonic() + STOP_SECONDS
         for listener in self._listeners:
             listener.stop()
