@@ -5,20 +5,7 @@ from app.cluster.objects import Node
 from app.cluster.state import Replicas
 from app.cluster.watcher import FleetSnapshot, Watcher
 from app.report.measures import summarize
-from app.report.timeline import (
-    ClusterInfo,
-    DocumentRecord,
-    Event,
-    Meta,
-    QueueSample,
-    RunSummary,
-    Sample,
-    Timeline,
-    read,
-)
-
-NO_NEWS = QueueNews(waiting=0, running=0, done=0)
-"""Sample of a queue that has a Deployment but is not in the news."""
+from app.report.timeline import ClusterInfo, Meta, QueueSample, RunSummary, Sample, Timeline, read
 
 
 def watch_meta(watcher: Watcher, command: str) -> Meta:
@@ -72,7 +59,8 @@ class WatchRecorder:
             self._duplicates[batch.batch_id] = batch.duplicates
         queues = {}
         for name in {**news.queues, **snapshot.replicas}:
-            queue, replicas = news.queues.get(name, NO_NEWS), snapshot.replicas.get(name, Replicas())
+            queue = news.queues.get(name, QueueNews(waiting=0, running=0, done=0))
+            replicas = snapshot.replicas.get(name, Replicas())
             queues[name] = QueueSample(
                 waiting=queue.waiting,
                 running=queue.running,
@@ -95,13 +83,8 @@ class WatchRecorder:
         Raises:
             FleetError: The recording cannot be read back or written.
         """
-        records = [
-            record
-            for record in read(self.timeline.path)
-            if isinstance(record, DocumentRecord | Event | Sample)
-        ]
         before = self._duplicates_before
         duplicates = sum(count - before[batch] for batch, count in self._duplicates.items())
-        summary = summarize(records, duplicates=duplicates)
+        summary = summarize(read(self.timeline.path), duplicates=duplicates)
         self.timeline.record(summary)
         return summary

@@ -15,7 +15,7 @@ from app.errors import FleetError
 from app.ledger.ledger import Ledger
 from app.ledger.models import QueueDepth
 from app.local.processes import ProcessGroup, last_line
-from app.policy.autoscaler import Autoscaler, Decision, Measurement
+from app.policy.autoscaler import Autoscaler, Measurement
 from app.policy.policy import Policy
 from app.queues import Queue
 from app.report.timeline import Event, What
@@ -65,7 +65,6 @@ class QueueStatus:
     """A queue's depth and replicas after one step."""
 
     depth: QueueDepth
-    decision: Decision
     replicas: int
     """Desired replicas."""
     ready: int
@@ -139,23 +138,13 @@ class LocalFleet:
             sample = Measurement(waiting=depth.waiting, inflight=depth.inflight, replicas=fleet.desired)
             decision = fleet.autoscaler.step(now, sample)
             if decision.replicas != fleet.desired:
-                self._on_event(
-                    Event(
-                        what=What.SCALE,
-                        queue=queue.value,
-                        before=fleet.desired,
-                        after=decision.replicas,
-                        message=str(decision.reason),
-                    )
-                )
+                change = {"before": fleet.desired, "after": decision.replicas}
+                reason = str(decision.reason)
+                self._on_event(Event(what=What.SCALE, queue=queue.value, message=reason, **change))
                 fleet.desired = decision.replicas
             self._adjust(queue, fleet)
-            statuses[queue] = QueueStatus(
-                depth=depth,
-                decision=decision,
-                replicas=fleet.desired,
-                ready=sum(replica.ready for replica in fleet.replicas),
-            )
+            ready = sum(replica.ready for replica in fleet.replicas)
+            statuses[queue] = QueueStatus(depth=depth, replicas=fleet.desired, ready=ready)
         return statuses
 
     def _adjust(self, queue: Queue, fleet: _QueueFleet) -> None:

@@ -69,10 +69,7 @@ class EmbeddedServer:
             "auto-aof-rewrite-percentage": "0",
             "maxmemory-policy": "noeviction",
         }
-        command = [
-            _binary(),
-            *(part for name, value in options.items() for part in (f"--{name}", value)),
-        ]
+        command = [_binary(), *(part for name, value in options.items() for part in (f"--{name}", value))]
         with self._log.open("ab") as log:
             self._process = self.group.start(command, environment={"LC_ALL": "C"}, log=log)
         deadline = time.monotonic() + timeout_seconds

@@ -33,8 +33,7 @@ def status(
         ),
     ] = None,
     until_eof: Annotated[
-        bool,
-        typer.Option("--until-eof", help="Exit when standard input is closed (used over kubectl exec)."),
+        bool, typer.Option("--until-eof", help="Exit when standard input is closed (used over kubectl exec).")
     ] = False,
 ) -> None:
     """Show the queues and batches of a remote fleet, or one batch.
