@@ -154,7 +154,7 @@ def await_batch(
         FleetError: documents of the batch are missing from the ledger.
         ServerError: the server stays away.
     """
-    ledger = connect()
+    ledger = Ledger.of(settings())  # without a ping: the first poll, too, may wait for the server
     pause = threading.Event()
     seen = time.monotonic()
     while True:
