@@ -1,6 +1,5 @@
 """Check of a fleet: one small PDF, sent through it and read back."""
 
-import threading
 import time
 from io import BytesIO
 
@@ -70,7 +69,6 @@ def _page(words: str) -> bytes:
 
 
 def _settled(ledger: Ledger, document_id: str, deadline: float) -> Document:
-    pause = threading.Event()
     while True:
         document = ledger.document(document_id)
         if document is None:
@@ -84,7 +82,7 @@ def _settled(ledger: Ledger, document_id: str, deadline: float) -> Document:
                 f"The document is still {document.state} in queue {document.queue}: see that the queue has a worker "
                 "(kubectl get scaledobject,pods), or raise --timeout."
             )
-        pause.wait(POLL_SECONDS / 5)
+        time.sleep(POLL_SECONDS / 5)
 
 
 def _compare(store: ObjectStore, document: Document, words: str) -> None:

@@ -1,7 +1,6 @@
 """Submission of documents to a remote fleet, and waiting until their batch is settled."""
 
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -38,7 +37,6 @@ def wait_for_fleet(timeout: float) -> tuple[Ledger, ObjectStore]:
     config.require("redis_url")  # first, so that its error precedes the store's if both are missing
     store = ObjectStore.of(config)
     deadline = time.monotonic() + timeout
-    pause = threading.Event()
     while True:
         try:
             ledger = connect()
@@ -49,7 +47,7 @@ def wait_for_fleet(timeout: float) -> tuple[Ledger, ObjectStore]:
                 raise
         else:
             return ledger, store
-        pause.wait(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def submit(
@@ -155,7 +153,6 @@ def await_batch(
         ServerError: the server stays away.
     """
     ledger = Ledger.of(settings())  # without a ping: the first poll, too, may wait for the server
-    pause = threading.Event()
     seen = time.monotonic()
     while True:
         try:
@@ -170,4 +167,4 @@ def await_batch(
             on_counts(counts)
             if counts.done:
                 return counts
-        pause.wait(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)

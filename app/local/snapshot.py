@@ -1,6 +1,6 @@
 """Snapshots of a local run: one batch and its queues, taken while the fleet is scaled."""
 
-import threading
+import time
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -40,7 +40,6 @@ class RunFollower:
     def __init__(self, session: Session, batch_id: str) -> None:
         self.session = session
         self._tail = Tail(session.ledger, batch_id)
-        self._pause = threading.Event()
 
     def snapshot(self) -> RunSnapshot:
         """Step the fleet and return a snapshot.
@@ -62,4 +61,4 @@ class RunFollower:
             yield snapshot
             if finished(snapshot):
                 return
-            self._pause.wait(TICK_SECONDS)
+            time.sleep(TICK_SECONDS)

@@ -43,7 +43,9 @@ def process(
     max_replicas: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Run at most N workers per queue (default: one per processor)."
+            min=1,
+            metavar="N",
+            help="Run at most N workers per queue (default: one per processor, at least 2).",
         ),
     ] = None,
 ) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from app.client.submit import await_batch
+from app.config import Settings
 from app.ledger.ledger import Ledger
 
 
@@ -17,7 +18,9 @@ def test_a_server_that_is_away_at_the_first_poll_is_waited_for(
     def wait(_why: str) -> None:
         raise Waited
 
-    monkeypatch.setenv("FLEET_REDIS_URL", f"unix://{tmp_path / 'none.sock'}")
+    config = Settings(redis_url=f"unix://{tmp_path / 'none.sock'}")
+    for module in ("submit", "connect"):
+        monkeypatch.setattr(f"app.client.{module}.settings", lambda: config)
     monkeypatch.setattr(Ledger, "of", partial(Ledger.of, retries=0))
     with pytest.raises(Waited):
         await_batch("b", timeout=60.0, on_counts=lambda _counts: None, on_absence=wait)
