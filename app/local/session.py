@@ -27,7 +27,7 @@ from app.storage.store import ObjectStore
 
 
 def local_settings(config: Settings, *, redis_url: str, store_url: str) -> Settings:
-    """Return `config` with the addresses given, and with waits of seconds shortened for workers on this machine."""
+    """Return `config` with the addresses given, and with shorter waits, as all workers run on this machine."""
     return msgspec.structs.replace(
         config,
         redis_url=redis_url,
@@ -185,9 +185,9 @@ class Session:
         self._server_is_away = True
         timeout = self.config.server_timeout_seconds
         if away_seconds > timeout:
-            left = "the documents stay in it" if self._given.store_url else "run the command again"
+            follow_up = "it keeps the documents" if self._given.store_url else "then run the command again"
             raise ServerError(
-                f"The {server} went away and has not come back for {timeout:g} s ({reason}): start it, and {left}."
+                f"The {server} went away and has not come back for {timeout:g} s ({reason}): start it; {follow_up}."
             )
         time.sleep(0.2)
 

@@ -48,7 +48,7 @@ def test_fifty_documents(commands: Commands, tmp_path: Path) -> None:
     assert "\x1b" not in errors
 
 
-def test_a_second_demo_waits_for_no_report_but_its_own(commands: Commands, tmp_path: Path) -> None:
+def test_a_second_demo_into_the_same_report_is_an_error(commands: Commands, tmp_path: Path) -> None:
     report = tmp_path / "report"
     with commands.start("demo", "--documents", DOCUMENTS, "--report", report) as running:
         wait_for(lambda: "0/50" in running.errors or running.process.poll() is not None, "the first demo")

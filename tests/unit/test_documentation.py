@@ -17,7 +17,8 @@ from app.cli.root import app as cli
 from app.config import PREFIX, Settings
 from app.errors import PERMANENT_ERRORS, FleetError, TransientError
 from app.ledger.reconcile import Findings
-from app.local.delivery import FILES, Delivered, IndexLine
+from app.local.delivery import Delivered, IndexLine
+from app.storage.layout import RESULT_FILES
 from tools import figures_table, settings_table
 
 ROOT = Path(app.__file__).resolve().parents[1]
@@ -161,7 +162,7 @@ def test_the_index_lines_fields_are_explained() -> None:
 
 def test_the_files_of_a_document_are_explained() -> None:
     files = re.findall(r"`NAME/([\w.]+)`", FOLDER.partition("`results/` then holds:")[2])
-    assert files == list(FILES.values())
+    assert files == list(RESULT_FILES.values())
 
 
 def test_exit_codes_are_explained() -> None:

@@ -28,7 +28,7 @@ from tests.support.signals import handlers_kept
         (Stopped(15), 143, "Stopped: everything that was started has been ended.\n"),
     ],
 )
-def test_what_goes_wrong_is_a_sentence_and_a_code(
+def test_errors_and_signals_become_a_sentence_and_an_exit_code(
     error: BaseException,
     code: int,
     sentence: str,
@@ -46,7 +46,7 @@ def test_what_goes_wrong_is_a_sentence_and_a_code(
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), ModuleNotFoundError("No module", name="app.nothing")])
-def test_a_mistake_of_ours_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise error
 
@@ -126,11 +126,11 @@ def test_a_misspelt_command_gets_a_suggestion(
     assert capsys.readouterr().err.endswith("Error: No such command 'floood'. Did you mean 'flood'?\n")
 
 
-def test_what_sends_nothing_imports_no_celery() -> None:
+def test_readers_of_the_ledger_import_no_celery() -> None:
     assert imported("app.client.quarantine, app.local.session, app.client.follow", {"celery"}) == "[]\n"
 
 
-def test_whoever_draws_or_tells_does_not_pay_for_the_kubernetes_client() -> None:
+def test_views_and_news_import_no_slow_library() -> None:
     slow = {"kubernetes", "matplotlib", "celery", "obstore"}
     assert imported("app.cli.views.watch, app.client.follow", slow) == "[]\n"
 
