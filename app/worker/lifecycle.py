@@ -41,20 +41,20 @@ def install(app: Celery, config: Settings) -> None:
             timer.start()
 
     def begin(**_: Any) -> None:
-        gc.freeze()  # the garbage collector then skips the imports' objects
+        gc.freeze()  # the garbage collector then skips the objects of the imports
         gc.enable()
         heartbeat.begin()
-        worker_services().on_wait = heartbeat.beat
-        # The work runs in this process: it is interrupted, and rejecting its message requeues that.
+        worker_services().sandbox.on_wait = heartbeat.beat
+        # Celery's own handler cannot interrupt work that runs in this process.
         signal.signal(signal.SIGQUIT, quit_now)
 
     def quit_now(*_: object) -> None:
         state.should_stop = os.EX_OK
-        worker_services().interrupt()
+        worker_services().sandbox.interrupt()  # its task then requeues the message
 
     def end(**_: Any) -> None:
         if worker_services.cache_info().currsize:
-            worker_services().close()
+            worker_services().sandbox.close()
 
     worker_shutting_down.connect(bound_the_grace, weak=False)
     worker_ready.connect(begin, weak=False)

@@ -18,7 +18,7 @@ def settle(ledger: Ledger, ids: list[str], state: State = State.SUCCEEDED) -> No
 
 
 def ids_in(polled: Settled) -> list[str | None]:
-    return [document and document.document_id for document in polled.documents]
+    return [document.document_id if document else None for document in polled.documents]
 
 
 def test_an_empty_ledger_has_nothing_to_report(ledger: Ledger) -> None:
