@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
 from app.config import settings
 from app.queues import Queue
@@ -62,7 +61,7 @@ class _Crew:
         while any(worker.returncode is None for worker in self._workers):
             ended = self._reap()
             code = code or ended
-            self._send(signal.SIGTERM)
+            self._stop()
         return code
 
     def _reap(self) -> int:
@@ -74,7 +73,7 @@ class _Crew:
                 worker.returncode = returncode
         return exit_code(returncode, stopped=self._stopped)
 
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+    def _stop(self, *_: object) -> None:
         self._stopped = True
         self._send(signal.SIGTERM)
 

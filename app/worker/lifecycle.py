@@ -16,22 +16,19 @@ from app.worker.celery_app import app as fleet
 from app.worker.services import worker_services
 
 
-def beating(heartbeat: Heartbeat) -> type:
-    """Return the boot step that touches the heartbeat once a second from the worker's loop."""
+def install(app: Celery, config: Settings) -> None:
+    """Connect a worker's heartbeat and shutdown to `app`'s signals."""
+    heartbeat = Heartbeat(config.heartbeat_file)
 
     class Beating(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery carries no types
+        """Touches the heartbeat once a second from the worker's loop."""
+
         requires = ("celery.worker.components:Timer",)
 
         def start(self, parent: Any) -> None:
             parent.timer.call_repeatedly(1.0, heartbeat.beat)
 
-    return Beating
-
-
-def install(app: Celery, config: Settings) -> None:
-    """Connect a worker's heartbeat and shutdown to `app`'s signals."""
-    heartbeat = Heartbeat(config.heartbeat_file)
-    app.steps["worker"].add(beating(heartbeat))
+    app.steps["worker"].add(Beating)
 
     def bound_the_grace(how: str, **_: Any) -> None:
         if how == "Warm":
