@@ -218,7 +218,7 @@ class Ledger(Reader):
         return bool(self.run("release", keys, [document.worker or "", code, message, int(refund)]))
 
     def retry(self, document: Document) -> bool:
-        """Send a quarantined document again, with no attempt counted; return whether it was quarantined."""
+        """Send a quarantined document again, with no attempt counted; return whether it was in the quarantine."""
         queue = Queue(document.queue)
         reply = self.run(
             "retry",

@@ -176,6 +176,7 @@ def test_a_dropped_document_leaves_the_quarantine_and_stays_settled(ledger: Ledg
     assert ledger.drop(known(ledger, document_id))
     assert ledger.quarantined() == []
     assert ledger.batch(batch.batch_id).quarantined == 1
+    assert not ledger.retry(known(ledger, document_id)), "an open document must not expire"
 
 
 def test_depths_are_what_keda_measures(
