@@ -27,11 +27,11 @@ ROUTES: dict[TaskName, Queue] = {
 """The queue of each task's messages."""
 
 DOCUMENT_TASKS: dict[Queue, TaskName] = {Queue.PDF: TaskName.PROCESS, Queue.OCR: TaskName.RECOGNIZE}
-"""The task that documents need in each queue."""
+"""The task of a document in each queue that documents go through."""
 
 
 def inflight_key(queue: str, prefix: str) -> str:
-    """Return the key of the hash with a queue's messages in flight; KEDA measures its HLEN."""
+    """Return the key of the hash with a queue's messages in flight; KEDA reads its HLEN."""
     return f"{prefix}inflight:{queue}"
 
 

@@ -14,6 +14,7 @@
 | `<prefix>worker:<name>` | string | documents that a live worker has in progress; expires when it stops reporting |
 | `<prefix>beat:*` | several | beat's schedule and its lock (RedBeat's) |
 | `<prefix>inflight:<queue>` | hash | messages delivered and not yet acknowledged (kombu's unacked hash) |
+| `<prefix>inflight-index:<queue>` | sorted set | the delivery tags of these messages, by the time of delivery |
 | `<queue>` | list | messages waiting (kombu's queue) |
 """
 
@@ -24,7 +25,7 @@ from app.queues import inflight_index_key, inflight_key
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys that begin with `prefix`."""
+    """The ledger's keys, built from `prefix` and an id or a name."""
 
     prefix: str
 
@@ -65,7 +66,7 @@ class Keys:
 
     @property
     def counts(self) -> str:
-        """Hash of the fleet's counters."""
+        """Hash of the fleet's counts."""
         return f"{self.prefix}counts"
 
     def missing(self, queue: str) -> str:

@@ -1,4 +1,4 @@
-"""The ledger: every document's way through the fleet, one atomic step at a time."""
+"""The ledger's atomic steps: they open, start, advance, settle, release and retry documents."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,10 +33,9 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 class Ledger(Reader):
-    """The state of every document and batch; safe to use from several threads.
+    """The state of every document and batch: the queries of `Reader`, and the steps that change it.
 
-    All times are seconds since the epoch, by the clock of the caller. Every method raises a `ServerError` if the
-    server stays away longer than the client retries.
+    Threads, times and errors: as for `Reader`.
     """
 
     def __init__(self, client: "Redis", config: Settings, clock: Callable[[], float] = time.time) -> None:
@@ -52,7 +51,7 @@ class Ledger(Reader):
         Args:
             config: The settings of this process.
             retries: How often a command is repeated while the server is away.
-            on_error: Decides about a command that failed in spite of that; see `app.ledger.connection.OnError`.
+            on_error: Called if all tries failed; see `app.ledger.connection.OnError`.
 
         Raises:
             SettingsError: `config.redis_url` is missing or cannot be used.
@@ -63,18 +62,16 @@ class Ledger(Reader):
         """Run one of the atomic steps; the head of its .lua file lists keys, arguments and reply."""
         return self._steps.run(step, keys, args)
 
-    # The way of one document.
-
     def open(self, batch_id: str, queue: Queue, submissions: Iterable[Submission]) -> int:
         """Open documents, each with its message on `queue`, in atomic steps of `flood_chunk` documents.
 
         Args:
             batch_id: The batch they belong to; created if it is new.
             queue: Where their messages wait.
-            submissions: The documents; their originals must be in the store already.
+            submissions: The documents; the store must hold their originals already.
 
         Returns:
-            How many were opened; those that were open before are not counted.
+            The number of documents opened; documents that the ledger knew before are not counted.
         """
         keys = [
             self.keys.batch(batch_id),
@@ -84,25 +81,24 @@ class Ledger(Reader):
             str(queue),
             self.keys.settled(batch_id),
         ]
-        encode = msgspec.json.encode
         default = Options()
         groups = chunks(submissions, self.config.flood_chunk)
 
         def make() -> list[Any]:
-            args: list[Any] = [self.keys.document_prefix, batch_id, self.clock(), str(queue)]
+            args: list[Any] = []
             for one in next(groups, []):
-                options = "" if one.options == default else encode(one.options)
-                sending = message(one.document_id, queue)
-                args += (one.document_id, one.source, one.object_key, options, sending)
+                options = "" if one.options == default else msgspec.json.encode(one.options)
+                args += one.document_id, one.source, one.object_key, options, message(one.document_id, queue)
             return args
 
         opened = 0
         # The server works on one chunk while a thread makes the next.
         with ThreadPoolExecutor(1, thread_name_prefix="open") as maker:
             args = make()
-            while len(args) > 4:  # noqa: PLR2004  # more than what every chunk begins with
+            while args:
                 following = maker.submit(make)
-                opened += int(self.run("open", keys, args))
+                head = self.keys.document_prefix, batch_id, self.clock(), str(queue)
+                opened += int(self.run("open", keys, [*head, *args]))
                 args = following.result()
         return opened
 
@@ -114,11 +110,11 @@ class Ledger(Reader):
         Args:
             document_id: The document.
             queue: The queue that its message came from.
-            worker: The worker that starts it.
-            delivery: The message's delivery; if it is not in the in-flight hash yet, the same step records it there.
+            worker: The name of the worker that starts it.
+            delivery: The message's delivery; if the in-flight hash does not hold it yet, the same step records it.
 
         Returns:
-            The document, or why it must not be worked on.
+            The document, or the reason not to work on it.
         """
         tag, entry = (delivery.tag, delivery.entry) if delivery and not delivery.recorded else ("", b"")
         reply = self.run(
@@ -148,14 +144,14 @@ class Ledger(Reader):
         Args:
             document: As `start` or `document` returned it.
             outcome: How it ended.
-            token: Names who settles; the same token again is a repeated request and no duplicate.
+            token: Identifies the settler; a second call with the same token is a repeated request and no duplicate.
             delivery: The message's delivery, which the same step acknowledges.
 
         Returns:
-            Whether this settlement is the one that counts.
+            Whether this settlement counts: only the first one does.
         """
-        encode = msgspec.json.encode
-        fields: list[Any] = ["results", encode(outcome.results), "message", outcome.message or ""]
+        results = msgspec.json.encode(outcome.results)
+        fields: list[Any] = ["results", results, "message", outcome.message or ""]
         if outcome.summary is not None:
             fields += ["summary", outcome.summary]
         queue = document.queue
@@ -180,7 +176,7 @@ class Ledger(Reader):
         return _acknowledged(delivery, bool(reply))
 
     def advance(self, document: Document, end: Advance, *, delivery: Delivery | None = None) -> bool:
-        """Move a document to its next queue, with a new message there; the results of this pass are kept.
+        """Move a document to its next queue, with a new message there, and record the results of this pass.
 
         Args:
             document: As `start` returned it.
@@ -210,22 +206,19 @@ class Ledger(Reader):
         return _acknowledged(delivery, bool(reply))
 
     def release(self, document: Document, *, code: str, message: str, refund: bool = True) -> bool:
-        """Put a started document back to queued.
+        """Set a started document back to queued; return False if another worker has started or settled it meanwhile.
 
         Args:
             document: As `start` returned it.
-            code: Why, for the record.
-            message: The same as a sentence.
-            refund: Whether the attempt does not count, because the document is not to blame (a shutdown, a
-                full disk).
+            code: The error code of the attempt.
+            message: Its error message.
+            refund: Whether the attempt does not count: the document was not the cause (a shutdown, a full disk).
         """
         keys = [self.keys.document(document.document_id)]
         return bool(self.run("release", keys, [document.worker or "", code, message, int(refund)]))
 
-    # The quarantine.
-
     def retry(self, document: Document) -> bool:
-        """Send a quarantined document again, with no attempt counted; return whether it was quarantined."""
+        """Send a quarantined document again, with no attempt counted; return whether it was in the quarantine."""
         queue = Queue(document.queue)
         reply = self.run(
             "retry",
@@ -249,10 +242,8 @@ class Ledger(Reader):
             pipe.expire(self.keys.document(document.document_id), self.config.retention_seconds)
             return bool(pipe.execute()[0])
 
-    # Signs of life.
-
     def report_presence(self, worker: str, documents: Sequence[str]) -> None:
-        """Record that `worker` lives and has `documents` in progress; holds for `presence_seconds`."""
+        """Record that `worker` lives and has `documents` in progress; the record expires after `presence_seconds`."""
         value = msgspec.json.encode(list(documents))
         self.client.set(self.keys.worker(worker), value, px=int(self.config.presence_seconds * 1000))
 

@@ -1,7 +1,7 @@
-"""A document's message, as it lies in a queue and in the in-flight hash: Celery's protocol 2 in kombu's envelope.
+"""The messages of documents in the queues and the in-flight hashes: Celery's protocol 2 in kombu's envelope.
 
-Any ordinary Celery worker understands it. Source of the format: Celery's "Message Protocol" page. This module alone
-knows the envelope; the transport, the reconciler and the ledger's steps take it from here.
+Any ordinary Celery worker understands them. Source of the format: Celery's "Message Protocol" page. Only this module
+knows the envelope; the transport, the reconciler and the ledger's steps use its functions.
 """
 
 import os
@@ -39,8 +39,8 @@ def derived_id(batch_id: str, name: str) -> str:
 class Delivery:
     """One delivery of a message to a worker.
 
-    The transport's QoS makes it and keeps it until the message is acknowledged or requeued; the task passes it to the
-    ledger, whose steps set the two marks.
+    The transport's QoS creates it and keeps it until the message is acknowledged or requeued. The task passes it to the
+    ledger, which sets `recorded` and `acknowledged`.
     """
 
     tag: str
@@ -49,7 +49,7 @@ class Delivery:
     recorded: bool = False
     """Whether the in-flight hash holds it."""
     acknowledged: bool = False
-    """Whether the ledger removed it from the in-flight hash when its document moved on."""
+    """Whether the ledger removed it from the in-flight hash when it settled or advanced the document."""
 
 
 def message(document_id: str, queue: Queue) -> str:
@@ -82,9 +82,9 @@ def redelivered(entry: str) -> str:
 def _template(queue: Queue) -> str:
     """Return a message with a mark in each place that differs between messages.
 
-    Celery itself makes the headers, so that they are what workers of this version expect.
+    Celery itself makes the headers, so that workers of the same version understand them.
     """
-    # A process that sends nothing does without Celery, which takes 0.2 s to import.
+    # Imported late: Celery takes 0.2 s, and many processes send nothing.
     from celery import Celery  # noqa: PLC0415
     from celery.app.amqp import AMQP  # noqa: PLC0415
 

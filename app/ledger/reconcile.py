@@ -1,10 +1,10 @@
 """The reconciler: it compares the open documents with the broker's messages, and mends the difference.
 
-Redis delivers a message by BRPOP, and kombu records it in the in-flight hash by HSET: a worker that dies between the
-two steps takes the message with it for good. A worker that dies later leaves it in the hash until the visibility
-timeout. The ledger knows of both, so the reconciler need not wait and loses nothing.
+A worker receives a message by BRPOP, and records it in the in-flight hash a moment later, usually in the step that
+starts the document. A worker that dies between the two loses the message for good; one that dies later leaves it in the
+hash until the visibility timeout. The ledger shows both cases, so that the reconciler need not wait for the timeout.
 
-Its findings, and what it does about each:
+Its findings, and its action for each:
 
 * *lost*: open, but in neither queue nor in-flight hash, twice in a row: sent again.
 * *orphaned*: in flight, but its worker is gone or no longer works on it: requeued, first in line.
@@ -31,7 +31,7 @@ SCAN_CHUNK = 1_000
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
-    """What one reconciliation of one queue mended, as counts of documents."""
+    """The documents that one reconciliation of one queue mended, counted by finding."""
 
     lost: int = 0
     orphaned: int = 0
@@ -40,7 +40,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def any(self) -> bool:
-        """Whether there was anything to mend."""
+        """Whether any document was mended."""
         return bool(self.lost or self.orphaned or self.stuck or self.stale)
 
 
@@ -53,7 +53,7 @@ def anything_open(ledger: "Ledger") -> bool:
 
 
 def reconcile_queues(ledger: "Ledger") -> dict[Queue, Findings]:
-    """Mend every queue that documents pass through; return the findings in each."""
+    """Reconcile every queue of documents; return the findings by queue."""
     findings = {queue: reconcile(ledger, queue) for queue in DOCUMENT_TASKS}
     for queue, found in findings.items():
         if found.any:
@@ -62,15 +62,17 @@ def reconcile_queues(ledger: "Ledger") -> dict[Queue, Findings]:
 
 
 def reconcile(ledger: "Ledger", queue: Queue) -> Findings:
-    """Mend one queue; return what was found and mended."""
-    orphaned, stuck, stale = _mend_inflight(ledger, queue)
-    return Findings(lost=_resend_lost(ledger, queue), orphaned=orphaned, stuck=stuck, stale=stale)
+    """Reconcile one queue; return the findings."""
+    inflight = _mend_inflight(ledger, queue)
+    return Findings(lost=_resend_lost(ledger, queue), **inflight)
 
 
-def _mend_inflight(ledger: "Ledger", queue: Queue) -> tuple[int, int, int]:
+def _mend_inflight(ledger: "Ledger", queue: Queue) -> dict[str, int]:
+    """Requeue or drop messages in flight; return the counts of the findings."""
+    counts = {"orphaned": 0, "stuck": 0, "stale": 0}
     entries: dict[str, str] = ledger.client.hgetall(ledger.keys.inflight(queue))
     if not entries:
-        return 0, 0, 0
+        return counts
     delivered: dict[str, float] = dict(
         ledger.client.zrange(ledger.keys.inflight_index(queue), 0, -1, withscores=True)
     )
@@ -78,11 +80,10 @@ def _mend_inflight(ledger: "Ledger", queue: Queue) -> tuple[int, int, int]:
     holders = {document.worker for document in documents if document is not None and document.worker}
     in_progress = _in_progress(ledger, sorted(holders))
     now = ledger.clock()
-    counts = {"orphaned": 0, "stuck": 0, "stale": 0}
     for (tag, entry), document in zip(entries.items(), documents, strict=True):
         if document is None:
-            continue  # another application's task, which keeps no ledger
-        # A worker may keep back a message until its retry is due.
+            continue  # another application's task
+        # A worker keeps a message until its retry is due.
         held_back = ledger.config.retry_backoff_max_seconds if document.last_error else 0.0
         finding = _judge(
             document,
@@ -101,7 +102,7 @@ def _mend_inflight(ledger: "Ledger", queue: Queue) -> tuple[int, int, int]:
             ledger.keys.counts,
         ]
         counts[finding] += int(ledger.run("return", keys, [tag, back]))
-    return counts["orphaned"], counts["stuck"], counts["stale"]
+    return counts
 
 
 def _judge(
@@ -112,7 +113,7 @@ def _judge(
     delivered: float,
     timeout: float,
 ) -> str | None:
-    """Return the finding about a message in flight, or None if it is where it should be."""
+    """Return the finding about a message in flight, or None if there is nothing to mend."""
     if document.state.final:
         settled_for = now - (document.finished or now)
         return "stale" if settled_for > timeout else None
@@ -143,10 +144,10 @@ def _resend_lost(ledger: "Ledger", queue: Queue) -> int:
         pipe.zcard(keys.open(queue))
         pipe.llen(str(queue))
         pipe.hlen(keys.inflight(queue))
-        owed, waiting, inflight = pipe.execute()
-    # Every open document has a message. A queue with as many messages misses none, or hides the loss behind a duplicate
-    # until that one is done: only a smaller number makes the long scan necessary.
-    if waiting + inflight >= owed:
+        opened, waiting, inflight = pipe.execute()
+    # Every open document has a message, so only fewer messages than documents make the long scan necessary. A duplicate
+    # hides a lost message until the duplicate is done.
+    if waiting + inflight >= opened:
         client.delete(keys.missing(queue))
         return 0
     old = client.zrange(
@@ -154,7 +155,7 @@ def _resend_lost(ledger: "Ledger", queue: Queue) -> int:
     )
     found = _held_by_broker(ledger, queue) if old else set()
     missing = [document_id for document_id in old if document_id not in found]
-    # A message between BRPOP and HSET is in neither for a moment: only a message missing twice is lost.
+    # Between BRPOP and its record a message is in neither for a moment: it is lost only if it is missing twice.
     suspects = set(client.smembers(keys.missing(queue)))
     with client.pipeline() as pipe:
         pipe.delete(keys.missing(queue))

@@ -1,4 +1,4 @@
--- Put a started document back to queued.
+-- Set a started document back to queued.
 -- KEYS: document
 -- ARGV: worker, error code ('' for none), message, 1 to refund the attempt or 0 to let it count
 local doc = KEYS[1]

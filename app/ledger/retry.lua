@@ -3,10 +3,11 @@
 -- ARGV: id, now, message
 local doc, batch = KEYS[1], KEYS[2]
 if redis.call('HGET', doc, 'state') ~= 'quarantined' then return 0 end
+-- A dropped document keeps its state, and expires.
+if redis.call('ZREM', KEYS[4], ARGV[1]) == 0 then return 0 end
 local code = redis.call('HGET', doc, 'error')
 redis.call('HDEL', doc, 'error', 'message', 'finished', 'settled_by', 'attempts_before')
 redis.call('HSET', doc, 'state', 'queued', 'attempts', 0)
-redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('LREM', KEYS[3], 1, ARGV[1])
 redis.call('HINCRBY', batch, 'quarantined', -1)
 if code and code ~= '' then redis.call('HINCRBY', batch, 'error:' .. code, -1) end

@@ -1,7 +1,7 @@
 -- Count an attempt before the work begins.
 -- KEYS: document, presence of the worker, in-flight hash of the queue, its index
 -- ARGV: queue, now, worker, most attempts, id, presence in milliseconds, delivery tag, the message as the in-flight hash
---   holds it ('' where it does already)
+--   holds it ('' if it does already)
 -- Returns {'unknown'}, {'final'}, {'advanced'}, {'exhausted', attempts} or {'started', field, value, ...}.
 local doc = KEYS[1]
 local known = redis.call('HMGET', doc, 'state', 'queue', 'attempts', 'started', 'last_error')

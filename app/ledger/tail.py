@@ -13,20 +13,20 @@ MOST_BATCHES = 1_000
 PAGE = 2_000
 """Documents reported in one poll, over all batches."""
 OVERLAP_SECONDS = 60.0
-"""Difference between the clocks of two senders up to which no new batch is missed."""
+"""Difference between the clocks of two submitters up to which the tail misses no new batch."""
 REMEMBERED = 64
-"""Documents of a batch by which its list is searched after a retry."""
+"""Documents of a batch that the tail remembers, to find its position in the batch's list again after a retry."""
 SKEW_SECONDS = 5.0
-"""Difference between the workers' clocks and that of `since` up to which no document is missed."""
+"""Difference between the workers' clocks and that of `since` up to which the tail misses no document."""
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one poll."""
 
     batches: list[BatchCounts]
-    """The batches that are followed; one that is finished is in one more poll."""
+    """The followed batches; a finished one is in one more poll."""
     documents: list[Document | None]
-    """Settled since the previous poll; None for a document that the ledger has forgotten meanwhile."""
+    """Documents settled since the previous poll; None for one whose entry has expired meanwhile."""
     more: bool
     """Whether the next poll may report further documents at once."""
 
@@ -44,14 +44,14 @@ class _Followed:
 class Tail:
     """Polls the ledger for newly settled documents, with two or three round trips to the server per poll.
 
-    A batch is followed while it has open documents, or quarantined ones that may be sent again. A document that is
-    sent again out of the quarantine and settled a second time between two polls is reported once.
+    It follows a batch while that has open documents, or quarantined ones that may be retried. A document that leaves
+    the quarantine and is settled a second time between two polls is reported once.
 
     Args:
         reader: Reads the ledger.
         batch_id: The only batch to follow, from its first document on; None: all documents settled from now on.
-        since: With no batch_id, all documents settled from this time on, in seconds since the epoch; clocks differ, so
-            some that were settled shortly before it are reported too.
+        since: With no batch_id, all documents settled from this time on, in seconds since the epoch; as clocks differ,
+            also those settled up to 5 s before it.
     """
 
     def __init__(self, reader: Reader, batch_id: str | None = None, *, since: float | None = None) -> None:
@@ -60,7 +60,7 @@ class Tail:
         self._from = since
         self._followed: dict[str, _Followed] = {}
         self._recent: dict[str, tuple[float, _Followed]] = {}
-        """Batches of the last minute, each with the time at which a document was last opened in it."""
+        """The batches of the last minute, each with the time at which its last document was opened."""
         self._since: float | None = None
         if batch_id is not None:
             self._followed[batch_id] = _Followed()
@@ -69,19 +69,19 @@ class Tail:
         """Return the documents settled since the previous poll.
 
         Raises:
-            ServerError: the server does not answer; the next poll reports what this one would have.
+            ServerError: the server does not answer; the next poll reports these documents too.
         """
         if self._only is None and self._since is None:
             self._begin()
         fresh, emptied = self._read()
         ids = [document_id for found in fresh.values() for document_id in found]
         documents = self.reader.documents(ids) if ids else []
-        # Nothing fails from here on: the documents will be reported.
+        # Nothing can fail from here on, so these documents count as reported.
         for batch_id, found in fresh.items():
             self._followed[batch_id].reported += len(found)
             self._followed[batch_id].last.extend(found)
         batches = [followed.counts for followed in self._followed.values() if followed.counts]
-        more = any(len(found) == self._page for found in fresh.values())
+        more = any(len(found) >= self._page for found in fresh.values())
         if self._only is None:
             for batch_id in emptied:
                 del self._followed[batch_id]
@@ -134,7 +134,7 @@ class Tail:
         followed.last.clear()
 
     def _read(self) -> tuple[dict[str, list[str]], list[str]]:
-        """Return each batch's settled documents that are not reported, and the finished batches that have none."""
+        """Return each batch's unreported documents, and the finished batches without any."""
         client, keys, page = self.reader.client, self.reader.keys, self._page
         with client.pipeline(transaction=False) as pipe:
             for batch_id, followed in self._followed.items():
@@ -160,7 +160,7 @@ class Tail:
         return fresh, emptied
 
     def _found_again(self, batch_id: str, followed: _Followed) -> list[str]:
-        """Return the new ids of a list from which a retry out of the quarantine removed some."""
+        """Return the unreported ids of a batch after a retry has removed ids from its list."""
         key = self.reader.keys.settled(batch_id)
         with self.reader.client.pipeline(transaction=False) as pipe:
             for document_id in followed.last:
@@ -173,12 +173,12 @@ class Tail:
         followed.reported = max((place + 1 for place, _ in left), default=length)
         followed.last = deque((known for _, known in left), maxlen=REMEMBERED)
         if not left:
-            followed.reported = length
             followed.last.extend(self.reader.client.lrange(key, -REMEMBERED, -1))
             return []
         return list(self.reader.client.lrange(key, followed.reported, followed.reported + self._page - 1))
 
     def _take_new(self, listed: list[tuple[str, float]]) -> None:
+        """Follow the new batches, and the known ones in which documents were opened since the previous poll."""
         recent: dict[str, tuple[float, _Followed]] = {}
         for batch_id, score in listed:
             before, known = self._recent.get(batch_id, (None, self._followed.get(batch_id) or _Followed()))

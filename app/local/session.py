@@ -12,7 +12,7 @@ import msgspec
 
 from app.config import Settings
 from app.errors import FleetError, ServerError, ServerRefusedError, SettingsError, StorageFullError
-from app.ledger.connection import check, masked
+from app.ledger.connection import masked, ping
 from app.ledger.ledger import Ledger
 from app.ledger.reconcile import reconcile_queues
 from app.local.claim import ServerClaim
@@ -97,7 +97,7 @@ class Session:
             store_url = self._given.store_url or f"file://{self.folder / 'store'}"
             redis_url = self._given.redis_url or self._start_server(group)
             self.config = local_settings(self._given, redis_url=redis_url, store_url=store_url)
-            check(self.config)
+            ping(self.config)
             self.store = ObjectStore.of(self.config)
             self.ledger = Ledger.of(self.config, retries=0, on_error=self._await_server)
             if self._server is None:

@@ -23,11 +23,11 @@ from app.worker.transport import DELIVERY
 logger = logging.getLogger(__name__)
 
 Work = Callable[[Services, Document], Outcome | Advance]
-"""A pass over a started document; returns how the document ended, or the queue that continues with it."""
+"""A pass over a started document; returns the document's outcome, or its next queue."""
 
 
 class TryAgainError(Exception):
-    """The task is to be retried after `countdown` seconds."""
+    """The task must be retried after `countdown` seconds."""
 
     def __init__(self, countdown: float) -> None:
         super().__init__(f"again in {countdown:.1f} s")
@@ -35,7 +35,7 @@ class TryAgainError(Exception):
 
 
 class DocumentTask(Task):  # type: ignore[misc]  # Celery carries no types
-    """A task about one document: it acknowledges late, stores no result, and follows the ledger's rules."""
+    """A task on one document: it acknowledges late, stores no Celery result, and counts attempts in the ledger."""
 
     abstract = True
     acks_late = True
@@ -62,39 +62,39 @@ class DocumentTask(Task):  # type: ignore[misc]  # Celery carries no types
         except Interrupted:
             raise Reject("the worker is shutting down", requeue=True) from None
         except ServerError as error:
-            # Without the ledger nothing can be recorded: the message is requeued until the server is back.
+            # Without the ledger this worker can record nothing, so it requeues the message until the server is back.
             raise Reject(error.message, requeue=True) from None
 
 
 class Action(StrEnum):
-    """What happens to a document after an error."""
+    """The consequence of an error for a document."""
 
     FAIL = "fail"
     QUARANTINE = "quarantine"
     RETRY = "retry"
     REQUEUE = "requeue"
-    """Its message goes back to the queue at once: this worker ends."""
+    """Requeue its message at once, because this worker shuts down."""
     LEAVE = "leave"
-    """Nothing can be recorded: the ledger is away."""
+    """Record nothing, because the ledger is away."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """The consequence of an error for a document."""
+    """An action, and what it records about the error."""
 
     action: Action
     code: str = ""
     message: str = ""
     refund: bool = True
-    """Whether an attempt that is retried or requeued does not count."""
+    """Whether the attempt does not count, if the action is to retry or to requeue."""
 
 
 def decide(error: Exception, *, retries: int, max_retries: int) -> Decision:
-    """Return what an error means for the document whose attempt it ended.
+    """Decide what happens to a document after the error that ended an attempt.
 
     Args:
         error: Any exception of a pass.
-        retries: How often this message was retried already.
-        max_retries: How often a message may be retried after transient errors.
+        retries: Number of retries of this message so far.
+        max_retries: Number of retries of one message that transient errors may cause.
     """
     match error:
         case ServerError():
@@ -107,7 +107,7 @@ def decide(error: Exception, *, retries: int, max_retries: int) -> Decision:
             action = Action.RETRY if retries < max_retries else Action.QUARANTINE
             return Decision(action=action, code=error.code, message=error.message)
         case _:
-            # An unforeseen error counts as an attempt, so that it ends in the quarantine and never in a loop.
+            # An unexpected error counts as an attempt, so that its document ends in the quarantine and not in a loop.
             reason = f"{type(error).__name__}: {error}"
             return Decision(action=Action.RETRY, code="internal_error", message=reason, refund=False)
 
@@ -121,20 +121,20 @@ def attend(
     retries: int = 0,
     delivery: Delivery | None = None,
 ) -> None:
-    """Make one attempt at a document: start it, do `work`, and record how that ended.
+    """Make one attempt at a document: start it, do `work`, and record the result.
 
     Args:
-        services: The ledger, the store and the sandbox.
+        services: The services of this worker.
         document_id: The document.
         queue: The queue that its message came from.
         work: The pass.
-        retries: How often this message was retried already.
+        retries: Number of retries of this message so far.
         delivery: The message's delivery; the step that settles or advances the document acknowledges it.
 
     Raises:
-        TryAgainError: the task is to be retried.
+        TryAgainError: the task must be retried.
         Interrupted: the worker's grace ended; the attempt does not count.
-        ServerError: the ledger stays away.
+        ServerError: the ledger does not answer.
     """
     ledger = services.ledger
     document = ledger.start(document_id, queue=queue, worker=services.worker, delivery=delivery)
@@ -159,7 +159,7 @@ def attend(
 def _carry_out(
     services: Services, document: Document, decision: Decision, error: Exception, *, retries: int
 ) -> Outcome:
-    """Return the outcome that was decided, or release the document and raise what requeues its message."""
+    """Return the outcome of a decision, or release the document and raise what retries or requeues its message."""
     code, message = decision.code, decision.message
     match decision.action:
         case Action.FAIL:
@@ -184,19 +184,19 @@ def _quarantine_exhausted(services: Services, document_id: str) -> None:
     if document is None:
         return
     code = document.last_error or "worker_lost"
-    reason = document.last_message or "Each time, the worker that read it was lost."
+    reason = document.last_message or "Each time, the worker that read it died."
     message = (
         f"It was started {document.attempts} times and never finished. {reason} "
-        f"Look at it with `fleet quarantine show {document_id}`."
+        f"For its record, run `fleet quarantine show {document_id}`."
     )
     outcome = Outcome(state=State.QUARANTINED, error=code, message=message)
     services.ledger.settle(document, outcome, token=f"{services.worker}/exhausted")
 
 
 def backoff_seconds(config: Settings, retries: int) -> float:
-    """Return the pause before retry number `retries` + 1: exponential, with full jitter above its half.
+    """Return the pause in seconds before retry number `retries` + 1: exponential, with jitter over its upper half.
 
-    Source: "Exponential Backoff And Jitter", AWS Architecture Blog; half is kept so that no retry is at once.
+    Source: "equal jitter" in "Exponential Backoff And Jitter", AWS Architecture Blog: no retry comes at once.
     """
     ceiling = min(config.retry_backoff_max_seconds, config.retry_backoff_seconds * 2.0**retries)
     return ceiling * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load, guards nothing
@@ -206,7 +206,7 @@ def original(services: Services, document: Document) -> bytes:
     """Return the bytes of a document.
 
     Raises:
-        DocumentMissingError: they were deleted before their turn.
+        DocumentMissingError: the original was deleted before its turn.
         StorageError: the store does not answer.
     """
     try:

@@ -1,7 +1,7 @@
-"""Celery beat as the fleet runs it: one at a time, and silent while there is nothing to do.
+"""Celery beat as the fleet runs it: one at a time, and without messages while the fleet is idle.
 
 RedBeat keeps the schedule, the time of each entry's last run, and a lock in Redis: a second beat waits for the
-lock, and a restarted one continues the schedule. `fleet beat` and `celery -A app.celery_app beat` start the same.
+lock, and a restarted one continues the schedule. `fleet beat` and `celery -A app.celery_app beat` start the same beat.
 """
 
 import logging
@@ -21,7 +21,7 @@ from app.worker.celery_app import app
 class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat carries no types
     """RedBeat's scheduler, which sends a reconciliation only if there is something to compare.
 
-    A message wakes a worker: with one every ten seconds an idle fleet would never be at zero replicas.
+    Each message starts a worker: with one every ten seconds an idle fleet would never be at zero replicas.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -48,7 +48,7 @@ def run() -> None:
     """Send scheduled tasks until SIGTERM.
 
     Raises:
-        SettingsError: no server is named.
+        SettingsError: FLEET_REDIS_URL is not set.
     """
     config = settings()
     config.require("redis_url")

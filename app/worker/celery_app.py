@@ -1,4 +1,4 @@
-"""The Celery application with all its settings, each with its reason.
+"""The Celery application of the fleet, with the reasons for its settings.
 
 `celery -A app.celery_app worker -Q pdf` starts a worker as in any project; `python -m app.worker pdf` starts the same
 worker without the import time of Celery's command line.
@@ -22,7 +22,6 @@ from app.queues import ROUTES, Queue, TaskName, inflight_index_key, inflight_key
 # kombu's table of transports by a broker URL's scheme.
 TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "app.worker.transport:Transport"))
 
-
 TASK_MODULES = [
     "app.worker.lifecycle",
     "app.worker.tasks.ocr",
@@ -44,7 +43,7 @@ def broker_url(redis_url: str) -> str:
 
 
 def inflight_options(queue: str, prefix: str) -> dict[str, str]:
-    """Return the transport options that give a queue its own in-flight keys: its running work is then one HLEN."""
+    """Return the transport options that give a queue its own in-flight keys: one HLEN then counts its running work."""
     return {
         "unacked_key": inflight_key(queue, prefix),
         "unacked_index_key": inflight_index_key(queue, prefix),
@@ -66,7 +65,7 @@ def transport_options(config: Settings) -> dict[str, Any]:
         "priority_steps": [0],
         # Longer than any task with its grace, or kombu would deliver a document again that is still in progress.
         "visibility_timeout": config.visibility_timeout_seconds,
-        # Seconds between two searches for overdue messages, and the share of them that is made: each.
+        # Seconds between two searches for overdue messages; kombu makes one of every `throttle` searches.
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
         # Detects a peer that vanished without closing the connection.
@@ -83,12 +82,12 @@ def build_app(config: Settings) -> Celery:
     tls = tls_options(config)
     app = Celery("pdf-fleet", broker=url, backend=url, include=TASK_MODULES, set_as_current=False)
     app.conf.update(
-        # What a message says is data, never code.
+        # A message carries data, never code.
         task_serializer="json",
         result_serializer="json",
         accept_content=["json"],
         task_compression=None,
-        # A message is acknowledged when its document is settled; that of a dead worker is requeued.
+        # A worker acknowledges a message after its document is settled; the message of a dead worker is requeued.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         # One process, one document: the sandbox's child isolates the parser already (docs/decisions/0005).
@@ -97,7 +96,7 @@ def build_app(config: Settings) -> Celery:
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         worker_eta_task_limit=100,
-        # Documents have their results in the ledger; a task of others may still store one.
+        # The ledger has the results of documents; tasks of other applications may still store one.
         task_ignore_result=True,
         result_expires=config.result_expires_seconds,
         # True would cancel running work when the connection is lost, and Redis would not deliver it again.
@@ -133,7 +132,7 @@ def build_app(config: Settings) -> Celery:
             "reconcile": {
                 "task": TaskName.RECONCILE.value,
                 "schedule": config.reconcile_seconds,
-                # A late one may expire: the next does the same work.
+                # A late message may expire: the next does the same work.
                 "options": {"expires": config.reconcile_seconds * 3},
             }
         },
@@ -162,8 +161,8 @@ def _name_inflight_keys(instance: Any, conf: Any, **_: Any) -> None:
     queues = sorted(instance.app.amqp.queues.consume_from)
     if len(queues) != 1:
         _refuse(
-            f"A worker consumes one queue, so that its running work is counted there; this one was given "
-            f"{', '.join(queues)}: start one for each (-Q pdf), or run `fleet worker {' '.join(queues)}`."
+            f"A worker consumes one queue, so that its running work counts there, and this one has "
+            f"{', '.join(queues)}: start one worker for each (-Q pdf), or run `fleet worker {' '.join(queues)}`."
         )
     options = inflight_options(queues[0], settings().key_prefix)
     conf.broker_transport_options = {**conf.broker_transport_options, **options}
@@ -171,7 +170,7 @@ def _name_inflight_keys(instance: Any, conf: Any, **_: Any) -> None:
 
 def _refuse(sentence: str) -> NoReturn:
     sys.stderr.write(f"{sentence}\n")
-    # Celery logs any lesser exception of a signal's receiver and goes on.
+    # Celery catches and logs any `Exception` of a signal's receiver.
     raise SystemExit(SettingsError.exit_code)
 
 

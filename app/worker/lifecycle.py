@@ -16,22 +16,19 @@ from app.worker.celery_app import app as fleet
 from app.worker.services import worker_services
 
 
-def beating(heartbeat: Heartbeat) -> type:
-    """Return the boot step that touches the heartbeat once a second from the worker's loop."""
+def install(app: Celery, config: Settings) -> None:
+    """Connect a worker's heartbeat and shutdown to `app`'s signals."""
+    heartbeat = Heartbeat(config.heartbeat_file)
 
     class Beating(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery carries no types
+        """Touches the heartbeat once a second from the worker's loop."""
+
         requires = ("celery.worker.components:Timer",)
 
         def start(self, parent: Any) -> None:
             parent.timer.call_repeatedly(1.0, heartbeat.beat)
 
-    return Beating
-
-
-def install(app: Celery, config: Settings) -> None:
-    """Connect a worker's heartbeat and shutdown to `app`'s signals."""
-    heartbeat = Heartbeat(config.heartbeat_file)
-    app.steps["worker"].add(beating(heartbeat))
+    app.steps["worker"].add(Beating)
 
     def bound_the_grace(how: str, **_: Any) -> None:
         if how == "Warm":
@@ -41,20 +38,20 @@ def install(app: Celery, config: Settings) -> None:
             timer.start()
 
     def begin(**_: Any) -> None:
-        gc.freeze()  # the garbage collector then skips the imports' objects
+        gc.freeze()  # the garbage collector then skips the objects of the imports
         gc.enable()
         heartbeat.begin()
-        worker_services().on_wait = heartbeat.beat
-        # The work runs in this process: it is interrupted, and rejecting its message requeues that.
+        worker_services().sandbox.on_wait = heartbeat.beat
+        # Celery's own handler cannot interrupt work that runs in this process.
         signal.signal(signal.SIGQUIT, quit_now)
 
     def quit_now(*_: object) -> None:
         state.should_stop = os.EX_OK
-        worker_services().interrupt()
+        worker_services().sandbox.interrupt()  # its task then requeues the message
 
     def end(**_: Any) -> None:
         if worker_services.cache_info().currsize:
-            worker_services().close()
+            worker_services().sandbox.close()
 
     worker_shutting_down.connect(bound_the_grace, weak=False)
     worker_ready.connect(begin, weak=False)

@@ -1,16 +1,17 @@
-"""kombu's Redis transport with four changes; the messages on the wire are kombu's.
+"""kombu's Redis transport with four changes; kombu itself understands its messages.
 
-One client per channel: kombu makes a new redis client for each message that it receives and for each that it
-acknowledges, which costs 0.3 ms of CPU a document. A client takes its connections from the channel's pool in any case.
+One client per channel: kombu creates a new Redis client for each message that it receives and for each that it
+acknowledges, which costs 0.3 ms of CPU per document. All clients share the channel's pool of connections.
 
-Deferred in-flight records: the ledger records a document's message in the in-flight hash, in the step that counts the
+Deferred in-flight records: the ledger records a document's message in the in-flight hash in the step that counts the
 attempt, a moment after the delivery. If the message is requeued before that, the transport records it first.
 
-No second acknowledgement: a message that the ledger acknowledged with its settlement is only forgotten here.
+No second acknowledgement: if the ledger acknowledged a message in the step that settled its document, the transport
+only frees its prefetch slot.
 
-Acknowledgements with retries: if the server is away at the moment of an acknowledgement, kombu logs that and keeps the
-message counted as in progress. A worker with one message at a time then never gets another, and as it no longer
-listens, it never learns that the server is back.
+Acknowledgements with retries: if the server is away at the moment of an acknowledgement, kombu logs that and still
+counts the message as in progress. A worker with one message at a time then never receives another; as it no longer
+listens, it does not notice that the server is back.
 """
 
 import time
@@ -43,7 +44,7 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu carries no types
         route = message.delivery_info
         entry = inflight_entry(message._raw, route["exchange"], route["routing_key"])  # noqa: SLF001
         delivery = Delivery(delivery_tag, entry)
-        if headers.get("eta"):  # it may wait for long before it starts
+        if headers.get("eta"):  # its start may be a long time away
             super().append(message, delivery_tag)
             delivery.recorded = True
         else:
@@ -65,7 +66,7 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu carries no types
     def restore_by_tag(
         self, tag: str, client: Any = None, leftmost: bool = False
     ) -> None:  # as kombu calls it
-        """Requeue a message from the in-flight hash."""
+        """Requeue a message through the in-flight hash."""
         delivery = self._delivery(tag)
         if delivery is not None and not delivery.recorded:
             with self.pipe_or_acquire(client=client) as pipe:
@@ -76,7 +77,7 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu carries no types
         super().restore_by_tag(tag, client=client, leftmost=leftmost)
 
     def _delivery(self, tag: str) -> Delivery | None:
-        """Return the delivery of a document's message that this worker holds."""
+        """Return the `Delivery` of a document's unacknowledged message; None for another message."""
         message = self._delivered.get(tag)
         return None if message is None else message.properties.get(DELIVERY)
 
@@ -85,13 +86,13 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu carries no types
         try:
             retry.call_with_retry(lambda: step(delivery_tag), lambda _error: None)
         except Exception:
-            # The reconciler mends what is left in the in-flight hash, or is not even there.
+            # The reconciler mends the message, whether the in-flight hash still holds it or not.
             virtual.QoS.ack(self, delivery_tag)
             raise
 
 
 class Channel(redis.Channel):  # type: ignore[misc]  # kombu carries no types
-    """A channel that keeps its client as long as it keeps its pool of connections."""
+    """A channel that keeps one client as long as it has the same pool of connections."""
 
     QoS = QoS
     _kept: Any = None
@@ -101,7 +102,7 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu carries no types
         """Yield `client`, or the channel's own."""
         if client is None:
             client = self._kept
-            # A channel that lost its server has a new pool afterwards.
+            # After it lost its server, a channel has a new pool.
             if client is None or client.connection_pool is not self.pool:
                 with super().conn_or_acquire() as client:
                     self._kept = client

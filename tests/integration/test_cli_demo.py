@@ -58,7 +58,7 @@ def test_a_second_demo_into_the_same_report_is_an_error(commands: Commands, tmp_
         running.send(signal.SIGINT)
         assert running.wait(15.0) == 130
         assert commands.left() == []
-        assert running.errors.endswith("Stopped: everything that was started has been ended.\n")
+        assert running.errors.endswith("Stopped: every process that this command started has ended.\n")
 
 
 def test_a_killed_demo_leaves_nothing_behind(commands: Commands, tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def test_a_signal_ends_it_in_order(
         running.send(number)
         assert running.wait(10.0) == code
         assert commands.left() == [], "no process or file outlives the command"
-        assert running.errors.endswith("Stopped: everything that was started has been ended.\n")
+        assert running.errors.endswith("Stopped: every process that this command started has ended.\n")
         assert [line["state"] for line in index_of(tmp_path / "out")] == ["succeeded"] * 3
 
 

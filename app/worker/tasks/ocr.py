@@ -1,4 +1,4 @@
-"""`ocr.recognize`: the second pass over documents with pages that are only a picture."""
+"""`ocr.recognize`: the second pass, over documents with pages that are only a picture."""
 
 import time
 
@@ -21,17 +21,17 @@ def recognize(self: DocumentTask, document_id: str) -> None:
 
 
 class _OutOfTimeError(Exception):
-    """The time for one document is used up: its remaining pages are left, as other documents wait."""
+    """The time for one document is used up, so that its remaining pages stay unrecognised."""
 
 
 def recognize_document(services: Services, document: Document) -> Outcome:
     """Recognise a document's pages in the sandbox and merge their text into the stored text.
 
-    A page that cannot be recognised is listed with its reason; the document still succeeds, as its first pass did.
+    The facts list each page that cannot be recognised with the reason; the document still succeeds.
 
     Raises:
         PermanentError: the original is gone.
-        TransientError: the surroundings are at fault.
+        TransientError: the store or the sandbox is unavailable.
     """
     keys = result_keys(document.object)
     facts = get_facts(services.store, keys["document"])

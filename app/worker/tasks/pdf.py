@@ -18,11 +18,11 @@ def process_document(services: Services, document: Document) -> Outcome | Advanc
     """Read a document in the sandbox and store its text, thumbnail and facts.
 
     Returns:
-        How the document ended, or the queue `ocr` if pages need OCR.
+        The document's outcome, or its next queue `ocr` if pages need OCR.
 
     Raises:
         PermanentError: the document is at fault.
-        TransientError: the surroundings are at fault.
+        TransientError: the store or the sandbox is unavailable.
     """
     data = original(services, document)
     options = document.options

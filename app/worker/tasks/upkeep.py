@@ -1,4 +1,4 @@
-"""`ledger.reconcile`: mends the messages that the broker lost; beat sends it."""
+"""`ledger.reconcile`: sends lost messages again and mends those in flight; beat sends the task."""
 
 from app.ledger.reconcile import reconcile_queues
 from app.queues import TaskName

@@ -25,7 +25,7 @@ from tests.support.signals import handlers_kept
             1,
             "Error: reportlab is not installed: pip install 'pdf-fleet[local]'.\n",
         ),
-        (Stopped(15), 143, "Stopped: everything that was started has been ended.\n"),
+        (Stopped(15), 143, "Stopped: every process that this command started has ended.\n"),
     ],
 )
 def test_errors_and_signals_become_a_sentence_and_an_exit_code(
@@ -74,7 +74,7 @@ def test_a_signal_while_the_commands_are_imported_ends_in_a_sentence(number: sig
     script = SIGNALLED.format(number=int(number))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 128 + number
-    assert done.stderr == "Stopped: everything that was started has been ended.\n"
+    assert done.stderr == "Stopped: every process that this command started has ended.\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

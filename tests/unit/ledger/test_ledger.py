@@ -96,7 +96,9 @@ def test_attempts_are_counted_before_the_work_and_run_out(ledger: Ledger, batch:
     assert ledger.start(document_id, queue=Queue.PDF, worker="w") == "exhausted"
 
 
-def test_an_attempt_that_was_not_the_documents_fault_is_given_back(ledger: Ledger, batch: Batch) -> None:
+def test_an_attempt_that_failed_through_no_fault_of_the_document_is_refunded(
+    ledger: Ledger, batch: Batch
+) -> None:
     (document_id,) = batch.open()
     for _ in range(5):
         document = started(ledger, document_id)
@@ -174,6 +176,7 @@ def test_a_dropped_document_leaves_the_quarantine_and_stays_settled(ledger: Ledg
     assert ledger.drop(known(ledger, document_id))
     assert ledger.quarantined() == []
     assert ledger.batch(batch.batch_id).quarantined == 1
+    assert not ledger.retry(known(ledger, document_id)), "an open document must not expire"
 
 
 def test_depths_are_what_keda_measures(

@@ -44,8 +44,8 @@ def started(ledger: Ledger, document_id: str) -> Document:
     return document
 
 
-def take(client: redis.Redis, clock: Clock, prefix: str = "t:") -> str:
-    """Do what kombu does when it hands a message to a worker: BRPOP, then the in-flight hash."""
+def deliver(client: redis.Redis, clock: Clock, prefix: str = "t:") -> str:
+    """Deliver the oldest message: BRPOP, then its record in the in-flight hash."""
     raw = pop(client)
     tag = raw["properties"]["delivery_tag"]
     client.hset(f"{prefix}inflight:pdf", tag, json.dumps([raw, "", "pdf"]))
@@ -57,7 +57,7 @@ def test_nothing_is_mended_while_every_message_is_there(
     batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
 ) -> None:
     batch.open(5)
-    take(client, clock)
+    deliver(client, clock)
     clock.now += 25
     assert not mend().any
 
@@ -74,7 +74,7 @@ def test_a_message_lost_between_the_two_steps_is_sent_again_at_the_second_poll(
     assert mend().lost == 0
 
 
-def test_a_young_document_is_not_looked_for(
+def test_the_message_of_a_young_document_never_counts_as_lost(
     batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
 ) -> None:
     batch.open(1)
@@ -96,11 +96,11 @@ def test_a_document_found_at_the_second_poll_is_not_sent_again(
     assert client.llen("pdf") == 1
 
 
-def test_a_dead_workers_document_in_progress_is_requeued_at_once_and_first(
+def test_a_dead_workers_document_is_requeued_at_once_and_first(
     ledger: Ledger, batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
 ) -> None:
     batch.open(3)
-    document_id = take(client, clock)
+    document_id = deliver(client, clock)
     started(ledger, document_id)
     assert not mend().any
     ledger.forget_presence("w1")
@@ -111,11 +111,11 @@ def test_a_dead_workers_document_in_progress_is_requeued_at_once_and_first(
     assert client.hlen("t:inflight:pdf") == client.zcard("t:inflight-index:pdf") == 0
 
 
-def test_a_live_worker_that_lost_its_grip_on_a_message_gives_it_back(
+def test_a_message_that_its_live_worker_no_longer_works_on_is_requeued(
     ledger: Ledger, batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
 ) -> None:
     batch.open(1)
-    document_id = take(client, clock)
+    document_id = deliver(client, clock)
     ledger.start(document_id, queue=Queue.PDF, worker="w1")
     ledger.report_presence("w1", [])
     clock.now += 29
@@ -125,11 +125,11 @@ def test_a_live_worker_that_lost_its_grip_on_a_message_gives_it_back(
     assert mend().orphaned == 1
 
 
-def test_a_long_document_in_a_live_workers_hand_stays_there(
+def test_a_long_document_in_progress_on_a_live_worker_stays_there(
     ledger: Ledger, batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
 ) -> None:
     batch.open(1)
-    document_id = take(client, clock)
+    document_id = deliver(client, clock)
     ledger.start(document_id, queue=Queue.PDF, worker="w1")
     clock.now += 500
     ledger.report_presence("w1", [document_id])
@@ -140,7 +140,7 @@ def test_a_message_delivered_and_never_started_is_requeued(
     batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
 ) -> None:
     batch.open(1)
-    take(client, clock)
+    deliver(client, clock)
     clock.now += 29
     assert mend().stuck == 0
     clock.now += 2
@@ -152,7 +152,7 @@ def test_a_message_that_waits_for_its_retry_is_left_until_that_is_long_due(
     ledger: Ledger, batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
 ) -> None:
     batch.open(1)
-    document_id = take(client, clock)
+    document_id = deliver(client, clock)
     document = started(ledger, document_id)
     ledger.release(document, code="storage_unavailable", message="away")
     clock.now += 85
@@ -165,7 +165,7 @@ def test_the_message_of_a_settled_document_is_dropped_after_a_while(
     ledger: Ledger, batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
 ) -> None:
     batch.open(1)
-    document_id = take(client, clock)
+    document_id = deliver(client, clock)
     document = started(ledger, document_id)
     ledger.settle(document, Outcome(state=State.SUCCEEDED), token="w1/1")
     assert not mend().any
@@ -174,7 +174,9 @@ def test_the_message_of_a_settled_document_is_dropped_after_a_while(
     assert client.hlen("t:inflight:pdf") == client.llen("pdf") == 0
 
 
-def test_a_strangers_message_is_left_alone(client: redis.Redis, clock: Clock, mend: Mend) -> None:
+def test_a_message_of_another_application_stays_where_it_is(
+    client: redis.Redis, clock: Clock, mend: Mend
+) -> None:
     raw = {"headers": {"id": "x", "task": "math.add"}, "properties": {"delivery_info": {}}}
     client.hset("t:inflight:pdf", "tag", json.dumps([raw, "", "pdf"]))
     clock.now += 1_000
@@ -196,7 +198,7 @@ def test_a_duplicate_hides_a_loss_only_until_it_is_done(
     assert next_id(client) == first
 
 
-def test_a_document_handed_on_while_it_was_looked_for_is_not_sent_to_its_old_queue(
+def test_a_document_advanced_while_its_message_was_missing_is_not_sent_to_its_old_queue(
     ledger: Ledger, batch: Batch, client: redis.Redis, clock: Clock, mend: Mend
 ) -> None:
     (document_id,) = batch.open(1)

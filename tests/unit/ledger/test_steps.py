@@ -28,7 +28,7 @@ def test_steps_go_over_one_connection(steps: Steps, client: redis.Redis) -> None
     assert connections(client) == before + 1
 
 
-def test_a_server_that_forgot_the_scripts_is_taught_again(steps: Steps, client: redis.Redis) -> None:
+def test_a_server_that_lost_the_scripts_gets_them_again(steps: Steps, client: redis.Redis) -> None:
     steps.run("count", ["n"], [])
     client.script_flush()
     assert [steps.run("count", ["n"], []) for _ in range(2)] == [2, 3]
@@ -78,7 +78,7 @@ def test_threads_lose_nothing_to_each_other(steps: Steps, client: redis.Redis) -
     assert client.get("n") == "400"
 
 
-def test_a_server_that_is_not_there_is_an_error_after_the_clients_patience(tmp_path: Path) -> None:
+def test_a_missing_server_is_an_error_after_the_clients_retries(tmp_path: Path) -> None:
     from app.config import Settings
 
     with connect(Settings(redis_url=f"unix://{tmp_path}/none"), retries=1) as client:
