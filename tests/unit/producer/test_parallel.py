@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -32,3 +33,10 @@ def test_a_process_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
         parent.kill()
     _, alive = psutil.wait_procs([process], timeout=30)
     assert not alive
+
+
+def test_no_process_is_left_at_its_end() -> None:
+    before = set(psutil.Process().children(recursive=True))
+    with pool(1) as executor:
+        executor.submit(os.getpid).result()
+    assert set(psutil.Process().children(recursive=True)) <= before
