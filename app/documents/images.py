@@ -4,8 +4,7 @@ import io
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
 
 from PIL import Image, ImageOps
 
@@ -124,14 +123,11 @@ def measure(image: Image.Image, number: int, *, limits: Limits) -> Page:
 
 
 def _stated_dpi(image: Image.Image) -> tuple[float, float]:
-    stated: Any = image.info.get("dpi")
-    try:
-        across, down = (float(value) for value in stated)
-    except (TypeError, ValueError, ZeroDivisionError):
-        return (POINTS_PER_INCH, POINTS_PER_INCH)
-    # Pillow reports 1 dpi for a TIFF without a resolution; NaN fails every comparison.
-    if all(_LEAST_DPI <= value <= _MOST_DPI for value in (across, down)):
-        return (across, down)
+    with suppress(KeyError, TypeError, ValueError, ZeroDivisionError):
+        across, down = (float(value) for value in image.info["dpi"])
+        # Pillow reports 1 dpi for a TIFF without a resolution; NaN fails every comparison.
+        if all(_LEAST_DPI <= value <= _MOST_DPI for value in (across, down)):
+            return (across, down)
     return (POINTS_PER_INCH, POINTS_PER_INCH)
 
 

@@ -108,7 +108,7 @@ class Recognizer:
         scale = resolution(*grey.size, dpi=POINTS_PER_INCH, pixels=self._limits.ocr_pixels) / POINTS_PER_INCH
         if scale < 1:
             grey = grey.resize((max(1, int(grey.width * scale)), max(1, int(grey.height * scale))))
-        return Bitmap(grey.tobytes(), grey.width, grey.height, 1), round(dpi * scale)
+        return Bitmap(grey.tobytes(), grey.width, grey.height), round(dpi * scale)
 
 
 def _text_of(bitmap: Bitmap, dpi: int) -> str:

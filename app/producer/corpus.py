@@ -164,6 +164,5 @@ def _write_index(directory: Path, seed: int, entries: dict[int, _Entry]) -> None
     with (directory / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         merged = _known(directory, seed) | entries
-        head = msgspec.json.encode(_Head(generator=GENERATOR, seed=seed))
-        lines = [head, *(msgspec.json.encode(merged[number]) for number in sorted(merged))]
-        atomic.write(directory / INDEX, b"\n".join(lines) + b"\n")
+        lines = [_Head(generator=GENERATOR, seed=seed), *(merged[number] for number in sorted(merged))]
+        atomic.write(directory / INDEX, msgspec.json.Encoder().encode_lines(lines))

@@ -1,4 +1,4 @@
-"""What the pictures of a run share: style, size, time axis, legend, and the way to SVG."""
+"""Shared parts of the pictures of a run: style, size, time axis, legend, and the conversion to SVG."""
 
 import re
 from collections.abc import Callable
@@ -45,12 +45,7 @@ _STYLE = {
     **{
         f"{axis}tick.{key}": value
         for axis in "xy"
-        for key, value in {
-            "color": LIGHT["ink"],
-            "labelsize": 9,
-            "major.size": 0,
-            "minor.size": 0,
-        }.items()
+        for key, value in {"color": LIGHT["ink"], "labelsize": 9, "major.size": 0, "minor.size": 0}.items()
     },
 }
 _VARIABLES = {light: f"var(--{name}, {light})" for name, light in LIGHT.items()}

@@ -45,7 +45,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         seen: dict[str, bool] = {}
         for sample in self.samples:
             for name, queue in sample.queues.items():
-                seen[name] = seen.get(name, False) or _busy(queue)
+                busy = any((queue.waiting, queue.running, queue.replicas, queue.ready, queue.done))
+                seen[name] = seen.get(name, False) or busy
         for stage in self.stages():
             seen[stage.queue] = True
         return [name for name, busy in seen.items() if busy] or list(seen)[:1]
@@ -167,10 +168,6 @@ def thinned(rows: Sequence[tuple[float, ...]], most: int) -> list[tuple[float, .
         for column in columns:
             places |= {min(within, key=column.__getitem__), max(within, key=column.__getitem__)}
     return [changes[place] for place in sorted(places)]
-
-
-def _busy(queue: QueueSample) -> bool:
-    return any((queue.waiting, queue.running, queue.replicas, queue.ready, queue.done))
 
 
 def _passages(document: DocumentRecord) -> list[Stage]:
