@@ -101,8 +101,8 @@ class Recognizer:
         image = self._document
         with images.decoding():
             image.seek(number - 1)
-        page = images.measure(image, number, limits=self._limits)
-        dpi = image.size[0] * POINTS_PER_INCH / page.width if "dpi" in image.info else _UNSTATED_DPI
+        images.check_pixels(*image.size, limits=self._limits)
+        dpi, _ = images.stated_dpi(image) or (_UNSTATED_DPI, _UNSTATED_DPI)
         with images.decoding():
             grey = images.flatten(image).convert("L")
         scale = resolution(*grey.size, dpi=POINTS_PER_INCH, pixels=self._limits.ocr_pixels) / POINTS_PER_INCH

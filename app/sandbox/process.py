@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -81,7 +81,8 @@ class ChildProcess:
         parent = os.getpid() if threading.current_thread() is threading.main_thread() else 0
         try:
             self._socket, theirs = socket.socketpair()
-            with theirs:
+            with theirs, ExitStack() as on_failure:
+                on_failure.callback(self._socket.close)
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-m", CHILD_MODULE, str(theirs.fileno()), str(parent)],
                     stdin=subprocess.PIPE,  # never written to: the child reads end of file when this process ends
@@ -93,6 +94,7 @@ class ChildProcess:
                     cwd="/",
                     start_new_session=True,  # so that Ctrl-C at the terminal does not reach it
                 )
+                on_failure.pop_all()
         except OSError as error:
             raise SandboxError(f"The process that reads documents cannot be started: {error}.") from error
         self._socket.setblocking(False)
