@@ -17,7 +17,7 @@ from app.errors import MalformedError, ResourceLimitError, TooManyPagesError
 
 _DAMAGED = "The image is damaged or cut off."
 _LEAST_DPI, _MOST_DPI = 10.0, 10_000.0
-"""Bounds of a plausible resolution; one outside them is ignored."""
+"""Bounds of a plausible resolution; a resolution outside them is ignored."""
 _WEBP_CANVAS = slice(24, 30)
 _PILLOW_ERRORS = (
     OSError,

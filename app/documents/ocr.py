@@ -118,7 +118,7 @@ def _text_of(bitmap: Bitmap, dpi: int) -> str:
         api.SetImageBytes(bytes(bitmap.pixels), bitmap.width, bitmap.height, 1, bitmap.width)
         api.SetSourceResolution(max(dpi, 70))  # Tesseract rejects less than 70 and guesses instead
         return str(api.GetUTF8Text()).strip()
-    except RuntimeError as error:  # what tesserocr raises when recognition fails
+    except RuntimeError as error:  # tesserocr raises it if recognition fails
         raise PageError("The page cannot be recognised.") from error
     finally:
         api.Clear()

@@ -21,7 +21,7 @@ INDEX = "index.jsonl"
 _CHUNK = 10
 """Documents per call of a pool's process: 0.4 s of work, so progress and Ctrl-C stay smooth."""
 _WORTH_A_POOL = 30
-"""Missing documents from which on a pool is used; fewer are made sooner than a process starts."""
+"""Fewest missing documents that start a pool; the command makes fewer sooner than a process starts."""
 _SUFFIXES = {MediaType.PDF: "pdf", MediaType.JPEG: "jpg", MediaType.PNG: "png"}
 
 

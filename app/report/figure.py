@@ -55,7 +55,7 @@ def svg(name: str, draw: Callable[[Run], Figure], run: Run) -> str:
     """Draw a picture as an `<svg>` element in the variables of `theme.CSS`, the same bytes for the same run.
 
     Args:
-        name: starts every id, so that several pictures can stand in one page.
+        name: the prefix of every id, so that one page can hold several pictures.
         draw: makes the figure in light colours.
         run: the run to draw.
     """

@@ -34,7 +34,7 @@ _templates = Environment(
 def write_report(directory: Path, timeline: Sequence[Record] | Path) -> Path:
     """Write the report of a run: index.html, {scaling,throughput,latency[,nodes]}.svg and timeline.jsonl.
 
-    Only a run on a cluster has nodes.svg. Each file is replaced whole, index.html last, so that a reader
+    Only a run on a cluster has nodes.svg. Every file is replaced atomically, index.html last, so that a reader
     sees the old report or the new one.
 
     Import this module late: matplotlib takes a second or two.

@@ -24,7 +24,7 @@ def nodes(run: Run) -> Figure:
     unit, unit_name = unit_of(run)
     legend: dict[str, Artist] = {}
     most = 1.0
-    queues = run.queues  # worked out from the whole run, so not again for each sample
+    queues = run.queues  # computed from the whole run: not again for each sample
     drawn = {queue for name in names for _, pods in run.pods(name) for queue, count in pods.items() if count}
     for axes, name, title in zip(panels, names, _titles(names, 34 if columns > 1 else 90), strict=False):
         series = [

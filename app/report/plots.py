@@ -15,7 +15,7 @@ _GRID_POINTS = 600
 _LOG_SPREAD = 20.0
 """Times, or counts, that differ by more than this factor get a logarithmic axis."""
 _SHORTEST = 0.001
-"""Seconds; shorter times are drawn here, because a logarithm has no zero."""
+"""Shortest time drawn (s); shorter ones are drawn at it, because a logarithmic axis has no zero."""
 _COMMAS = FuncFormatter(lambda value, _: f"{value:,.0f}")
 
 

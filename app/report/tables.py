@@ -61,7 +61,7 @@ def failures(run: Run) -> Table:
 
 
 def incidents(run: Run) -> Table:
-    """One row per event that is no scaling step."""
+    """One row per event other than a scaling step."""
     return _events([event for event in run.events if event.what is not What.SCALE])
 
 
