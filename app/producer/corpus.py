@@ -13,7 +13,7 @@ import msgspec
 
 from app.documents.models import MediaType
 from app.errors import FleetError
-from app.producer.models import GENERATOR, Kind, Synthetic
+from app.producer.models import GENERATOR, Synthetic, Traits
 from app.producer.parallel import pool
 from app.runtime import atomic
 
@@ -25,14 +25,11 @@ _WORTH_A_POOL = 30
 _SUFFIXES = {MediaType.PDF: "pdf", MediaType.JPEG: "jpg", MediaType.PNG: "png"}
 
 
-class _Entry(msgspec.Struct, frozen=True, kw_only=True):
+class _Entry(Traits, frozen=True, kw_only=True):
     """A line of the index: a document, with the size and hash of its file."""
 
     number: int
     name: str
-    kind: Kind
-    expected: str
-    pages: int
     bytes: int
     sha256: str
 

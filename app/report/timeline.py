@@ -200,7 +200,7 @@ class Timeline:
 
 def encode(records: Sequence[Record]) -> bytes:
     """Return the records as the lines of a `timeline.jsonl`."""
-    return b"".join(msgspec.json.encode(record) + b"\n" for record in records)
+    return msgspec.json.Encoder().encode_lines(records)
 
 
 def read(path: Path) -> list[Record]:
