@@ -146,7 +146,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def backlog_per_replica(target_drain_seconds: float, seconds_per_document: float) -> int:
-    """Return how many documents per replica are done in `target_drain_seconds`.
+    """Return how many documents one replica finishes in `target_drain_seconds`.
 
     The quotient of the two times is rounded down and clamped between 1 and 1,000, the most that KEDA's thousandths
     allow (the fleet then drains sooner).

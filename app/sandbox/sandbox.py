@@ -130,8 +130,8 @@ class Sandbox:
     ) -> list[Recognition]:
         """Recognise pages of a document that is sent and opened once.
 
-        A page that cannot be recognised within its limits is listed with the reason; the pages after it are
-        recognised in a fresh child.
+        A page that cannot be recognised within its limits has the reason in `Recognition.error`; the pages after it
+        are not affected.
 
         Args:
             data: The document's bytes.
