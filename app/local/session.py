@@ -94,7 +94,7 @@ class Session:
         group = ProcessGroup(self.folder)
         self._started.callback(group.close)
         with self._in_folder():
-            store_url = self._given.store_url or f"file://{self.folder / 'store'}"
+            store_url = self._given.store_url or (self.folder / "store").as_uri()
             redis_url = self._given.redis_url or self._start_server(group)
             self.config = local_settings(self._given, redis_url=redis_url, store_url=store_url)
             ping(self.config)

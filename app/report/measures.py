@@ -155,7 +155,7 @@ def thinned(rows: Sequence[tuple[float, ...]], most: int) -> list[tuple[float, .
     changes = [
         row
         for before, row, after in zip([(), *rows], rows, [*rows[1:], ()], strict=False)
-        if not before[1:] == row[1:] == after[1:]
+        if not (before and after and before[1:] == row[1:] == after[1:])
     ]
     if len(changes) <= most:
         return changes

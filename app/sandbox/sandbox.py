@@ -171,7 +171,9 @@ class Sandbox:
                 if on_page is not None:
                     on_page(recognition)
             if opened_in is not None and opened_in is self._child:
-                self._try_twice(lambda: self._ask(wire.Close(), b"", wire.Done))
+                # The pages are recognised already; a child that fails to close the document has been replaced.
+                with suppress(CrashError, KilledError, PermanentError):
+                    self._ask(wire.Close(), b"", wire.Done)
             self._replace_if_used_up()
         return found
 
