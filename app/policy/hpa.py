@@ -21,7 +21,7 @@ class Reason(StrEnum):
     DEACTIVATED = "deactivated: the cooldown is over"
     MEASUREMENT_FAILED = "measurement failed: unchanged"
     FALLBACK = "fallback: the measurement keeps failing"
-    STEADY = "steady: as many as the metric desires"
+    STEADY = "steady: the replicas match the metric"
     WITHIN_TOLERANCE = "within tolerance: too small a change"
     SCALED_UP = "scaled up"
     SCALE_UP_LIMITED = "scale-up limited by its policies"
