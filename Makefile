@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# What a user's shell may hold and what would change what is done here. Where packages come from is the user's to say.
+# Variables of the user's shell that would change the result are unset. Where packages come from is the user's choice.
 PACKAGE_SOURCE := PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_NO_INDEX PIP_PROXY PIP_CERT PIP_CLIENT_CERT \
   PIP_TRUSTED_HOST PIP_CONFIG_FILE PIP_CACHE_DIR PIP_DEFAULT_TIMEOUT PIP_TIMEOUT PIP_RETRIES PIP_KEYRING_PROVIDER
 WITHOUT_PIP := env $(foreach name,$(filter-out $(PACKAGE_SOURCE),$(filter PIP_%,$(.VARIABLES))),-u $(name))
@@ -69,7 +69,7 @@ deploy: $(STAMP) ## Build the image and install or upgrade the fleet on the clus
 kind-demo: $(STAMP) ## Flood the fleet on the cluster, watch it until it is idle, write a report (DOCUMENTS=1000 REPORT=dir)
 	@$(ON_CLUSTER) demo --documents '$(DOCUMENTS)' $(if $(REPORT),--report '$(REPORT)') -- $(ARGS)
 
-e2e: $(STAMP) ## Run the tests that need the cluster, which is made where it is missing (ARGS='-k name' picks some, '-m figures' measures)
+e2e: $(STAMP) ## Run the tests on the cluster, which is made if it is missing (ARGS='-k name' picks some, '-m figures' measures)
 	@$(ON_CLUSTER) e2e -- $(ARGS)
 
 cluster-down: $(STAMP) ## Remove the cluster and everything in it
@@ -85,7 +85,7 @@ lock: $(STAMP) ## Rewrite the lock files after a change of dependencies (ARGS=--
 
 clean: ## Remove caches and build products (.venv and reports stay)
 	rm -rf build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
-	find app bench examples tests -type d -name __pycache__ -prune -exec rm -rf {} +
+	find app bench examples tests tools -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # One environment serves every target. It is recreated if it is missing, broken, or was created for another folder
 # (a moved or copied checkout: its scripts would start the other one's Python).

@@ -20,19 +20,19 @@ GRACE_RESERVE_SECONDS = 15.0
 """Seconds reserved at the end of the termination grace period to requeue the message and exit."""
 
 Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0, le=366 * 24 * 3_600)]  # bounded: no server takes "inf" for a time
+Seconds = Annotated[float, Meta(gt=0, le=366 * 24 * 3_600)]  # bounded: no server accepts "inf" as a time
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The settings of one process; `load()` reads them from the environment and checks them."""
+    """The settings of one process; `load` reads them from the environment and checks them."""
 
     # Addresses.
     redis_url: str = ""
-    """Broker and ledger; empty: the local fleet starts a Valkey server of its own."""
+    """Redis server of broker and ledger; empty: a local fleet starts a Valkey server of its own."""
     redis_ca_file: str = ""
-    """Certificates (PEM) that may have signed a rediss:// server's; empty: the system's."""
+    """File with the CA certificates (PEM) for a rediss:// server; empty: the system's."""
     store_url: str = ""
-    """Originals and results: file://, s3://bucket/prefix or memory://; empty: a folder of the local run."""
+    """Store of originals and results: file://, s3://bucket/prefix or memory://; empty: a folder of the local run."""
     key_prefix: Annotated[str, Meta(min_length=1)] = "fleet:"
     """Prefix of every Redis key except the queues, whose keys are their names."""
 
@@ -40,27 +40,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     heartbeat_file: str = ""
     """File that the worker's loop touches; a liveness probe checks its age. Empty: none."""
     presence_seconds: Seconds = 30.0
-    """How long after its last report a worker counts as gone; its documents then go to another."""
+    """Time after its last report from which a worker counts as dead; its documents then go to another."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     """Lowest level that is logged; at INFO Celery writes several lines per document."""
 
-    # Attempts and time. soft < grace - 15: `check_order` refuses the rest.
+    # Attempts and time. `check_order` demands soft limit < grace - 15.
     max_attempts: Positive = 3
     """Number of starts after which a document is quarantined instead of started again."""
     max_interruptions: Annotated[int, Meta(ge=0)] = 10
-    """Number of starts of a document that do not count because its worker was ended from outside (a drain, a lost node)."""
+    """Number of starts of a document that do not count as its worker was ended from outside (a drain, a lost node)."""
     max_retries: Annotated[int, Meta(ge=0)] = 20
     """Number of retries of a task after transient errors."""
     retry_backoff_seconds: Seconds = 0.5
     """Pause before the first retry; each further pause is twice as long, with jitter."""
     retry_backoff_max_seconds: Seconds = 60.0
-    """Longest pause before a retry; a short one uses a recovered store soon."""
+    """Longest pause before a retry; with a short one, documents soon use a store that has recovered."""
     soft_limit_seconds: Seconds = 600.0
-    """OCR of one document ends after this long and keeps the pages recognised by then; 100 pages take 150 s."""
+    """Time after which OCR of a document ends and keeps the pages recognised so far; 100 pages take 150 s."""
     grace_seconds: Seconds = 690.0
     """Time between SIGTERM and SIGKILL: terminationGracePeriodSeconds."""
     result_expires_seconds: Positive = 3_600
-    """How long Celery keeps the result of a task that stores one; documents are in the ledger instead."""
+    """How long Celery keeps the result of a task that stores one; the results of documents are in the ledger."""
 
     # Queues.
     window: Annotated[str, Meta(pattern="^([1-9][0-9]{0,5}|all)$")] = "16"
@@ -97,18 +97,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sandbox_cpu_seconds: Positive = 30
     """CPU time of the child for one document: PDFium can loop for ever."""
     sandbox_wall_seconds: Seconds = 60.0
-    """Wall time for one document, or one page of OCR; at most the soft limit, and at most the time between soft
-    limit and grace, as OCR checks the soft limit only between pages."""
+    """Wall time for one document, or one page of OCR; capped at the soft limit, and at the time from it to grace - 15,
+    as OCR checks the soft limit only between pages."""
     sandbox_output_bytes: Positive = 64 * 1024 * 1024
     """Most bytes of results that the child may return for one document."""
     sandbox_max_documents: Positive = 1_000
     """Number of documents after which the child is replaced: bounds a leak in PDFium."""
 
     # Sending and storing.
-    flood_chunk: Annotated[int, Meta(ge=1, le=10_000)] = 500
-    """Documents opened by one atomic step: larger is faster and blocks the server for longer."""
+    flood_chunk: Annotated[int, Meta(ge=1, le=2_000)] = 500
+    """Documents that one atomic step opens; a larger number is faster and blocks the server for longer."""
     server_timeout_seconds: Seconds = 30.0
-    """How long a local run and `fleet status --follow` wait for a Redis server of others that went away."""
+    """How long `fleet status --follow`, and a local run on a server that it did not start, wait for a Redis server that
+    went away."""
     socket_timeout_seconds: Seconds = 10.0
     """How long the broker, ledger or object store may stay silent before the connection counts as broken."""
 
@@ -134,7 +135,7 @@ def check_order(settings: Settings) -> None:
     """Refuse time limits in an order that loses work.
 
     Raises:
-        SettingsError: with the two settings, their values and which must be larger.
+        SettingsError: the message names the two settings, their values, and the one that must be larger.
     """
     steps = (
         ("FLEET_SOFT_LIMIT_SECONDS", settings.soft_limit_seconds),
@@ -147,7 +148,7 @@ def check_order(settings: Settings) -> None:
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from `environ` (default: the process's own) and check them.
+    """Read the settings from `environ` (default: that of the process) and check them.
 
     Raises:
         SettingsError: for an unknown FLEET_ name, a value of the wrong kind, or limits in the wrong order.
@@ -159,7 +160,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     unknown = sorted(given.keys() - set(Settings.__struct_fields__))
     if unknown:
         names = ", ".join(PREFIX + name.upper() for name in unknown)
-        raise SettingsError(f"There is no setting {names}: check its spelling against app/config.py.")
+        raise SettingsError(f"There is no setting {names}: docs/settings.md lists all settings.")
     for name, value in given.items():
         try:
             msgspec.convert({name: value}, Settings, strict=False)

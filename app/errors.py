@@ -1,10 +1,10 @@
 """The exception types of the fleet; the docstring of each class is its default message.
 
-Three families, and what happens to a document that meets them:
+Three families, and their consequence for a document:
 
 * `PermanentError`: the document itself is at fault; it is settled as *failed* with `code`, and never retried.
-* `TransientError`: the surroundings are at fault; the task is retried with backoff.
-* `FleetError` directly: the fleet cannot run; the command ends with `exit_code` and the sentence.
+* `TransientError`: the cause is not the document; the task is retried with backoff.
+* any other `FleetError`: the fleet cannot run; the command prints the message and exits with `exit_code`.
 """
 
 from enum import IntEnum
@@ -30,7 +30,7 @@ class FleetError(Exception):
 
     @property
     def message(self) -> str:
-        """The sentence a person reads."""
+        """The sentence for the user."""
         return str(self)
 
 
@@ -41,7 +41,7 @@ class UsageError(FleetError):
 
 
 class SettingsError(UsageError):
-    """A setting has a value that cannot work."""
+    """A setting has a value that cannot be used."""
 
 
 class ServerError(FleetError):
@@ -71,7 +71,7 @@ class StorageFullError(StorageError):
 
 
 class SandboxError(TransientError):
-    """The process that reads documents cannot be started: see that memory and processes are left."""
+    """The process that reads documents cannot be started: check that memory and process slots are free."""
 
     code = "sandbox_unavailable"
 

@@ -27,4 +27,4 @@ ROUTES: dict[TaskName, Queue] = {
 """The queue of each task's messages."""
 
 DOCUMENT_TASKS: dict[Queue, TaskName] = {Queue.PDF: TaskName.PROCESS, Queue.OCR: TaskName.RECOGNIZE}
-"""The task that documents need in each queue."""
+"""The task of a document in each queue that documents go through."""

@@ -36,6 +36,16 @@ MEMORY_FOLDER_BYTES = 2 * 2**30
 """Space that a measurement may need there."""
 
 
+def end(process: "Popen[bytes]") -> None:
+    """Stop a process by SIGTERM, and by SIGKILL if it takes longer than `END_SECONDS`."""
+    process.terminate()
+    try:
+        process.wait(timeout=END_SECONDS)
+    except TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class Worker:
     """A worker process.
 
@@ -65,13 +75,8 @@ class Worker:
             raise FleetError(f"A worker ended: {self.log.read_text(errors='replace')[-2_000:]}")
 
     def end(self) -> None:
-        """Stop it by SIGTERM, and by SIGKILL if it takes longer than `END_SECONDS`."""
-        self.process.terminate()
-        try:
-            self.process.wait(timeout=END_SECONDS)
-        except TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        """Stop it, as `end` does."""
+        end(self.process)
 
 
 class Rig:

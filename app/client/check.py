@@ -1,6 +1,5 @@
-"""The check of a fleet: one PDF is processed, and its text read back."""
+"""Check of a fleet: one small PDF, sent through it and read back."""
 
-import threading
 import time
 from io import BytesIO
 
@@ -8,6 +7,7 @@ import msgspec
 from reportlab.pdfgen.canvas import Canvas
 
 from app.client.submit import POLL_SECONDS, wait_for_fleet
+from app.documents.models import ResultKind
 from app.errors import FleetError
 from app.ledger.ledger import Ledger
 from app.ledger.message import new_id
@@ -18,7 +18,7 @@ from app.storage.store import ObjectStore
 
 
 class Passage(msgspec.Struct, frozen=True, kw_only=True):
-    """The times of one document on its way through the fleet."""
+    """How long one document took through the fleet."""
 
     document_id: str
     started_seconds: float
@@ -39,12 +39,12 @@ def check_fleet(timeout: float) -> Passage:
     deadline = time.monotonic() + timeout
     ledger, store = wait_for_fleet(timeout)
     batch_id, document_id = new_id(), new_id()
-    words = f"This page asks whether the fleet works: {document_id}."
+    words = f"A page of fleet check: {document_id}."
     key = original_key(batch_id, document_id)
     store.put(key, _page(words))
     try:
-        submission = Submission(document_id=document_id, source="check.pdf", object_key=key)
-        ledger.open(batch_id, Queue.PDF, [submission])
+        submission = Submission(document_id=document_id, source="check.pdf")
+        ledger.open(batch_id, Queue.PDF, [submission], express=True)
         document = _settled(ledger, document_id, deadline)
         if document.state is not State.SUCCEEDED:
             raise FleetError(
@@ -52,7 +52,7 @@ def check_fleet(timeout: float) -> Passage:
             )
         _compare(store, document, words)
     finally:
-        for stored in (key, *result_keys(key).values()):
+        for stored in (key, *result_keys(batch_id, document_id).values()):
             store.delete(stored)
     return Passage(
         document_id=document_id,
@@ -70,28 +70,33 @@ def _page(words: str) -> bytes:
 
 
 def _settled(ledger: Ledger, document_id: str, deadline: float) -> Document:
-    pause = threading.Event()
     while True:
         document = ledger.document(document_id)
         if document is None:
-            raise FleetError("The document is missing from the ledger: does its Redis evict or lose keys?")
+            raise FleetError(
+                "The document is missing from the ledger: see that its Redis neither evicts nor loses keys."
+            )
         if document.state.final:
             return document
         if time.monotonic() >= deadline:
             raise FleetError(
-                f"The document is still {document.state} in queue {document.queue}: does a worker of it run, and may "
-                "it start? (kubectl get scaledobject,pods)"
+                f"The document is still {document.state} in queue {document.queue}: see that the queue has a worker "
+                "(kubectl get scaledobject,pods), or raise --timeout."
             )
-        pause.wait(POLL_SECONDS / 5)
+        time.sleep(POLL_SECONDS / 5)
 
 
 def _compare(store: ObjectStore, document: Document, words: str) -> None:
+    keys = result_keys(document.batch, document.document_id)
     try:
-        text = "".join(get_text(store, document.results["text"]))
-        thumbnail = store.get(document.results["thumbnail"])
-    except (KeyError, FileNotFoundError) as error:
-        raise FleetError(f"The document succeeded, but its results are not in the store: {error}") from None
+        text = "".join(get_text(store, keys[ResultKind.TEXT]))
+        thumbnail = store.get(keys[ResultKind.THUMBNAIL])
+    except FileNotFoundError as error:
+        raise FleetError(
+            f"The document succeeded, but its results are not in the store ({error}): see that this command and the "
+            "workers have the same FLEET_STORE_URL."
+        ) from None
     if words not in " ".join(text.split()):
-        raise FleetError(f"The document's text came back as {text!r}.")
+        raise FleetError(f"The document succeeded, but its text is wrong: {text!r}.")
     if not thumbnail.startswith(b"\xff\xd8"):
-        raise FleetError("The document's thumbnail is no JPEG.")
+        raise FleetError("The document succeeded, but its thumbnail is not a JPEG.")

@@ -1,7 +1,7 @@
 """The connection to a remote fleet."""
 
 from app.config import settings
-from app.ledger.connection import RETRIES, check
+from app.ledger.connection import RETRIES, ping
 from app.ledger.ledger import Ledger
 
 
@@ -16,5 +16,5 @@ def connect(*, retries: int = RETRIES) -> Ledger:
         ServerError: the server does not answer.
     """
     config = settings()
-    check(config)
+    ping(config)
     return Ledger.of(config, retries=retries)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from app.client.connect import connect
 from app.client.news import Away, BatchNews, Line, News, QueueNews
 from app.client.records import document_record
-from app.config import Settings
 from app.errors import ServerError, ServerRefusedError, UsageError
 from app.ledger.connection import masked
 from app.ledger.models import BatchCounts
@@ -45,14 +44,14 @@ class NewsFeed:
         depths = self._reader.depths(list(Queue))
         settled = self._tail.poll()
         if self._only is not None:
-            _check_known(*settled.batches)
+            require_batch(*settled.batches)
         records = [document_record(document) for document in settled.documents if document is not None]
         self._settled += len(settled.documents)
         self._failed.update(record.error for record in records if record.error)
         queues = {
             queue.value: QueueNews(
                 waiting=depth.waiting,
-                running=depth.inflight,
+                running=depth.running,
                 done=depth.done,
                 oldest_wait_seconds=round(depth.oldest_wait_seconds, 3),
             )
@@ -61,7 +60,16 @@ class NewsFeed:
         return News(
             time=self._reader.clock(),
             queues=queues,
-            batches=[_news(batch) for batch in settled.batches],
+            batches=[
+                BatchNews(
+                    batch_id=batch.batch_id,
+                    total=batch.total,
+                    settled=batch.settled,
+                    failed=batch.failed + batch.quarantined,
+                    duplicates=batch.duplicates,
+                )
+                for batch in settled.batches
+            ],
             open=sum(batch.total - batch.settled for batch in settled.batches),
             settled=self._settled,
             failed=dict(self._failed),
@@ -78,7 +86,7 @@ def follow(
     Args:
         batch_id: As for `app.ledger.tail.Tail`.
         since: As for `app.ledger.tail.Tail`.
-        until: Ends the lines when it is set; None: they go on for ever.
+        until: Ends the lines when it is set; None: they never end.
 
     Raises:
         SettingsError: FLEET_REDIS_URL is missing or cannot be used.
@@ -87,6 +95,7 @@ def follow(
     """
     ledger = connect(retries=0)
     feed = NewsFeed(ledger, batch_id, since=since)
+    timeout = ledger.config.server_timeout_seconds
     away_since: float | None = None
     ended = until or threading.Event()
     while not ended.is_set():
@@ -99,42 +108,23 @@ def follow(
             raise
         except ServerError as error:
             away_since = away_since or began
-            _stay_or_raise(ledger.config, error, began - away_since)
+            if began - away_since > timeout:
+                raise ServerError(
+                    f"The Redis server at {masked(ledger.config.redis_url)} went away and has not come back for "
+                    f"{timeout:g} s ({error.__cause__}): start it, then run the command again."
+                ) from None
             line = Away(time=time.time(), message=str(error.__cause__))
         yield line
         if not (isinstance(line, News) and line.more):
             ended.wait(max(0.0, LINE_SECONDS - (time.monotonic() - began)))
 
 
-def _stay_or_raise(config: Settings, error: ServerError, away_seconds: float) -> None:
-    if away_seconds > config.server_timeout_seconds:
-        raise ServerError(
-            f"The Redis server at {masked(config.redis_url)} went away and has not come back for "
-            f"{config.server_timeout_seconds:g} s ({error.__cause__}): start it, and follow again."
-        )
-
-
-def known_batch(ledger: Reader, batch_id: str) -> BatchCounts:
-    """Return a batch's counts.
+def require_batch(counts: BatchCounts) -> BatchCounts:
+    """Return the counts of a batch that must exist.
 
     Raises:
         UsageError: there is no such batch.
     """
-    counts = ledger.batch(batch_id)
-    _check_known(counts)
-    return counts
-
-
-def _check_known(counts: BatchCounts) -> None:
     if not counts.total:
         raise UsageError(f"There is no batch {counts.batch_id}: `fleet status` lists all batches.")
-
-
-def _news(counts: BatchCounts) -> BatchNews:
-    return BatchNews(
-        batch_id=counts.batch_id,
-        total=counts.total,
-        settled=counts.settled,
-        failed=counts.failed + counts.quarantined,
-        duplicates=counts.duplicates,
-    )
+    return counts

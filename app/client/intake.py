@@ -14,7 +14,7 @@ from app.storage.layout import original_key
 from app.storage.store import ObjectStore
 
 MAX_NAME_BYTES = 200
-"""Bytes of a name; file systems allow 255, and a number may follow."""
+"""Longest name in bytes; file systems allow 255, and `named` may append a number."""
 
 
 class Intake(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def expand(paths: Iterable[Path], *, skip: Path | None = None) -> list[Path]:
-    """Return the files that `paths` name: each file, and all files below each folder but hidden ones.
+    """Return the files that `paths` name: each file, and all files below each folder except hidden ones.
 
     Args:
         paths: Files and folders.
@@ -77,13 +77,13 @@ def _printable(path: Path) -> str:
 
 
 def named(paths: Iterable[Path], *, batch_id: str | None = None) -> list[Intake]:
-    """Give each file a unique name: its stem, with a number if two would be equal.
+    """Return the files, each with a unique name: its stem, and a number if another file has that name.
 
     Names are compared without regard to case and Unicode form, as macOS and Windows do.
 
     Args:
         paths: The files.
-        batch_id: The documents' ids are derived from it and from their names; None: they are random.
+        batch_id: The batch from which, with the names, the documents' ids are derived; None: the ids are random.
     """
     taken: set[str] = set()
     intakes = []
@@ -140,6 +140,4 @@ def submissions(
             continue
         key = original_key(batch_id, intake.document_id)
         store.put(key, data)
-        yield Submission(
-            document_id=intake.document_id, source=intake.source, object_key=key, options=options
-        )
+        yield Submission(document_id=intake.document_id, source=intake.source, options=options)

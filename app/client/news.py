@@ -21,7 +21,7 @@ class QueueNews(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchNews(msgspec.Struct, frozen=True, kw_only=True):
-    """The counts of a batch that is open, or was open at the line before."""
+    """The counts of a batch that is open, or was open in the previous line."""
 
     batch_id: str
     total: int
@@ -33,7 +33,7 @@ class BatchNews(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="news"):
-    """A fleet at one moment, and the documents settled since the line before."""
+    """A fleet at one moment, and the documents settled since the previous line."""
 
     time: float
     queues: dict[str, QueueNews]
@@ -45,13 +45,13 @@ class News(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="new
     failed: dict[str, int] = {}
     """Those of them that did not succeed, by error code."""
     documents: list[DocumentRecord] = []
-    """Settled since the line before."""
+    """Settled since the previous line."""
     more: bool = False
     """Whether further documents are settled already; the next line follows at once and reports them."""
 
 
 class Away(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="away"):
-    """The fleet's server does not answer; the next `News` reports all that was settled meanwhile."""
+    """The fleet's server does not answer; the next `News` reports every document settled meanwhile."""
 
     time: float
     message: str

@@ -1,7 +1,6 @@
 """Submission of documents to a remote fleet, and waiting until their batch is settled."""
 
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -35,25 +34,20 @@ def wait_for_fleet(timeout: float) -> tuple[Ledger, ObjectStore]:
         StorageError: the store does not answer in time.
     """
     config = settings()
-    config.require("redis_url")  # named before the store, if both are missing
+    config.require("redis_url")  # first, so that its error precedes the store's if both are missing
     store = ObjectStore.of(config)
     deadline = time.monotonic() + timeout
-    pause = threading.Event()
     while True:
         try:
             ledger = connect()
-            _ping(store)
+            with suppress(FileNotFoundError):
+                store.get("connection-test")
         except (ServerError, StorageError):
             if time.monotonic() >= deadline:
                 raise
         else:
             return ledger, store
-        pause.wait(POLL_SECONDS)
-
-
-def _ping(store: ObjectStore) -> None:
-    with suppress(FileNotFoundError):
-        store.get("fleet-asks-whether-the-store-answers")
+        time.sleep(POLL_SECONDS)
 
 
 def submit(
@@ -72,8 +66,8 @@ def submit(
         paths: Files and folders.
         documents: How many synthetic documents.
         seed: The same seed makes the same synthetic documents.
-        batch_id: The batch; the documents' ids are derived from it, so that a producer that is started again adds
-            only the documents that are missing. None: a new batch.
+        batch_id: The batch; the documents' ids are derived from it, so a restarted producer adds only the documents
+            that are missing. None: a new batch.
         timeout: Seconds to wait for the server and the store.
         on_made: Called with the number of synthetic documents that are ready.
         on_sent: Called with the number of originals that are stored, and the number of all.
@@ -120,7 +114,7 @@ def submit(
 
 
 def _not_yet_open(ledger: Ledger, intakes: Sequence[Intake]) -> Iterator[Intake]:
-    """Yield the intakes but those that an earlier start of the same producer has opened."""
+    """Yield the intakes except those that an earlier start of the same producer has opened."""
     for group in chunks(intakes, 1_000):
         known = ledger.documents([intake.document_id for intake in group])
         yield from (intake for intake, document in zip(group, known, strict=True) if document is None)
@@ -130,7 +124,7 @@ def _refuse_missing(counts: BatchCounts, expected: int) -> None:
     if counts.total < expected:
         raise FleetError(
             f"{expected - counts.total} of the {expected} documents of batch {counts.batch_id} are missing from the "
-            "ledger: did its Redis lose data, or was its retention shorter than the run?"
+            "ledger: see that its Redis keeps its data, and that FLEET_RETENTION_SECONDS is longer than the run."
         )
 
 
@@ -158,8 +152,7 @@ def await_batch(
         FleetError: documents of the batch are missing from the ledger.
         ServerError: the server stays away.
     """
-    ledger = connect()
-    pause = threading.Event()
+    ledger = Ledger.of(settings())  # without a ping: the first poll, too, may wait for the server
     seen = time.monotonic()
     while True:
         try:
@@ -174,4 +167,4 @@ def await_batch(
             on_counts(counts)
             if counts.done:
                 return counts
-        pause.wait(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)

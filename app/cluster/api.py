@@ -2,8 +2,6 @@
 
 The Kubernetes client logs in, keeps the connections and sends the requests. Its generated methods stay unused: their
 models take 1.2 s to import, and the dynamic client needs none.
-
-Import this module late: the rest of the client takes half a second.
 """
 
 from typing import Any
@@ -55,9 +53,8 @@ class Api:
             ApiException: The command cannot be started.
         """
         streams = [(name, "true") for name in ("stdin", "stdout", "stderr")]
-        login = self._configuration.auth_settings().get(
-            "BearerToken"
-        )  # the client renews it here if it has expired
+        # The client renews an expired login here.
+        login = self._configuration.auth_settings().get("BearerToken")
         call: Any = ws_client.websocket_call
         return call(
             self._configuration,

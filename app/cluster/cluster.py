@@ -1,11 +1,9 @@
-"""Connection to a cluster: choice of context and release, lists of objects, and errors as sentences.
-
-Import this module late: the Kubernetes client takes half a second.
-"""
+"""Connection to a cluster: choice of context and release, lists of objects, and errors as sentences."""
 
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -20,7 +18,6 @@ from app.cluster.objects import Kind, Object, Pod, read
 from app.errors import FleetError, UsageError
 
 _kubeconfig: Any = config  # untyped
-_Result = TypeVar("_Result")
 CHART = "pdf-fleet"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 CONNECTION_ERRORS = (ApiException, HTTPError, WebSocketException, OSError)
@@ -46,7 +43,8 @@ class Cluster:
         self.context, self._configuration = _configuration(context)
         self.server = str(self._configuration.host)
         self.api = Api(self._configuration)
-        self.version: str = self._translate("read the version", self.ask_version)
+        with self._errors_as_sentences("read the version"):
+            self.version = self.ask_version()
         self._require_namespace()
         self.release = self._choose(release)
 
@@ -93,7 +91,8 @@ class Cluster:
         Raises:
             FleetError: The cluster does not answer, or refuses.
         """
-        return self._translate(f"list the {kind}s of namespace {self.namespace}", lambda: self.objects(kind))
+        with self._errors_as_sentences(f"list the {kind}s of namespace {self.namespace}"):
+            return self.objects(kind)
 
     def nodes_if_allowed(self) -> tuple[list[Object], str] | None:
         """Do as `objects` for the nodes; return None if the user may not list them.
@@ -137,7 +136,9 @@ class Cluster:
         Raises:
             FleetError: There is none.
         """
-        if not self._translate(f"list the pods of namespace {self.namespace}", self.beat_pods):
+        with self._errors_as_sentences(f"list the pods of namespace {self.namespace}"):
+            pods = self.beat_pods()
+        if not pods:
             raise FleetError(
                 f"Release {self.release} has no beat pod in namespace {self.namespace}, and only it can read the "
                 f"queues: see kubectl --context {self.context} --namespace {self.namespace} get deployments."
@@ -158,11 +159,9 @@ class Cluster:
                 raise FleetError(self.sentence(error, f"read namespace {self.namespace}")) from None
 
     def _choose(self, release: str | None) -> str:
-        def deployments() -> list[dict[str, Any]]:
-            selector = f"app.kubernetes.io/name={CHART},app.kubernetes.io/component=worker"
-            return self._list(self._path("/apis/apps/v1", "deployments"), label_selector=selector)[0]
-
-        found = self._translate(f"list the deployments of namespace {self.namespace}", deployments)
+        selector = f"app.kubernetes.io/name={CHART},app.kubernetes.io/component=worker"
+        with self._errors_as_sentences(f"list the deployments of namespace {self.namespace}"):
+            found, _ = self._list(self._path("/apis/apps/v1", "deployments"), label_selector=selector)
         names = sorted({item["metadata"]["labels"].get(INSTANCE_LABEL, "") for item in found} - {""})
         if not names:
             raise UsageError(
@@ -202,9 +201,10 @@ class Cluster:
             "start it, or choose another --context."
         )
 
-    def _translate(self, doing: str, call: Callable[[], _Result]) -> _Result:
+    @contextmanager
+    def _errors_as_sentences(self, doing: str) -> Iterator[None]:
         try:
-            return call()
+            yield
         except CONNECTION_ERRORS as error:
             raise FleetError(self.sentence(error, doing)) from None
 
@@ -228,7 +228,7 @@ def _configuration(context: str | None) -> tuple[str, client.Configuration]:
         raise UsageError(
             f"There is no usable kubeconfig ({error}): create a cluster, or set KUBECONFIG."
         ) from None
-    except Exception as error:  # the library raises whatever broken YAML or odd content leads to
+    except Exception as error:  # the library raises many types if the YAML is broken or its content is odd
         raise UsageError(f"The kubeconfig cannot be read: {_reason(error)}.") from None
     names = [entry["name"] for entry in contexts]
     chosen = context or current["name"]

@@ -13,13 +13,13 @@ from app.cluster.objects import Kind, Object
 from app.errors import FleetError
 
 PAUSES = (0.2, 1.0, 2.0, 5.0)
-"""Seconds between attempts to reconnect; the last for every further one."""
+"""Seconds between attempts to reconnect; the last before every further one."""
 STOP_SECONDS = 5.0
 """How long all threads together may take to stop."""
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """Complete list of a kind: an object that is missing in it no longer exists."""
+    """Complete list of a kind: an object that is missing from it no longer exists."""
 
     kind: Kind
     objects: list[Object]

@@ -67,7 +67,7 @@ class NewsListener(Listener):
                 output = _output(connection)
                 silent = 0.0 if output else silent + 0.5
                 lines.add(output)
-            lines.add(_output(connection))  # what came together with the end of the connection
+            lines.add(_output(connection))  # output that arrived together with the end of the connection
         finally:
             connection.close()
         if silent >= SILENCE_SECONDS:
@@ -83,7 +83,7 @@ class NewsListener(Listener):
 
 
 class Lines:
-    """Splits the output of a command into lines, in whatever pieces it arrives.
+    """Splits the output of a command, which arrives in pieces, into lines.
 
     Args:
         on_line: Called with each line of news.
@@ -113,7 +113,7 @@ def exit_code(connection: Any) -> int | None:
     """Return the exit code of the command of a connection that is closed; None if the cluster did not send it."""
     try:
         code: int = connection.returncode
-    except Exception:  # the client raises whatever its parser does if the status is missing or holds no code
+    except Exception:  # the client's parser raises many types if the status is missing or has no code
         return None
     return code
 

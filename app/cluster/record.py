@@ -5,19 +5,7 @@ from app.cluster.objects import Node
 from app.cluster.state import Replicas
 from app.cluster.watcher import FleetSnapshot, Watcher
 from app.report.measures import summarize
-from app.report.timeline import (
-    ClusterInfo,
-    DocumentRecord,
-    Event,
-    Meta,
-    QueueSample,
-    RunSummary,
-    Sample,
-    Timeline,
-    read,
-)
-
-NO_NEWS = QueueNews(waiting=0, running=0, done=0)
+from app.report.timeline import ClusterInfo, Meta, QueueSample, RunSummary, Sample, Timeline, read
 
 
 def watch_meta(watcher: Watcher, command: str) -> Meta:
@@ -30,13 +18,13 @@ def watch_meta(watcher: Watcher, command: str) -> Meta:
             namespace=cluster.namespace,
             release=cluster.release,
             version=cluster.version,
-            nodes={name: words(node) for name, node in sorted(nodes.items()) if node.for_workers},
+            nodes={name: hardware(node) for name, node in sorted(nodes.items()) if node.for_workers},
         ),
     )
 
 
-def words(node: Node) -> str:
-    """Return the hardware and system of a node: cores, memory, operating system."""
+def hardware(node: Node) -> str:
+    """Return the cores, memory and operating system of a node, as far as known."""
     memory = node.status.capacity.get("memory", "")
     if memory.endswith("Ki") and memory[:-2].isdecimal():
         memory = f"{int(memory[:-2]) / 1024**2:.1f} GiB"
@@ -58,7 +46,7 @@ class WatchRecorder:
         self._duplicates_before: dict[str, int] = {}
 
     def record(self, snapshot: FleetSnapshot) -> None:
-        """Write the events and documents of a snapshot, and a sample if it has new news or events."""
+        """Write the events and documents of a snapshot, and a sample if it has fresh news or events."""
         for event in snapshot.events:
             self.timeline.record(event)
         for document in snapshot.documents:
@@ -71,7 +59,8 @@ class WatchRecorder:
             self._duplicates[batch.batch_id] = batch.duplicates
         queues = {}
         for name in {**news.queues, **snapshot.replicas}:
-            queue, replicas = news.queues.get(name, NO_NEWS), snapshot.replicas.get(name, Replicas())
+            queue = news.queues.get(name, QueueNews(waiting=0, running=0, done=0))
+            replicas = snapshot.replicas.get(name, Replicas())
             queues[name] = QueueSample(
                 waiting=queue.waiting,
                 running=queue.running,
@@ -94,13 +83,8 @@ class WatchRecorder:
         Raises:
             FleetError: The recording cannot be read back or written.
         """
-        records = [
-            record
-            for record in read(self.timeline.path)
-            if isinstance(record, DocumentRecord | Event | Sample)
-        ]
         before = self._duplicates_before
         duplicates = sum(count - before[batch] for batch, count in self._duplicates.items())
-        summary = summarize(records, duplicates=duplicates)
+        summary = summarize(read(self.timeline.path), duplicates=duplicates)
         self.timeline.record(summary)
         return summary

@@ -4,7 +4,6 @@ import queue
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Self, TypeVar
 
 import msgspec
@@ -37,6 +36,14 @@ MOST_KNOWN = 20_000
 """Documents remembered, to recognize those that are sent again after an interruption."""
 GONE_SECONDS = 10.0
 """How long a fleet may have no Deployment: an upgrade may recreate them."""
+RECOVERED_MESSAGES = {
+    "redis": "the fleet's Redis answers again",
+    "news": "the fleet sends news again",
+    "deployments": "the Deployments are watched again",
+    "pods": "the pods are watched again",
+    "nodes": "the nodes are watched again",
+}
+"""What an event says once a source works again."""
 
 
 class FleetSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,9 +117,7 @@ class Watcher:
             listener.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         deadline = time.monotonic() + STOP_SECONDS
         for listener in self._listeners:
             listener.stop()
@@ -195,7 +200,7 @@ class Watcher:
         if sentence != before:
             what = What.FAULT if sentence else What.RECOVERED
             self._events.append(
-                Event(t=self.elapsed(), what=what, message=sentence or f"{_named(source)} again")
+                Event(t=self.elapsed(), what=what, message=sentence or RECOVERED_MESSAGES[source])
             )
 
     def _snapshot(self) -> FleetSnapshot:
@@ -253,14 +258,3 @@ def _shifted(record: _Timed, zero: float) -> _Timed:
     times = {name: getattr(record, name) for name in ("opened", "started", "finished")}
     relative = {name: round(at - zero, 4) for name, at in times.items() if at is not None}
     return msgspec.structs.replace(record, **relative)
-
-
-def _named(source: str) -> str:
-    """Return the clause that names a source which works."""
-    return {
-        "redis": "the fleet's Redis answers",
-        "news": "the fleet tells of itself",
-        "deployments": "the Deployments are watched",
-        "pods": "the pods are watched",
-        "nodes": "the nodes are watched",
-    }[source]

@@ -4,8 +4,7 @@ import io
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
 
 from PIL import Image, ImageOps
 
@@ -18,7 +17,7 @@ from app.errors import MalformedError, ResourceLimitError, TooManyPagesError
 
 _DAMAGED = "The image is damaged or cut off."
 _LEAST_DPI, _MOST_DPI = 10.0, 10_000.0
-"""Bounds of a plausible resolution; one outside them is ignored."""
+"""Bounds of a plausible resolution; a resolution outside them is ignored."""
 _WEBP_CANVAS = slice(24, 30)
 _PILLOW_ERRORS = (
     OSError,
@@ -117,22 +116,19 @@ def measure(image: Image.Image, number: int, *, limits: Limits) -> Page:
         PageError: the frame is too large to be decoded.
     """
     check_pixels(*image.size, limits=limits)
-    width, height = (
-        pixels * POINTS_PER_INCH / dpi for pixels, dpi in zip(image.size, _stated_dpi(image), strict=True)
-    )
+    across, down = stated_dpi(image) or (POINTS_PER_INCH, POINTS_PER_INCH)
+    width, height = image.width * POINTS_PER_INCH / across, image.height * POINTS_PER_INCH / down
     return Page(number=number, width=round(width, 2), height=round(height, 2), has_image=True)
 
 
-def _stated_dpi(image: Image.Image) -> tuple[float, float]:
-    stated: Any = image.info.get("dpi")
-    try:
-        across, down = (float(value) for value in stated)
-    except (TypeError, ValueError, ZeroDivisionError):
-        return (POINTS_PER_INCH, POINTS_PER_INCH)
-    # Pillow reports 1 dpi for a TIFF without a resolution; NaN fails every comparison.
-    if all(_LEAST_DPI <= value <= _MOST_DPI for value in (across, down)):
-        return (across, down)
-    return (POINTS_PER_INCH, POINTS_PER_INCH)
+def stated_dpi(image: Image.Image) -> tuple[float, float] | None:
+    """Return the current frame's own resolution across and down (dpi), or None if it has no plausible one."""
+    with suppress(KeyError, TypeError, ValueError, ZeroDivisionError):
+        across, down = (float(value) for value in image.info["dpi"])
+        # Pillow reports 1 dpi for a TIFF without a resolution; NaN fails every comparison.
+        if all(_LEAST_DPI <= value <= _MOST_DPI for value in (across, down)):
+            return (across, down)
+    return None
 
 
 def image_thumbnail(image: Image.Image, *, limits: Limits) -> bytes:

@@ -101,14 +101,14 @@ class Recognizer:
         image = self._document
         with images.decoding():
             image.seek(number - 1)
-        page = images.measure(image, number, limits=self._limits)
-        dpi = image.size[0] * POINTS_PER_INCH / page.width if "dpi" in image.info else _UNSTATED_DPI
+        images.check_pixels(*image.size, limits=self._limits)
+        dpi, _ = images.stated_dpi(image) or (_UNSTATED_DPI, _UNSTATED_DPI)
         with images.decoding():
             grey = images.flatten(image).convert("L")
         scale = resolution(*grey.size, dpi=POINTS_PER_INCH, pixels=self._limits.ocr_pixels) / POINTS_PER_INCH
         if scale < 1:
             grey = grey.resize((max(1, int(grey.width * scale)), max(1, int(grey.height * scale))))
-        return Bitmap(grey.tobytes(), grey.width, grey.height, 1), round(dpi * scale)
+        return Bitmap(grey.tobytes(), grey.width, grey.height), round(dpi * scale)
 
 
 def _text_of(bitmap: Bitmap, dpi: int) -> str:
@@ -118,7 +118,7 @@ def _text_of(bitmap: Bitmap, dpi: int) -> str:
         api.SetImageBytes(bytes(bitmap.pixels), bitmap.width, bitmap.height, 1, bitmap.width)
         api.SetSourceResolution(max(dpi, 70))  # Tesseract rejects less than 70 and guesses instead
         return str(api.GetUTF8Text()).strip()
-    except RuntimeError as error:  # what tesserocr raises when recognition fails
+    except RuntimeError as error:  # tesserocr raises it if recognition fails
         raise PageError("The page cannot be recognised.") from error
     finally:
         api.Clear()

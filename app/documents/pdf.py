@@ -128,7 +128,7 @@ def pdf_version(document: Any) -> str | None:
 def metadata(document: Any) -> dict[str, str]:
     """Return the document's metadata under the names of `METADATA_KEYS`, without empty values.
 
-    Dates are left as written ("D:20240131120000+01'00'"): too many of them do not follow the standard.
+    Dates stay as written ("D:20240131120000+01'00'"): too many of them do not follow the standard.
     """
     found: dict[str, str] = {}
     buffer = ctypes.create_string_buffer(_METADATA_BUFFER_BYTES)

@@ -19,7 +19,6 @@ class Bitmap(msgspec.Struct, frozen=True):
     pixels: Any
     width: int
     height: int
-    bytes_per_pixel: int
 
 
 def check_box(width: float, height: float, *, longest: float) -> None:
@@ -73,4 +72,4 @@ def draw(page: Any, width: int, height: int, *, grey: bool = False) -> Bitmap:
         pdfium.FPDF_RenderPageBitmap(bitmap, page, 0, 0, width, height, 0, flags)
     finally:
         pdfium.FPDFBitmap_Destroy(bitmap)
-    return Bitmap(pixels, width, height, bytes_per_pixel)
+    return Bitmap(pixels, width, height)

@@ -54,7 +54,7 @@ class _PageResults(msgspec.Struct):
 def read(data: bytes, *, limits: Limits, password: str | None = None, ocr: OcrMode = OcrMode.AUTO) -> Reading:
     """Read a document: its facts, the text of each page, and a thumbnail of the first.
 
-    A page that cannot be read is listed with the reason; the other pages are read all the same.
+    A page that cannot be read has the reason in `Page.error`; the other pages are not affected.
 
     Args:
         data: The document's bytes.

@@ -1,8 +1,9 @@
-"""Connections to Redis: they wait out a short absence of the server, and tell a longer one as a `ServerError`."""
+"""Connections to Redis that retry while the server is away for a short time, and raise a `ServerError` after that."""
 
 import time
 from collections.abc import Callable
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -26,20 +27,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SCHEMES = {"redis", "rediss", "unix"}
 RETRIES = 12
-"""With pauses of up to 2 s: about as long as a Redis pod needs to come back with its data."""
+"""Retries of a command; with their pauses of up to 2 s they last about as long as the restart of a Redis pod."""
 RETRIED = (ConnectionError, TimeoutError, BusyLoadingError)
 OnError = Callable[[ServerError, float], None]
-"""Decides about a failed command: gets the error and the seconds since its first failure, and returns for another try
-or raises."""
+"""The callback for a failed command: it gets the error and the seconds since the first failure, and returns for another
+round of tries or raises."""
 
 
 class FleetRetry(Retry):
-    """The retry policy of a client: `retries` tries with pauses, then `on_error`, or a `ServerError`.
+    """The retry policy of a client: `retries` retries with pauses, then `on_error`, or a `ServerError`.
 
     Args:
-        address: The server, for the error's sentence.
+        address: The server's address without its password, for the error message.
         retries: How often a command is repeated after the server did not answer.
-        on_error: Called after that; None: the error is raised.
+        on_error: Called after the last try; None: the error is raised.
     """
 
     def __init__(self, address: str, retries: int, on_error: OnError | None = None) -> None:
@@ -58,7 +59,7 @@ class FleetRetry(Retry):
         Raises:
             ServerError: the server does not answer, or refuses.
         """
-        if self._running:  # a connection that is being made for a command counts as part of the command
+        if self._running:  # connecting for a command is part of the command
             return super().call_with_retry(do, fail, *rest, **more)
         self._running = True
         first: float | None = None
@@ -70,9 +71,9 @@ class FleetRetry(Retry):
                     raise  # redis-py answers it by sending the script
                 except (*RETRIED, ResponseError) as error:
                     failure = self._failure(error)
-                    failure.__cause__ = error
                     if self._on_error is None:
                         raise failure from error
+                    failure.__cause__ = error
                     first = first or time.monotonic()
                     self._on_error(failure, time.monotonic() - first)
         finally:
@@ -87,28 +88,25 @@ class FleetRetry(Retry):
 
 
 class _Pool(ConnectionPool):
-    """A pool that finds a usable connection under the client's retry policy too: redis-py alone does that without."""
+    """A pool that applies the client's retry policy to getting a connection too, which redis-py's pool does not."""
 
     def get_connection(self, *names: Any, **more: Any) -> Any:
         """Return a connection."""
         policy = copy(self.connection_kwargs["retry"])
-        return policy.call_with_retry(lambda: ConnectionPool.get_connection(self, *names, **more), _ignore)
-
-
-def _ignore(_error: Exception) -> None:
-    """Stand for the handling of a failure: the pool has closed the connection already."""
+        get = partial(super().get_connection, *names, **more)
+        return policy.call_with_retry(get, lambda _error: None)  # the pool has closed the connection already
 
 
 def connect(settings: "Settings", *, retries: int = RETRIES, on_error: OnError | None = None) -> "Redis":
-    """Return a client for `settings.redis_url` whose commands raise a `ServerError` if the server stays away.
+    """Return a client for `settings.redis_url` whose commands raise a `ServerError` if the retries fail.
 
     Args:
-        settings: Name the server, its certificates and its timeouts.
+        settings: The server's address, certificates and timeouts.
         retries: As for `FleetRetry`.
         on_error: As for `FleetRetry`.
 
     Raises:
-        SettingsError: the URL is missing, is of another kind, or names a file that cannot be read.
+        SettingsError: the URL is missing or of another kind, or the file of certificates cannot be read.
     """
     url = settings.require("redis_url")
     scheme = urlsplit(url).scheme
@@ -128,7 +126,7 @@ def connect(settings: "Settings", *, retries: int = RETRIES, on_error: OnError |
 
 
 def authorities(settings: "Settings") -> str | None:
-    """Return the file of the certificates that may sign a rediss:// server's; None for the system's.
+    """Return the file with the CA certificates for a rediss:// server; None for the system's.
 
     Raises:
         SettingsError: the file cannot be read.
@@ -145,7 +143,7 @@ def authorities(settings: "Settings") -> str | None:
 
 
 def connection_options(settings: "Settings") -> dict[str, Any]:
-    """Return the options of a client that retries while the server is away for a short time."""
+    """Return the keyword arguments of a redis-py client with the fleet's timeouts and retries."""
     return {
         "socket_timeout": settings.socket_timeout_seconds,
         "socket_connect_timeout": settings.socket_timeout_seconds,
@@ -159,11 +157,11 @@ def backoff() -> ExponentialWithJitterBackoff:
     return ExponentialWithJitterBackoff(base=0.05, cap=2.0)
 
 
-def check(settings: "Settings") -> None:
+def ping(settings: "Settings") -> None:
     """Ping the server at `settings.redis_url` once, without retries.
 
     Raises:
-        ServerError: it does not answer; with its address and the reason.
+        ServerError: it does not answer; the message has its address and the reason.
     """
     with connect(settings, retries=0) as client:
         client.ping()

@@ -3,8 +3,8 @@
 | key | type | holds |
 | --- | --- | --- |
 | `<prefix>doc:<id>` | hash | one document, by the short fields below |
-| `<prefix>batch:<id>` | hash | a batch's counts: total, left, succeeded, failed, quarantined, duplicates, error:<code> |
-| `<prefix>settled:<batch>` | list | document ids, in the order they were settled |
+| `<prefix>batch:<id>` | hash | counts: total, left, succeeded, failed, quarantined, duplicates, error:<code> |
+| `<prefix>settled:<batch>` | list | document ids, in the order they were settled; once more after each retry |
 | `<prefix>batches` | sorted set | batch ids by the time they were last opened |
 | `<prefix>open:<queue>` | sorted set | open documents, waiting or running, in the order in which they are sent |
 | `<prefix>running:<queue>` | hash | documents (and plain tasks) that workers are working on: id to worker |
@@ -20,11 +20,10 @@
 | `<prefix>beat:*` | several | beat's schedule and its lock (RedBeat's) |
 | `<queue>` | list | the window: messages of the documents that are next (kombu's queue) |
 
-A document's fields are short, since there are many documents: `b` batch, `n` name of its source,
-`q` queue, `o` opened, `s` state (none: queued), `a` attempts, `A` attempts in earlier queues,
-`t` started, `x` started again, `v` advanced, `f` finished, `e` and `m` code and message of the (last) error, `c` retries,
-`i` interruptions, `p` options, `r` kinds of results, `y` summary, `z` who settled it, `l` listed as settled. Times are in
-microseconds since the epoch.
+A document's fields are short, since there are many documents: `b` batch, `n` name of its source, `q` queue, `o` opened,
+`s` state (none: queued), `a` attempts, `A` attempts in earlier queues, `t` started, `x` started again, `v` advanced,
+`f` finished, `e` and `m` code and message of the (last) error, `c` retries, `i` interruptions, `p` options, `r` kinds of
+results, `y` summary, `z` who settled it. Times are in microseconds since the epoch.
 """
 
 from dataclasses import dataclass

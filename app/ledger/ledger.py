@@ -1,4 +1,4 @@
-"""The ledger: every document's way through the fleet, one atomic step at a time."""
+"""The ledger's atomic steps: they open, start, advance, settle, requeue and retry documents."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     from redis import Redis
 
 T = TypeVar("T")
-SCRIPTS = ("open", "start", "settle", "advance", "requeue", "retry", "resend", "return", "end", "report", "fill")
+SCRIPTS = (
+    "open",
+    "start",
+    "settle",
+    "advance",
+    "requeue",
+    "retry",
+    "resend",
+    "return",
+    "end",
+    "report",
+    "fill",
+)
 _STARTED = ("b", "n", "o", "p", "t", "v", "A", "c", "r", "y")
 """The fields that the step `start` returns."""
 
@@ -34,10 +46,9 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 class Ledger(Reader):
-    """The state of every document and batch; safe to use from several threads.
+    """The state of every document and batch: the queries of `Reader`, and the steps that change it.
 
-    All times are seconds since the epoch, by the clock of the caller. Every method raises a `ServerError` if the
-    server stays away longer than the client retries.
+    Threads, times and errors: as for `Reader`.
     """
 
     def __init__(self, client: "Redis", config: Settings, clock: Callable[[], float] = time.time) -> None:
@@ -56,7 +67,7 @@ class Ledger(Reader):
         Args:
             config: The settings of this process.
             retries: How often a command is repeated while the server is away.
-            on_error: Decides about a command that failed in spite of that; see `app.ledger.connection.OnError`.
+            on_error: Called if all tries failed; see `app.ledger.connection.OnError`.
 
         Raises:
             SettingsError: `config.redis_url` is missing or cannot be used.
@@ -64,14 +75,12 @@ class Ledger(Reader):
         return cls(connect(config, retries=retries, on_error=on_error), config)
 
     def run(self, step: str, *args: Any) -> Any:
-        """Run one of the atomic steps; the head of its .lua file lists the arguments after the prefix, and the reply."""
+        """Run one of the atomic steps; the head of its .lua file lists arguments and reply."""
         return self._steps.run(step, (self.keys.prefix, *args))
 
     def filling(self, queue: str) -> tuple[str, int, int]:
         """Return the arguments of a step that fills the window of `queue` at its end."""
         return str(queue), micros(self.clock()), self.config.least_window
-
-    # The way of one document.
 
     def open(
         self,
@@ -87,12 +96,12 @@ class Ledger(Reader):
         Args:
             batch_id: The batch they belong to; created if it is new.
             queue: The queue that works on them first.
-            submissions: The documents; their originals must be in the store already.
+            submissions: The documents; the store must hold their originals already.
             weight: The share of the queue that the batch's lane gets, relative to the 1 of an ordinary lane.
             express: Whether they go before every document of an ordinary lane: a person waits for them.
 
         Returns:
-            How many were opened; those that were open before are not counted.
+            The number of documents opened; documents that the ledger knew before are not counted.
         """
         groups = chunks(submissions, self.config.flood_chunk)
 
@@ -124,11 +133,11 @@ class Ledger(Reader):
         Args:
             document_id: The document.
             queue: The queue that its message came from.
-            worker: The worker that starts it.
+            worker: The name of the worker that starts it.
             delivery: The message's delivery; the same step removes it from the worker's list of messages.
 
         Returns:
-            The document, or why it must not be worked on.
+            The document, or the reason not to work on it.
         """
         filling = self.filling(queue)
         taken = "" if delivery is None else delivery.taken
@@ -138,7 +147,13 @@ class Ledger(Reader):
         if delivery is not None:
             delivery.started = True
         fields = dict(zip(_STARTED, reply[2:], strict=True))
-        fields |= {"s": State.RUNNING, "q": str(queue), "a": reply[1], "x": str(filling[1]), "z": f"{worker}/"}
+        fields |= {
+            "s": State.RUNNING,
+            "q": str(queue),
+            "a": reply[1],
+            "x": str(filling[1]),
+            "z": f"{worker}/",
+        }
         return decode_document(document_id, fields)
 
     def settle(self, document: Document, outcome: Outcome, *, token: str) -> bool:
@@ -147,10 +162,11 @@ class Ledger(Reader):
         Args:
             document: As `start` or `document` returned it.
             outcome: How it ended.
-            token: Names who settles, as `worker/attempt`; the same token again is a repeated request and no duplicate.
+            token: Identifies the settler, as `worker/attempt`; a second call with the same token is a repeated request
+                and no duplicate.
 
         Returns:
-            Whether this settlement is the one that counts.
+            Whether this settlement counts: only the first one does.
         """
         fields: list[Any] = []
         given = {"e": outcome.error, "m": outcome.message, "r": encode_results(outcome.results)}
@@ -187,62 +203,62 @@ class Ledger(Reader):
         return bool(reply)
 
     def requeue(self, document: Document, *, code: str, message: str, refund: bool = True) -> bool:
-        """Put a started document back, first in line; for a worker that ends or failed.
+        """Put a started document back, first in line; return False if it was put back or settled meanwhile.
 
         Args:
             document: As `start` returned it.
-            code: Why, for the record.
-            message: The same as a sentence.
-            refund: Whether the attempt does not count, because the document is not to blame (a shutdown).
+            code: The error code of the attempt.
+            message: Its error message.
+            refund: Whether the attempt does not count: the document was not the cause (a shutdown).
         """
-        return self._put_back(document.document_id, document.queue, document.worker or "", code, message, refund)
+        return self._put_back(document, refund=refund, code=code, message=message)
 
-    def defer(self, document: Document, *, code: str, message: str, pause: float, refund: bool = True) -> bool:
+    def defer(
+        self, document: Document, *, code: str, message: str, pause: float, refund: bool = True
+    ) -> bool:
         """Put a started document into the due set, and count a retry.
 
         Args:
             document: As `start` returned it.
-            code: Why, for the record.
-            message: The same as a sentence.
+            code: The error code of the attempt.
+            message: Its error message.
             pause: Seconds until it is open again.
-            refund: Whether the attempt does not count, because the document is not to blame (a full disk).
+            refund: Whether the attempt does not count: the document was not the cause (a full disk).
         """
-        return self._put_back(
-            document.document_id, document.queue, document.worker or "", code, message, refund, pause=pause
+        return self._put_back(document, refund=refund, code=code, message=message, pause=pause)
+
+    def _put_back(
+        self, document: Document, *, refund: bool, code: str, message: str, pause: float | None = None
+    ) -> bool:
+        due = "" if pause is None else micros(self.clock() + pause)
+        place = document.document_id, document.worker or "", due
+        return self._requeue(
+            document.queue, *place, refund=refund, rest=(int(pause is not None), code, message, "")
         )
 
     def requeue_lost(self, document_id: str, queue: Queue, worker: str, *, refund: bool) -> bool:
         """Put a document back whose worker is gone; refunds the attempt if its surroundings ended the worker."""
-        return self._put_back(document_id, queue, worker, "", "", refund, count="orphaned")
+        return self._requeue(queue, document_id, worker, "", refund=refund, rest=(0, "", "", "orphaned"))
 
-    def _put_back(
+    def _requeue(
         self,
-        document_id: str,
         queue: str,
+        document_id: str,
         worker: str,
-        code: str,
-        message: str,
-        refund: bool,
+        due: int | str,
         *,
-        pause: float | None = None,
-        count: str = "",
+        refund: bool,
+        rest: tuple[Any, ...],
     ) -> bool:
-        due = "" if pause is None else micros(self.clock() + pause)
-        reply = self.run(
-            "requeue",
-            *(*self.filling(queue), document_id, worker, due, self.config.max_interruptions, int(refund)),
-            *(int(pause is not None), code, message, count),
-        )
-        return bool(reply)
+        limits = self.config.max_interruptions, int(refund)
+        return bool(self.run("requeue", *self.filling(queue), document_id, worker, due, *limits, *rest))
 
     def fill(self, queue: Queue) -> None:
         """Move documents whose pause is over to the open set, and fill the window of the queue."""
         self.run("fill", *self.filling(queue))
 
-    # The quarantine.
-
     def retry(self, document: Document) -> bool:
-        """Open a quarantined document again, with no attempt counted; return whether it was quarantined."""
+        """Open a quarantined document again, with no attempt counted; return whether it was in the quarantine."""
         queue = Queue(document.queue)
         args = (*self.filling(queue), document.document_id, document.batch, template(queue))
         return bool(self.run("retry", *args))
@@ -255,15 +271,15 @@ class Ledger(Reader):
             pipe.expire(self.keys.document(document.document_id), self.config.retention_seconds)
             return bool(pipe.execute()[0])
 
-    # Signs of life.
-
     def report_presence(self, queue: Queue, worker: str, documents: Sequence[str]) -> None:
         """Record, by the server's clock, that `worker` lives and has `documents` in progress."""
         self.run("report", str(queue), worker, *documents)
 
-    def forget_presence(self, queue: Queue, worker: str) -> None:
-        """Record that `worker` is gone: the next reconciliation requeues what it had."""
-        self.client.hset(self.keys.workers(queue), worker, "0")
+    def forget_workers(self, queue: Queue, process: str) -> None:
+        """Record that the worker of a process (as `pdf-1@host/4711`) is gone: its documents are requeued soon."""
+        for worker in self.client.hkeys(self.keys.workers(queue)):
+            if worker.rpartition(".")[0] == process:
+                self.client.hset(self.keys.workers(queue), worker, "0")
 
     def end_worker(self, queue: Queue, worker: str, documents: Sequence[str]) -> None:
         """Take a worker's documents out of the scaling metric: the worker is being stopped."""

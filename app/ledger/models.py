@@ -1,4 +1,4 @@
-"""The words of the ledger: a document's states and fields, how work on it ends, a batch's counts."""
+"""The ledger's types: documents and their states, the outcomes of work, the counts of batches and queues."""
 
 from enum import StrEnum
 
@@ -24,7 +24,7 @@ class State(StrEnum):
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The submitter's wishes; the ledger deletes them when the document is settled, as they may hold a password."""
+    """The submitter's options; the ledger deletes them when the document is settled, as they may hold a password."""
 
     ocr: OcrMode = OcrMode.AUTO
     password: str | None = None
@@ -64,13 +64,13 @@ class Advance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotStarted(StrEnum):
-    """Why a document must not be worked on."""
+    """The reasons not to work on a document."""
 
     UNKNOWN = "unknown"
     FINAL = "final"
     """It is settled already."""
     ADVANCED = "advanced"
-    """Another queue has it now."""
+    """It is in another queue now."""
     RUNNING = "running"
     """Another worker is working on it."""
     EXHAUSTED = "exhausted"
@@ -88,13 +88,14 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     opened: float
     attempts: int = 0
     attempts_before: int = 0
+    """Most attempts that any earlier queue needed."""
     retries: int = 0
     """Retries after transient errors in its present queue."""
     options: Options = Options()
     started: float | None = None
     attempt_started: float | None = None
     advanced: float | None = None
-    """When its first pass ended and another queue got it."""
+    """Time when its first pass ended and it moved to another queue."""
     finished: float | None = None
     worker: str | None = None
     error: str | None = None
@@ -106,7 +107,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def starts(self) -> int:
-        """The most starts that any of its queues needed; 1 if nothing went wrong."""
+        """Most starts that any of its queues needed; 1 if nothing went wrong."""
         return max(self.attempts, self.attempts_before)
 
 

@@ -17,11 +17,11 @@ class Reader:
     """Queries about documents, batches and queues; safe to use from several threads.
 
     All times are seconds since the epoch, by the clock of the caller. Every method raises a `ServerError` if the
-    server stays away longer than the client retries.
+    server does not answer within the client's retries.
     """
 
     def __init__(self, client: "Redis", keys: Keys, clock: Callable[[], float] = time.time) -> None:
-        # redis-py's types do not know that decode_responses makes every answer a str.
+        # By redis-py's types a reply may be bytes; with decode_responses it is a str.
         self.client: Any = client
         self.keys = keys
         self.clock = clock
@@ -52,10 +52,10 @@ class Reader:
             for batch_id in listed:
                 pipe.exists(self.keys.batch(batch_id))
             known = pipe.execute()
-        forgotten = [batch_id for batch_id, there in zip(listed, known, strict=True) if not there]
-        if forgotten:
-            self.client.zrem(self.keys.batches, *forgotten)
-        return [batch_id for batch_id in listed if batch_id not in forgotten]
+        expired = [batch_id for batch_id, there in zip(listed, known, strict=True) if not there]
+        if expired:
+            self.client.zrem(self.keys.batches, *expired)
+        return [batch_id for batch_id, there in zip(listed, known, strict=True) if there]
 
     def batch(self, batch_id: str) -> BatchCounts:
         """Return a batch's counts; all zero for an unknown batch."""

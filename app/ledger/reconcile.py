@@ -1,8 +1,8 @@
 """The reconciler: it finds the documents whose worker or message is gone, and puts them back.
 
-A document is in one place at any time: waiting in the open set, on the queue or in a worker's list as a message, or in
-the running (or ending) hash. Each place tells who must act next, so a look at the window, the workers and what runs finds
-every loss; the waiting documents need no look.
+A document is in one place at a time: in the open set, on the queue or in a worker's list as a message, or in the hash
+of what is running (or ending). So the window, the workers' lists and these hashes show every loss, however many
+documents wait.
 
 Its findings, and what it does about each:
 
@@ -15,7 +15,7 @@ A wrong guess costs a second execution, never a second settlement.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -60,10 +60,14 @@ class Reconciler:
     Args:
         ledger: The ledger.
         audited: The most open documents of a queue that one pass compares with their entries.
+        clock: The time in seconds since the epoch; None: that of the server, as in the workers' reports.
     """
 
-    def __init__(self, ledger: "Ledger", *, audited: int = 10_000) -> None:
+    def __init__(
+        self, ledger: "Ledger", *, audited: int = 10_000, clock: Callable[[], float] | None = None
+    ) -> None:
         self._ledger = ledger
+        self._clock = clock or self._server_time
         self._audited = audited
         self._suspects: dict[Queue, dict[tuple[str, str], float]] = {}
         self._cursors: dict[Queue, int] = {}
@@ -75,8 +79,7 @@ class Reconciler:
         Raises:
             ServerError: the server does not answer.
         """
-        seconds, micros = self._ledger.client.time()
-        now = seconds + micros / MICRO
+        now = self._clock()
         presence = self._ledger.config.presence_seconds
         # Workers could not report while the server was away, or might not have been: they get the time to do it.
         if now - self._last > presence:
@@ -90,6 +93,10 @@ class Reconciler:
             if queue in DOCUMENT_TASKS:
                 self._ledger.fill(queue)
         return findings
+
+    def _server_time(self) -> float:
+        seconds, micros = self._ledger.client.time()
+        return float(seconds + micros / MICRO)
 
     def _reconcile(self, queue: Queue, now: float, *, silent: bool) -> Findings:
         reports = self._reports(queue)
@@ -154,7 +161,9 @@ class Reconciler:
         """Send the documents again that were sent and are nowhere."""
         ledger, client = self._ledger, self._ledger.client
         oldest = (now - ledger.config.reconcile_after_seconds) * MICRO - SENT
-        sent = client.zrange(ledger.keys.open(queue), "-inf", oldest, byscore=True, offset=0, num=self._audited)
+        sent = client.zrange(
+            ledger.keys.open(queue), "-inf", oldest, byscore=True, offset=0, num=self._audited
+        )
         if not sent:
             return 0
         # In the order in which a document moves, so that one that moves meanwhile is seen; `resend` looks once more.

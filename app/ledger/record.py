@@ -93,5 +93,5 @@ def decode_batch(batch_id: str, fields: Mapping[str, str]) -> BatchCounts:
         name: int(fields.get(name, 0))
         for name in ("total", "succeeded", "failed", "quarantined", "duplicates")
     }
-    times = {name: _seconds(fields.get(name)) for name in ("opened", "finished")}
-    return BatchCounts(batch_id=batch_id, errors=errors, **counts, **times)
+    opened, finished = _seconds(fields.get("opened")), _seconds(fields.get("finished"))
+    return BatchCounts(batch_id=batch_id, errors=errors, opened=opened, finished=finished, **counts)

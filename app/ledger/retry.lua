@@ -6,10 +6,9 @@ local known = call('HMGET', doc, 's', 'e')
 if known[1] ~= 'quarantined' then return 0 end
 check(batch, 'hash', prefix .. 'quarantine', 'zset', queue, 'list', prefix .. 'open:' .. queue, 'zset',
   prefix .. 'due:' .. queue, 'zset', prefix .. 'templates', 'hash')
+-- A dropped document keeps its state, and expires.
+if call('ZREM', prefix .. 'quarantine', id) == 0 then return 0 end
 call('HDEL', doc, 's', 'e', 'm', 'f', 'z', 'a', 'A')
--- It stays in the list of settled documents; the mark keeps it from being there twice.
-call('HSET', doc, 'l', 1)
-call('ZREM', prefix .. 'quarantine', id)
 call('HINCRBY', batch, 'quarantined', -1)
 call('HINCRBY', batch, 'left', 1)
 if known[2] then call('HINCRBY', batch, 'error:' .. known[2], -1) end

@@ -5,7 +5,7 @@
 local prefix, id, batch = ARGV[1], ARGV[4], ARGV[5]
 local doc, counts, settled = prefix .. 'doc:' .. id, prefix .. 'batch:' .. batch, prefix .. 'settled:' .. batch
 local times = prefix .. 'times:' .. ARGV[2]
-local known = call('HMGET', doc, 's', 'q', 'z', 'p', 'l')
+local known = call('HMGET', doc, 's', 'q', 'z', 'p')
 -- Another worker may have advanced it meanwhile.
 local queue = known[2]
 if not queue then return 0 end
@@ -24,8 +24,7 @@ call('HDEL', running, id)
 call('HDEL', ending, id)
 call('HINCRBY', counts, state, 1)
 if code ~= '' then call('HINCRBY', counts, 'error:' .. code, 1) end
--- A document that left the quarantine stands in the list already.
-if not known[5] then call('RPUSH', settled, id) end
+call('RPUSH', settled, id)
 if state == 'quarantined' then
   call('ZADD', prefix .. 'quarantine', ARGV[3], id)
 else

@@ -1,4 +1,4 @@
-"""The ledger's atomic steps, Lua scripts, on a connection of their own."""
+"""The runner of the ledger's Lua scripts, on a connection of its own."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,8 @@ class Steps:
     """Lua scripts by name; safe to use from several threads.
 
     A step usually goes over one connection that is kept for the steps: redis-py's work around a command (its pool, its
-    retries and metrics) costs more than the command, and a document takes two of them. If that connection is busy,
-    broken or missing, the client runs the step, with its retries. Every step may run twice, as after any lost reply.
+    retries and metrics) costs more than the command, and each document needs two steps. If that connection is busy,
+    broken or missing, the client runs the step, with its retries. A step whose reply was lost runs a second time.
     """
 
     def __init__(self, client: "Redis", sources: Mapping[str, str]) -> None:
@@ -35,7 +35,7 @@ class Steps:
         """Run a step and return its reply.
 
         Raises:
-            ServerError: the server stays away longer than the client retries, or refuses.
+            ServerError: the server does not answer within the client's retries, or refuses the step.
         """
         script = self._scripts[step]
         if not self._turn.acquire(blocking=False):
@@ -46,12 +46,12 @@ class Steps:
                     self._connection.send_command("EVALSHA", script.sha, 0, *args)
                     return self._connection.read_response()
                 except BaseException as error:
-                    # After a signal handler's exception too: the next step would read the unread reply.
+                    # Also after the exception of a signal handler, or the next step would read the unread reply.
                     self._connected = False
                     self._connection.disconnect()
                     if not isinstance(error, RedisError):
                         raise
-                    # The server is away, or it is back and has no scripts.
+                    # The server is away, or it was restarted and has no scripts; the client handles both.
             reply = script(args=args)
             self._connect()
             return reply

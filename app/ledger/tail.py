@@ -1,32 +1,30 @@
 """The tail of the ledger: the documents that were settled since the previous poll, and their batches."""
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
 from app.ledger.models import BatchCounts, Document
-from app.ledger.reader import Reader, decode_batch
+from app.ledger.reader import Reader
+from app.ledger.record import MICRO, decode_batch
 
 MOST_BATCHES = 1_000
 """Batches examined at the start, the newest first."""
 PAGE = 2_000
 """Documents reported in one poll, over all batches."""
 OVERLAP_SECONDS = 60.0
-"""Difference between the clocks of two senders up to which no new batch is missed."""
-REMEMBERED = 64
-"""Documents of a batch by which its list is searched after a retry."""
+"""Difference between the clocks of two submitters up to which the tail misses no new batch."""
 SKEW_SECONDS = 5.0
-"""Difference between the workers' clocks and that of `since` up to which no document is missed."""
+"""Difference between the workers' clocks and that of `since` up to which the tail misses no document."""
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one poll."""
 
     batches: list[BatchCounts]
-    """The batches that are followed; one that is finished is in one more poll."""
+    """The followed batches; a finished one is in one more poll."""
     documents: list[Document | None]
-    """Settled since the previous poll; None for a document that the ledger has forgotten meanwhile."""
+    """Documents settled since the previous poll; None for one whose entry has expired meanwhile."""
     more: bool
     """Whether the next poll may report further documents at once."""
 
@@ -36,22 +34,20 @@ class _Followed:
     """A batch, and the reported part of its list of settled documents."""
 
     reported: int = 0
-    last: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    """The ids reported last: they find the position again after a retry removed ids from the list."""
     counts: BatchCounts | None = None
 
 
 class Tail:
     """Polls the ledger for newly settled documents, with two or three round trips to the server per poll.
 
-    A batch is followed while it has open documents, or quarantined ones that may be sent again. A document that is
-    sent again out of the quarantine and settled a second time between two polls is reported once.
+    It follows a batch while that has open documents, or quarantined ones that may be retried. A document that leaves
+    the quarantine and is settled a second time between two polls is reported once.
 
     Args:
         reader: Reads the ledger.
         batch_id: The only batch to follow, from its first document on; None: all documents settled from now on.
-        since: With no batch_id, all documents settled from this time on, in seconds since the epoch; clocks differ, so
-            some that were settled shortly before it are reported too.
+        since: With no batch_id, all documents settled from this time on, in seconds since the epoch; as clocks differ,
+            also those settled up to 5 s before it.
     """
 
     def __init__(self, reader: Reader, batch_id: str | None = None, *, since: float | None = None) -> None:
@@ -60,7 +56,7 @@ class Tail:
         self._from = since
         self._followed: dict[str, _Followed] = {}
         self._recent: dict[str, tuple[float, _Followed]] = {}
-        """Batches of the last minute, each with the time at which a document was last opened in it."""
+        """The batches of the last minute, each with the time at which its last document was opened."""
         self._since: float | None = None
         if batch_id is not None:
             self._followed[batch_id] = _Followed()
@@ -69,19 +65,18 @@ class Tail:
         """Return the documents settled since the previous poll.
 
         Raises:
-            ServerError: the server does not answer; the next poll reports what this one would have.
+            ServerError: the server does not answer; the next poll reports these documents too.
         """
         if self._only is None and self._since is None:
             self._begin()
         fresh, emptied = self._read()
         ids = [document_id for found in fresh.values() for document_id in found]
         documents = self.reader.documents(ids) if ids else []
-        # Nothing fails from here on: the documents will be reported.
+        # Nothing can fail from here on, so these documents count as reported.
         for batch_id, found in fresh.items():
             self._followed[batch_id].reported += len(found)
-            self._followed[batch_id].last.extend(found)
         batches = [followed.counts for followed in self._followed.values() if followed.counts]
-        more = any(len(found) == self._page for found in fresh.values())
+        more = any(len(found) >= self._page for found in fresh.values())
         if self._only is None:
             for batch_id in emptied:
                 del self._followed[batch_id]
@@ -99,15 +94,14 @@ class Tail:
             for batch_id, _ in listed:
                 pipe.hgetall(keys.batch(batch_id))
                 pipe.llen(keys.settled(batch_id))
-                pipe.lrange(keys.settled(batch_id), -REMEMBERED, -1)
             replies = pipe.execute()
         newest = max((score for _, score in listed), default=0.0)
         for position, (batch_id, score) in enumerate(listed):
-            fields, settled, last = replies[3 * position : 3 * position + 3]
-            known = _Followed(settled, deque(last, maxlen=REMEMBERED), decode_batch(batch_id, fields))
+            fields, settled = replies[2 * position : 2 * position + 2]
+            known = _Followed(settled, decode_batch(batch_id, fields))
             if self._from is not None:
                 self._go_back(batch_id, known, self._from - SKEW_SECONDS)
-            if score >= newest - OVERLAP_SECONDS:
+            if score >= newest - OVERLAP_SECONDS * MICRO:
                 self._recent[batch_id] = (score, known)
             if known.reported < settled or not _over(known):
                 self._followed[batch_id] = known
@@ -123,35 +117,28 @@ class Tail:
             ids = client.lrange(keys.settled(batch_id), start, followed.reported - 1)
             with client.pipeline(transaction=False) as pipe:
                 for document_id in ids:
-                    pipe.hget(keys.document(document_id), "finished")
+                    pipe.hget(keys.document(document_id), "f")
                 times = pipe.execute()
-            before = [place for place, at in enumerate(times) if at is None or float(at) < since]
+            before = [place for place, at in enumerate(times) if at is None or int(at) < since * MICRO]
             followed.reported = start + before[-1] + 1 if before else start
             if before:
-                ids = ids[: before[-1] + 1]
-                followed.last = deque(ids, maxlen=REMEMBERED)
                 return
-        followed.last.clear()
 
     def _read(self) -> tuple[dict[str, list[str]], list[str]]:
-        """Return each batch's settled documents that are not reported, and the finished batches that have none."""
+        """Return each batch's unreported documents, and the finished batches without any."""
         client, keys, page = self.reader.client, self.reader.keys, self._page
         with client.pipeline(transaction=False) as pipe:
             for batch_id, followed in self._followed.items():
                 pipe.hgetall(keys.batch(batch_id))
-                start = max(followed.reported - 1, 0)
-                pipe.lrange(keys.settled(batch_id), start, followed.reported + page - 1)
+                pipe.lrange(keys.settled(batch_id), followed.reported, followed.reported + page - 1)
             if self._since is not None:
-                oldest = self._since - OVERLAP_SECONDS
+                oldest = self._since - OVERLAP_SECONDS * MICRO
                 pipe.zrange(keys.batches, oldest, "+inf", byscore=True, withscores=True)
             replies = pipe.execute()
         fresh, emptied = {}, []
         for position, (batch_id, followed) in enumerate(self._followed.items()):
             fields, found = replies[2 * position : 2 * position + 2]
             followed.counts = decode_batch(batch_id, fields)
-            if followed.reported:
-                in_place = bool(followed.last) and found[:1] == [followed.last[-1]]
-                found = found[1:] if in_place else self._found_again(batch_id, followed)
             fresh[batch_id] = found
             if _over(followed) and not found:
                 emptied.append(batch_id)
@@ -159,26 +146,8 @@ class Tail:
             self._take_new(replies[-1])
         return fresh, emptied
 
-    def _found_again(self, batch_id: str, followed: _Followed) -> list[str]:
-        """Return the new ids of a list from which a retry out of the quarantine removed some."""
-        key = self.reader.keys.settled(batch_id)
-        with self.reader.client.pipeline(transaction=False) as pipe:
-            for document_id in followed.last:
-                pipe.lpos(key, document_id)
-            pipe.llen(key)
-            *places, length = pipe.execute()
-        left = [
-            (place, known) for place, known in zip(places, followed.last, strict=True) if place is not None
-        ]
-        followed.reported = max((place + 1 for place, _ in left), default=length)
-        followed.last = deque((known for _, known in left), maxlen=REMEMBERED)
-        if not left:
-            followed.reported = length
-            followed.last.extend(self.reader.client.lrange(key, -REMEMBERED, -1))
-            return []
-        return list(self.reader.client.lrange(key, followed.reported, followed.reported + self._page - 1))
-
     def _take_new(self, listed: list[tuple[str, float]]) -> None:
+        """Follow the new batches, and the known ones in which documents were opened since the previous poll."""
         recent: dict[str, tuple[float, _Followed]] = {}
         for batch_id, score in listed:
             before, known = self._recent.get(batch_id, (None, self._followed.get(batch_id) or _Followed()))

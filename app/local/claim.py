@@ -1,4 +1,4 @@
-"""Claims of a run: on the folder that it writes to, and on a server that is not its own."""
+"""Locks of a run: on the folder that it writes to, and on a Redis server that it did not start."""
 
 import fcntl
 import os
@@ -38,7 +38,7 @@ def claimed(folder: Path, *, otherwise: str) -> Iterator[None]:
     except OSError as error:
         raise FleetError(f"{folder} cannot be written: {error.strerror}.") from None
     try:
-        # Some network file systems have no locks: the run then goes on without one.
+        # Some network file systems have no locks: the run then continues without one.
         with suppress(OSError):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -50,7 +50,7 @@ def claimed(folder: Path, *, otherwise: str) -> Iterator[None]:
 
 
 class ServerClaim:
-    """A lock on a server that is not the run's own: two local fleets on it would start each other's documents.
+    """A lock on a server that the run did not start: two local fleets on it would start each other's documents.
 
     The lock's token is "pid N on HOST", so that whoever is refused reads who holds it.
 
@@ -69,7 +69,7 @@ class ServerClaim:
         self._renewed: float | None = None
 
     def hold(self) -> None:
-        """Take the lock, or renew it; to be called at least every `HOLD_SECONDS`.
+        """Take or renew the lock; call it at least every `HOLD_SECONDS`.
 
         Raises:
             FleetError: another run holds the lock.

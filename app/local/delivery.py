@@ -6,13 +6,13 @@ from pathlib import Path
 import msgspec
 
 from app.client.intake import Intake, Unreadable
+from app.documents.models import ResultKind
 from app.errors import FleetError
 from app.ledger.models import Document, State
 from app.runtime import atomic
-from app.storage.layout import DocumentSummary
+from app.storage.layout import RESULT_FILES, DocumentSummary, result_keys
 from app.storage.store import ObjectStore
 
-FILES = {"text": "text.txt", "thumbnail": "thumbnail.jpg", "document": "document.json"}
 INDEX = "index.jsonl"
 UNREADABLE_FILE = "unreadable_file"
 """The error code of a file that cannot be read; it has no entry in the ledger."""
@@ -33,21 +33,21 @@ class IndexLine(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     error: str | None
     message: str | None
-    pages: int
-    unreadable_pages: list[int]
-    characters: int
+    pages: int = 0
+    unreadable_pages: list[int] = []
+    characters: int = 0
     """Characters of the text layer; document.json has those that OCR adds."""
-    ocr_pages: list[int]
-    attempts: int
-    seconds: float
+    ocr_pages: list[int] = []
+    attempts: int = 0
+    seconds: float = 0.0
     """Time from the first start to the settlement."""
-    results: Delivered
+    results: Delivered = Delivered()
 
 
 class OutputFolder:
     """Writes the results of settled documents and the index.
 
-    It removes the results of an earlier run under the same name: the folder holds what its index lists.
+    It removes an earlier run's results under the same names, so that the folder holds what its index lists.
 
     Args:
         folder: The output folder; it exists.
@@ -69,9 +69,11 @@ class OutputFolder:
         summary = msgspec.json.decode(document.summary, type=DocumentSummary)
         written = {}
         if document.state is State.SUCCEEDED:
-            for kind, key in document.results.items():
+            keys = result_keys(document.batch, document.document_id)
+            for kind in document.results:
                 try:
-                    written[kind] = self._write(f"{intake.name}/{FILES[kind]}", self.store.get(key))
+                    content = self.store.get(keys[kind])
+                    written[kind] = self._write(f"{intake.name}/{RESULT_FILES[kind]}", content)
                 except FileNotFoundError:
                     continue  # deleted meanwhile: its path in the index is null
         self._clear(intake, keep=written)
@@ -87,7 +89,7 @@ class OutputFolder:
             ocr_pages=summary.ocr_pages,
             attempts=document.starts,
             seconds=round((document.finished or 0.0) - (document.started or document.finished or 0.0), 4),
-            results=Delivered(text=written.get("text"), thumbnail=written.get("thumbnail")),
+            results=Delivered(text=written.get(ResultKind.TEXT), thumbnail=written.get(ResultKind.THUMBNAIL)),
         )
         self._lines[intake.document_id] = line
         return line
@@ -101,13 +103,6 @@ class OutputFolder:
             state=State.FAILED,
             error=UNREADABLE_FILE,
             message=unreadable.reason,
-            pages=0,
-            unreadable_pages=[],
-            characters=0,
-            ocr_pages=[],
-            attempts=0,
-            seconds=0.0,
-            results=Delivered(),
         )
         self._lines[unreadable.intake.document_id] = line
         return line
@@ -115,20 +110,18 @@ class OutputFolder:
     def write_index(self, intakes: list[Intake]) -> Path:
         """Write index.jsonl, a line per settled document in the order of `intakes`; return its path."""
         lines = [self._lines[intake.document_id] for intake in intakes if intake.document_id in self._lines]
-        data = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
-        self._write(INDEX, data)
-        return self.folder / INDEX
+        return self.folder / self._write(INDEX, msgspec.json.Encoder().encode_lines(lines))
 
     def _clear(self, intake: Intake, *, keep: Collection[str] = ()) -> None:
         place = self.folder / intake.name
         try:
-            for kind, name in FILES.items():
+            for kind, name in RESULT_FILES.items():
                 if kind not in keep:
                     (place / name).unlink(missing_ok=True)
             if place.is_dir() and not any(place.iterdir()):
                 place.rmdir()
         except NotADirectoryError:
-            return  # a file of the user's has the name
+            return  # the user has a file of that name
         except OSError as error:
             raise FleetError(f"{place} cannot be written: {error.strerror}.") from None
 

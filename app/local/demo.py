@@ -1,4 +1,4 @@
-"""`fleet demo`: a flood of synthetic documents through a local fleet, recorded from no worker to no worker."""
+"""`fleet demo`: a flood of synthetic documents through a local fleet, recorded from zero workers back to zero."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ import msgspec
 from app.config import Settings
 from app.errors import FleetError, StorageFullError
 from app.ledger.message import new_id
-from app.ledger.models import BatchCounts, Document, Submission
+from app.ledger.models import BatchCounts, Submission
 from app.local.claim import claimed
 from app.local.record import RunRecorder, run_meta
 from app.local.session import Session
@@ -38,7 +38,7 @@ def store_originals(session: Session, documents: Sequence[Synthetic], batch_id: 
             session.store.put(key, synthetic.path.read_bytes())
         except OSError as error:
             raise FleetError(f"{synthetic.path} cannot be read: {error.strerror}; start again.") from None
-        submissions.append(Submission(document_id=document_id, source=synthetic.path.name, object_key=key))
+        submissions.append(Submission(document_id=document_id, source=synthetic.path.name))
     return submissions
 
 
@@ -82,16 +82,16 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     report: Path
     """The report's index.html."""
     surprises: list[str]
-    """A sentence for each document with another end than its kind must have."""
+    """A sentence for each document that did not end as its kind must."""
 
 
 def synthetics(documents: int, seed: int, on_progress: Callable[[int], None]) -> list[Synthetic]:
-    """Return the synthetic documents, from the cache if they are there.
+    """Return the synthetic documents, made unless they are in the cache.
 
     Args:
         documents: How many.
         seed: The same seed makes the same documents.
-        on_progress: Called with the number that is ready.
+        on_progress: Called with the number of those that are ready.
 
     Raises:
         FleetError: they cannot be made or cached.
@@ -139,17 +139,12 @@ def run(
             found = session.ledger.documents(ids)
             replaced = session.fleet.replaced
         summary = recorder.finish(counts, replaced=replaced)
-        surprises = [
-            f"{made.path.name} is {_ending(document)}, and must be {made.expected}."
-            for made, document in zip(documents, found, strict=True)
-            if _ending(document) != made.expected
-        ]
+        surprises = []
+        for made, document in zip(documents, found, strict=True):
+            ending = (document.error or document.state.value) if document else "missing from the ledger"
+            if ending != made.expected:
+                reason = f" {document.message}" if document and document.message else ""
+                surprises.append(f"{made.path.name} is {ending}, and must be {made.expected}.{reason}")
         from app.report.page import write_report  # noqa: PLC0415  # slow to import; needed only now
 
         return Result(summary=summary, report=write_report(report, timeline.path), surprises=surprises)
-
-
-def _ending(document: Document | None) -> str:
-    if document is None:
-        return "unknown"
-    return document.error or document.state.value

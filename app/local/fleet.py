@@ -15,15 +15,15 @@ from app.errors import FleetError
 from app.ledger.ledger import Ledger
 from app.ledger.models import QueueDepth
 from app.local.processes import ProcessGroup, last_line
-from app.policy.autoscaler import Autoscaler, Decision, Measurement
+from app.policy.autoscaler import Autoscaler, Measurement
 from app.policy.policy import Policy
 from app.queues import Queue
 from app.report.timeline import Event, What
 
 MAX_FAILED_STARTS = 3
-"""Workers of a queue that may end one after the other before they are ready."""
+"""Consecutive workers of a queue that end before they are ready: with so many the run fails."""
 CLOSE_SECONDS = 10.0
-"""Seconds that the workers have to end when the fleet is closed; then they are killed."""
+"""Seconds that the workers have to exit when the fleet is closed; then they are killed."""
 
 
 def environment_of(config: Settings, base: Mapping[str, str]) -> dict[str, str]:
@@ -45,7 +45,6 @@ class Replica:
     process: "subprocess.Popen[bytes]"
     heartbeat: Path
     log: Path
-    started: float
     stopping: bool = False
     was_ready: bool = False
 
@@ -66,7 +65,6 @@ class QueueStatus:
     """A queue's depth and replicas after one step."""
 
     depth: QueueDepth
-    decision: Decision
     replicas: int
     """Desired replicas."""
     ready: int
@@ -116,7 +114,7 @@ class LocalFleet:
 
     @property
     def replicas(self) -> list[Replica]:
-        """All worker processes but those that `step` found ended."""
+        """All worker processes except those that `step` found ended."""
         return [replica for fleet in self._fleets.values() for replica in fleet.replicas]
 
     def step(self, depths: Mapping[Queue, QueueDepth]) -> dict[Queue, QueueStatus]:
@@ -137,37 +135,27 @@ class LocalFleet:
         for queue, fleet in self._fleets.items():
             self._reap(queue, fleet)
             depth = depths[queue]
-            sample = Measurement(waiting=depth.waiting, inflight=depth.inflight, replicas=fleet.desired)
+            sample = Measurement(waiting=depth.waiting, running=depth.running, replicas=fleet.desired)
             decision = fleet.autoscaler.step(now, sample)
             if decision.replicas != fleet.desired:
-                self._on_event(
-                    Event(
-                        what=What.SCALE,
-                        queue=queue.value,
-                        before=fleet.desired,
-                        after=decision.replicas,
-                        message=str(decision.reason),
-                    )
-                )
+                change = {"before": fleet.desired, "after": decision.replicas}
+                reason = str(decision.reason)
+                self._on_event(Event(what=What.SCALE, queue=queue.value, message=reason, **change))
                 fleet.desired = decision.replicas
-            self._adjust(queue, fleet, now)
-            statuses[queue] = QueueStatus(
-                depth=depth,
-                decision=decision,
-                replicas=fleet.desired,
-                ready=sum(replica.ready for replica in fleet.replicas),
-            )
+            self._adjust(queue, fleet)
+            ready = sum(replica.ready for replica in fleet.replicas)
+            statuses[queue] = QueueStatus(depth=depth, replicas=fleet.desired, ready=ready)
         return statuses
 
-    def _adjust(self, queue: Queue, fleet: _QueueFleet, now: float) -> None:
+    def _adjust(self, queue: Queue, fleet: _QueueFleet) -> None:
         active = [replica for replica in fleet.replicas if not replica.stopping]
         for _ in range(fleet.desired - len(active)):
-            fleet.replicas.append(self._start(queue, now))
+            fleet.replicas.append(self._start(queue))
         for replica in reversed(active[fleet.desired :]):  # the youngest first, as a ReplicaSet does
             replica.stopping = True
             replica.process.terminate()
 
-    def _start(self, queue: Queue, now: float) -> Replica:
+    def _start(self, queue: Queue) -> Replica:
         self._counter += 1
         name = f"{queue.value}-{self._counter}"
         heartbeat, log = self.folder / f"{name}.alive", self.folder / f"{name}.log"
@@ -175,13 +163,13 @@ class LocalFleet:
         command = [sys.executable, "-m", "app.worker", queue.value, "--name", name]
         with log.open("ab") as output:
             process = self.group.start(command, environment=environment, log=output)
-        return Replica(name=name, process=process, heartbeat=heartbeat, log=log, started=now)
+        return Replica(name=name, process=process, heartbeat=heartbeat, log=log)
 
     def _reap(self, queue: Queue, fleet: _QueueFleet) -> None:
         """Remove the workers that ended; the next `_adjust` replaces those that were not stopped."""
         for replica in [replica for replica in fleet.replicas if replica.process.poll() is not None]:
             # First: if the server is away, the next step does this again.
-            self.ledger.forget_presence(replica.worker)
+            self.ledger.forget_workers(queue, replica.worker)
             fleet.replicas.remove(replica)
             if replica.ready:
                 fleet.failed_starts = 0

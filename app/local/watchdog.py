@@ -1,6 +1,6 @@
 """The watchdog of a process group: a script that waits until its standard input closes, when its owner has died.
 
-An owner that ends in order kills this process with the rest of the group. If the pipe closes first (SIGKILL, a
+An owner that exits normally kills this process with the rest of the group. If the pipe closes first (SIGKILL, a
 crash), this process kills every process of the group and removes the run's folder.
 """
 

@@ -1,1 +1,1 @@
-"""How many replicas a queue gets: the arithmetic of KEDA and of the HorizontalPodAutoscaler. Pure."""
+"""The arithmetic of KEDA and of the HorizontalPodAutoscaler: how many replicas a queue gets. Pure."""

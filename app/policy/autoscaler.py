@@ -18,7 +18,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
 
     waiting: int
     """LLEN of the queue."""
-    inflight: int
+    running: int
     """HLEN of its in-flight hash: messages delivered and not yet acknowledged."""
     replicas: int
     """Desired replicas (spec.replicas), whether or not they exist yet."""
@@ -132,4 +132,4 @@ class Autoscaler:
         return fallback.replicas_for(self._replicas) * MILLI
 
     def _measure(self, sample: Measurement) -> int:
-        return self.policy.metric_milli(sample.waiting, sample.inflight)
+        return self.policy.metric_milli(sample.waiting, sample.running)

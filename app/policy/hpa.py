@@ -13,7 +13,7 @@ from app.policy.policy import MILLI, Policy
 
 
 class Reason(StrEnum):
-    """Why the replicas were changed or left as they are, for people to read."""
+    """The reason why the replicas change or stay as they are, for people to read."""
 
     IDLE = "idle: nothing waits or runs"
     ACTIVATED = "activated: work arrived"
@@ -21,7 +21,7 @@ class Reason(StrEnum):
     DEACTIVATED = "deactivated: the cooldown is over"
     MEASUREMENT_FAILED = "measurement failed: unchanged"
     FALLBACK = "fallback: the measurement keeps failing"
-    STEADY = "steady: as many as the metric asks for"
+    STEADY = "steady: the replicas match the metric"
     WITHIN_TOLERANCE = "within tolerance: too small a change"
     SCALED_UP = "scaled up"
     SCALE_UP_LIMITED = "scale-up limited by its policies"
@@ -68,8 +68,8 @@ class HorizontalPodAutoscaler:
             existing: replicas that exist, ready or not (status.replicas); only the usage ratio uses them.
 
         Returns:
-            None if the HPA does not act: at 0 replicas it is disabled; without a metric, it changes only what is
-            out of bounds.
+            None if the HPA does not act: it is disabled at 0 replicas, and without a metric it only brings
+            `replicas` back within the bounds.
         """
         if not self._started:
             # A new controller takes the replicas it finds as its first recommendation.

@@ -135,18 +135,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             ),
         )
 
-    def metric_milli(self, waiting: int, inflight: int) -> int:
+    def metric_milli(self, waiting: int, running: int) -> int:
         """Return the replicas that the queue needs, in thousandths, truncated as KEDA does it.
 
-        max(inflight, (waiting + inflight) / backlog_per_replica): the second term covers all work; the first keeps
+        max(running, (waiting + running) / backlog_per_replica): the second term covers all work; the first keeps
         every busy replica, as a replica has one document in progress.
         """
-        metric = max(inflight, (waiting + inflight) / self.backlog_per_replica)
+        metric = max(running, (waiting + running) / self.backlog_per_replica)
         return int(metric * MILLI)
 
 
 def backlog_per_replica(target_drain_seconds: float, seconds_per_document: float) -> int:
-    """Return how many documents per replica are done in `target_drain_seconds`.
+    """Return how many documents one replica finishes in `target_drain_seconds`.
 
     The quotient of the two times is rounded down and clamped between 1 and 1,000, the most that KEDA's thousandths
     allow (the fleet then drains sooner).

@@ -13,7 +13,7 @@ import msgspec
 
 from app.documents.models import MediaType
 from app.errors import FleetError
-from app.producer.models import GENERATOR, Kind, Synthetic
+from app.producer.models import GENERATOR, Synthetic, Traits
 from app.producer.parallel import pool
 from app.runtime import atomic
 
@@ -21,18 +21,15 @@ INDEX = "index.jsonl"
 _CHUNK = 10
 """Documents per call of a pool's process: 0.4 s of work, so progress and Ctrl-C stay smooth."""
 _WORTH_A_POOL = 30
-"""Missing documents from which on a pool is used; fewer are made sooner than a process starts."""
+"""Fewest missing documents that start a pool; the command makes fewer sooner than a process starts."""
 _SUFFIXES = {MediaType.PDF: "pdf", MediaType.JPEG: "jpg", MediaType.PNG: "png"}
 
 
-class _Entry(msgspec.Struct, frozen=True, kw_only=True):
+class _Entry(Traits, frozen=True, kw_only=True):
     """A line of the index: a document, with the size and hash of its file."""
 
     number: int
     name: str
-    kind: Kind
-    expected: str
-    pages: int
     bytes: int
     sha256: str
 
@@ -164,6 +161,5 @@ def _write_index(directory: Path, seed: int, entries: dict[int, _Entry]) -> None
     with (directory / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         merged = _known(directory, seed) | entries
-        head = msgspec.json.encode(_Head(generator=GENERATOR, seed=seed))
-        lines = [head, *(msgspec.json.encode(merged[number]) for number in sorted(merged))]
-        atomic.write(directory / INDEX, b"\n".join(lines) + b"\n")
+        lines = [_Head(generator=GENERATOR, seed=seed), *(merged[number] for number in sorted(merged))]
+        atomic.write(directory / INDEX, msgspec.json.Encoder().encode_lines(lines))

@@ -22,24 +22,24 @@ class Kind(StrEnum):
     IMAGE = "image"
 
 
-class Content(msgspec.Struct, frozen=True, kw_only=True):
+class Traits(msgspec.Struct, frozen=True, kw_only=True):
+    """Kind, pages and expected outcome of a synthetic document."""
+
+    kind: Kind
+    expected: str
+    """Expected outcome: `succeeded`, or the code of the error."""
+    pages: int
+    """0 if they cannot be counted, because the document is damaged or encrypted."""
+
+
+class Content(Traits, frozen=True, kw_only=True):
     """A synthetic document in memory."""
 
-    kind: Kind
     media_type: MediaType
     data: bytes
-    pages: int
-    """0 if they cannot be counted, because the document is damaged or encrypted."""
-    expected: str
-    """Expected outcome: `succeeded`, or the code of the error."""
 
 
-class Synthetic(msgspec.Struct, frozen=True, kw_only=True):
-    """A synthetic document on the disk, and its expected outcome."""
+class Synthetic(Traits, frozen=True, kw_only=True):
+    """A synthetic document on the disk."""
 
     path: Path
-    kind: Kind
-    expected: str
-    """Expected outcome: `succeeded`, or the code of the error."""
-    pages: int
-    """0 if they cannot be counted, because the document is damaged or encrypted."""

@@ -24,7 +24,7 @@ SUCCEEDED = "succeeded"
 _SHARES = (32, 32, 36)
 """Shares of letters, invoices and reports among the text documents, in per cent."""
 _HALF = 50
-"""The mix is exact in a hundred documents. Each half of them has every kind, for the sake of short demos."""
+"""Half of the hundred documents over which the mix is exact; each half has every kind, for short demos."""
 _SPECIAL_KINDS = (
     (Kind.SCAN, Kind.SCAN, Kind.ENCRYPTED, Kind.MALFORMED, Kind.IMAGE),
     (Kind.SCAN, Kind.ENCRYPTED, Kind.MALFORMED),

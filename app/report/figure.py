@@ -1,4 +1,4 @@
-"""What the pictures of a run share: style, size, time axis, legend, and the way to SVG."""
+"""Shared parts of the pictures of a run: style, size, time axis, legend, and the conversion to SVG."""
 
 import re
 from collections.abc import Callable
@@ -45,12 +45,7 @@ _STYLE = {
     **{
         f"{axis}tick.{key}": value
         for axis in "xy"
-        for key, value in {
-            "color": LIGHT["ink"],
-            "labelsize": 9,
-            "major.size": 0,
-            "minor.size": 0,
-        }.items()
+        for key, value in {"color": LIGHT["ink"], "labelsize": 9, "major.size": 0, "minor.size": 0}.items()
     },
 }
 _VARIABLES = {light: f"var(--{name}, {light})" for name, light in LIGHT.items()}
@@ -60,7 +55,7 @@ def svg(name: str, draw: Callable[[Run], Figure], run: Run) -> str:
     """Draw a picture as an `<svg>` element in the variables of `theme.CSS`, the same bytes for the same run.
 
     Args:
-        name: starts every id, so that several pictures can stand in one page.
+        name: the prefix of every id, so that one page can hold several pictures.
         draw: makes the figure in light colours.
         run: the run to draw.
     """

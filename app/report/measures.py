@@ -45,7 +45,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         seen: dict[str, bool] = {}
         for sample in self.samples:
             for name, queue in sample.queues.items():
-                seen[name] = seen.get(name, False) or _busy(queue)
+                busy = any((queue.waiting, queue.running, queue.replicas, queue.ready, queue.done))
+                seen[name] = seen.get(name, False) or busy
         for stage in self.stages():
             seen[stage.queue] = True
         return [name for name, busy in seen.items() if busy] or list(seen)[:1]
@@ -56,22 +57,22 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return list(dict.fromkeys(name for sample in self.samples for name in sample.nodes))
 
     def pods(self, node: str) -> list[tuple[float, dict[str, int]]]:
-        """The samples of a node: time (s) and ready pods by queue."""
+        """Return the samples of a node: time (s) and ready pods by queue."""
         return [(sample.t, sample.nodes.get(node, {})) for sample in self.samples if sample.nodes]
 
     def pod_seconds(self, node: str) -> float:
-        """The sum of the times (s) for which pods were ready on a node; each sample holds until the next."""
+        """Return the sum of the times (s) for which pods were ready on a node; each sample holds until the next."""
         return sum(
             (after - before) * sum(pods.values()) for (before, pods), (after, _) in pairwise(self.pods(node))
         )
 
     def stages(self, queue: str | None = None) -> list[Stage]:
-        """The completed passages of documents through `queue`, or through any queue."""
+        """Return the completed passages of documents through `queue`, or through any queue."""
         passages = (stage for document in self.documents for stage in _passages(document))
         return [stage for stage in passages if queue in {None, stage.queue}]
 
     def series(self, queue: str) -> list[tuple[float, QueueSample]]:
-        """The samples of a queue, with their times (s)."""
+        """Return the samples of a queue, with their times (s)."""
         return [(sample.t, sample.queues[queue]) for sample in self.samples if queue in sample.queues]
 
 
@@ -118,7 +119,7 @@ def summarize(records: Iterable[Record], *, duplicates: int = 0) -> RunSummary:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least `share` of all values do not exceed (nearest rank); values in any order.
+    """Return the smallest value that at least `share` of all values do not exceed (nearest rank).
 
     Raises:
         ValueError: there are no values, or the share is not in (0, 1].
@@ -131,21 +132,21 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 def window_seconds(seconds: float) -> float:
-    """The moving window (s) for a run of `seconds`: a thirtieth of it, in whole seconds from 1 to 60."""
+    """Return the moving window (s) for a run of `seconds`: a thirtieth of it, in whole seconds from 1 to 60."""
     return min(max(float(round(seconds / 30)), 1.0), 60.0)
 
 
 def rates(times: Iterable[float], grid: Sequence[float], window: float) -> list[float]:
-    """The rate of `times` (1/s) over the `window` seconds up to each point of the grid."""
+    """Return the rate of `times` (1/s) over the `window` seconds up to each point of the grid."""
     ordered = sorted(times)
     return [(bisect_right(ordered, t) - bisect_right(ordered, t - window)) / window for t in grid]
 
 
 def thinned(rows: Sequence[tuple[float, ...]], most: int) -> list[tuple[float, ...]]:
-    """The rows that a picture needs to look the same, or nearly the same, as with all of them.
+    """Return the rows that a picture needs to look the same, or nearly the same, as with all of them.
 
-    Of successive rows with equal values only the first and the last are kept. If these are more than `most`,
-    then in each slice of time only the rows with the lowest and the highest of each value.
+    They are the first and the last of successive rows with equal values. If these are more than `most`, each
+    slice of time keeps only its rows with the lowest and the highest of each value.
 
     Args:
         rows: each a time and the values at that time, in the order of time.
@@ -154,7 +155,7 @@ def thinned(rows: Sequence[tuple[float, ...]], most: int) -> list[tuple[float, .
     changes = [
         row
         for before, row, after in zip([(), *rows], rows, [*rows[1:], ()], strict=False)
-        if not before[1:] == row[1:] == after[1:]
+        if not (before and after and before[1:] == row[1:] == after[1:])
     ]
     if len(changes) <= most:
         return changes
@@ -167,10 +168,6 @@ def thinned(rows: Sequence[tuple[float, ...]], most: int) -> list[tuple[float, .
         for column in columns:
             places |= {min(within, key=column.__getitem__), max(within, key=column.__getitem__)}
     return [changes[place] for place in sorted(places)]
-
-
-def _busy(queue: QueueSample) -> bool:
-    return any((queue.waiting, queue.running, queue.replicas, queue.ready, queue.done))
 
 
 def _passages(document: DocumentRecord) -> list[Stage]:

@@ -1,4 +1,4 @@
-"""The report of a run: `index.html`, which needs nothing beside it, and the same pictures as SVG files."""
+"""The report of a run: a self-contained `index.html`, and its pictures as SVG files."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ _templates = Environment(
 def write_report(directory: Path, timeline: Sequence[Record] | Path) -> Path:
     """Write the report of a run: index.html, {scaling,throughput,latency[,nodes]}.svg and timeline.jsonl.
 
-    Only a run on a cluster has nodes.svg. Each file is replaced whole, index.html last, so that a reader
+    Only a run on a cluster has nodes.svg. Every file is replaced atomically, index.html last, so that a reader
     sees the old report or the new one.
 
     Import this module late: matplotlib takes a second or two.
@@ -64,18 +64,15 @@ def write_report(directory: Path, timeline: Sequence[Record] | Path) -> Path:
             atomic.write(
                 directory / f"{name}.svg", picture.replace("</style>", theme.CSS + "</style>", 1).encode()
             )
-        atomic.write(index, _page(run, pictures).encode())
+        page = _templates.get_template("report.html").render(
+            css=theme.CSS,
+            run=run,
+            pictures={_PICTURES[name][1]: picture for name, picture in pictures.items()},
+            tables=tables,
+            window=window_seconds(run.seconds),
+        )
+        atomic.write(index, page.encode())
     except OSError as error:
         reason = error.strerror or str(error)
         raise FleetError(f"The report cannot be written to {directory}: {reason}.") from error
     return index
-
-
-def _page(run: Run, pictures: dict[str, str]) -> str:
-    return _templates.get_template("report.html").render(
-        css=theme.CSS,
-        run=run,
-        pictures={_PICTURES[name][1]: picture for name, picture in pictures.items()},
-        tables=tables,
-        window=window_seconds(run.seconds),
-    )

@@ -24,16 +24,17 @@ def nodes(run: Run) -> Figure:
     unit, unit_name = unit_of(run)
     legend: dict[str, Artist] = {}
     most = 1.0
+    queues = run.queues  # computed from the whole run: not again for each sample
     drawn = {queue for name in names for _, pods in run.pods(name) for queue, count in pods.items() if count}
     for axes, name, title in zip(panels, names, _titles(names, 34 if columns > 1 else 90), strict=False):
         series = [
-            (t / unit, *accumulate(pods.get(queue, 0) for queue in run.queues)) for t, pods in run.pods(name)
+            (t / unit, *accumulate(pods.get(queue, 0) for queue in queues)) for t, pods in run.pods(name)
         ]
         # The last sample holds up to the end of the axis, as the others do up to the next.
         end = (max(run.seconds / unit, series[-1][0]), *series[-1][1:])
         times, *tops = zip(*thinned([*series, end], MOST_ROWS // len(names)), strict=True)
         below: tuple[float, ...] = (0,) * len(times)
-        for number, (queue, above) in enumerate(zip(run.queues, tops, strict=True)):
+        for number, (queue, above) in enumerate(zip(queues, tops, strict=True)):
             if queue in drawn:
                 legend[f"queue {queue}"] = axes.fill_between(
                     times, below, above, step="post", color=f"C{number}", lw=0, alpha=0.85

@@ -15,7 +15,7 @@ _GRID_POINTS = 600
 _LOG_SPREAD = 20.0
 """Times, or counts, that differ by more than this factor get a logarithmic axis."""
 _SHORTEST = 0.001
-"""Seconds; shorter times are drawn here, because a logarithm has no zero."""
+"""Shortest time drawn (s); shorter ones are drawn at it, because a logarithmic axis has no zero."""
 _COMMAS = FuncFormatter(lambda value, _: f"{value:,.0f}")
 
 
@@ -134,7 +134,8 @@ def _histogram(axes: Axes, groups: dict[str, list[float]]) -> None:
     axes.minorticks_off()  # invisible here, yet each costs time in the layout
     for share, style in zip(QUANTILES, ("-", "--", ":"), strict=True):
         at = quantile(everything, share)
-        axes.axvline(at, color=LIGHT["ink"], lw=1.2, ls=style, label=f"p{share * 100:.0f}: {_duration(at)}")
+        duration = f"{at:.3g} s" if at >= 1 else f"{at * 1_000:.3g} ms"
+        axes.axvline(at, color=LIGHT["ink"], lw=1.2, ls=style, label=f"p{share * 100:.0f}: {duration}")
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.2), ncols=3)
 
 
@@ -159,7 +160,3 @@ def _mark_incidents(axes: Axes, run: Run, queue: str, unit: float) -> None:
 def _entries(axes: Axes) -> dict[str, Artist]:
     handles, labels = axes.get_legend_handles_labels()
     return dict(zip(labels, handles, strict=True))
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1_000:.3g} ms"

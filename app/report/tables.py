@@ -42,13 +42,13 @@ def queues(run: Run) -> Table:
 
 def nodes(run: Run) -> Table:
     """One row per node: the most ready pods of each queue and of all at once, and the sum of their ready times."""
-    rows = []
+    rows, queue_names = [], run.queues
     for name in run.nodes:
         series = run.pods(name)
-        most = [max((pods.get(queue, 0) for _, pods in series), default=0) for queue in run.queues]
+        most = [max((pods.get(queue, 0) for _, pods in series), default=0) for queue in queue_names]
         total = max((sum(pods.values()) for _, pods in series), default=0)
         rows.append([name, *map(str, most), str(total), f"{run.pod_seconds(name):,.0f}"])
-    return Table(["node", *run.queues, "most of all queues", "pod-seconds"], rows)
+    return Table(["node", *queue_names, "most of all queues", "pod-seconds"], rows)
 
 
 def failures(run: Run) -> Table:
@@ -61,7 +61,7 @@ def failures(run: Run) -> Table:
 
 
 def incidents(run: Run) -> Table:
-    """One row per event that is no scaling step."""
+    """One row per event other than a scaling step."""
     return _events([event for event in run.events if event.what is not What.SCALE])
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -195,15 +194,13 @@ class Timeline:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
 def encode(records: Sequence[Record]) -> bytes:
     """Return the records as the lines of a `timeline.jsonl`."""
-    return b"".join(msgspec.json.encode(record) + b"\n" for record in records)
+    return msgspec.json.Encoder().encode_lines(records)
 
 
 def read(path: Path) -> list[Record]:

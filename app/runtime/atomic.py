@@ -1,4 +1,4 @@
-"""Atomic writing of files."""
+"""Atomic writes of files."""
 
 import os
 import random
@@ -9,7 +9,7 @@ from pathlib import Path
 def write(path: Path | str, data: bytes) -> None:
     """Write a file atomically: another process sees either the old content or the new.
 
-    A process that is killed meanwhile leaves a file "NAME#DIGITS", a name that obstore's listings leave out.
+    A process that is killed during the write leaves a file "NAME#DIGITS", which obstore's listings omit.
 
     Raises:
         OSError: the directory is missing, read-only or full; the old content stays.

@@ -1,6 +1,6 @@
-"""A lifeline: a pipe or connection that reaches end of file when the process at its other end dies, even by SIGKILL.
+"""Lifelines: pipes and connections that reach end of file when the process at the other end dies, even by SIGKILL.
 
-No other way to notice a SIGKILL works on every system.
+No other way to notice a SIGKILL works on all systems.
 """
 
 import os
@@ -14,8 +14,7 @@ STDIN = 0
 def when_it_ends(descriptor: int, then: Callable[[], object]) -> None:
     """Call `then` when `descriptor` reaches end of file, or at once if it is closed; data read from it is discarded.
 
-    The call is made in a thread of its own, so it works while the main thread is in a C function that has released the
-    GIL.
+    A thread of its own makes the call, so that it works while the main thread is in a C function that released the GIL.
     """
     threading.Thread(target=_wait, args=(descriptor, then), name="lifeline", daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""Handling of the signals that stop a command: the first unwinds the stack, later ones cannot interrupt that."""
+"""Handlers for the signals that stop a command: the first unwinds the stack, and later ones cannot interrupt that."""
 
 import signal
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):  # like KeyboardInterrupt, so that no library's `except Exception` catches it
-    """Stopped: everything that was started has been ended."""
+    """Stopped: every process that this command started has ended."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -18,9 +18,9 @@ class Stopped(BaseException):  # like KeyboardInterrupt, so that no library's `e
 
 
 def stop_on_signals() -> None:
-    """Make the first signal of `ENDING` raise `Stopped`; all later ones are ignored."""
+    """Make the first signal of `ENDING` raise `Stopped`, and ignore all later ones."""
     for number in ENDING:
-        # A signal that is ignored from the start (nohup) stays ignored.
+        # A signal that was ignored from the start (nohup) stays ignored.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
 

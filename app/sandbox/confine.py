@@ -1,6 +1,6 @@
-"""Limits and privileges that a sandbox child gives up before it receives its first document.
+"""Confinement of a sandbox child: it lowers its limits and gives up privileges before its first document.
 
-Linux enforces all of them. macOS has no PR_SET_PDEATHSIG and no no_new_privs and does not enforce RLIMIT_AS; only the
+Linux enforces all of this. macOS has no PR_SET_PDEATHSIG and no no_new_privs and does not enforce RLIMIT_AS; only the
 CPU limit, the parent's timeout and the lifeline hold there.
 """
 

@@ -14,24 +14,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
 
 from app.documents.limits import Limits
 from app.errors import SandboxError
-from app.sandbox.wire import (
-    REPLY_PREFIX,
-    REQUEST_PREFIX,
-    Begin,
-    Done,
-    Failure,
-    Request,
-    Success,
-    decode_reply,
-    encode,
-)
+from app.sandbox import wire
 
 CHILD_MODULE = "app.sandbox.child"
 START_SECONDS = 60.0
@@ -91,7 +81,8 @@ class ChildProcess:
         parent = os.getpid() if threading.current_thread() is threading.main_thread() else 0
         try:
             self._socket, theirs = socket.socketpair()
-            with theirs:
+            with theirs, ExitStack() as on_failure:
+                on_failure.callback(self._socket.close)
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-m", CHILD_MODULE, str(theirs.fileno()), str(parent)],
                     stdin=subprocess.PIPE,  # never written to: the child reads end of file when this process ends
@@ -103,13 +94,14 @@ class ChildProcess:
                     cwd="/",
                     start_new_session=True,  # so that Ctrl-C at the terminal does not reach it
                 )
+                on_failure.pop_all()
         except OSError as error:
             raise SandboxError(f"The process that reads documents cannot be started: {error}.") from error
         self._socket.setblocking(False)
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
-        self._begin = Begin(limits=limits, max_documents=max_documents)
+        self._begin = wire.Begin(limits=limits, max_documents=max_documents)
         self.is_ready = False
         """Whether the child has replied to its first request."""
         self.documents = 0
@@ -129,7 +121,7 @@ class ChildProcess:
         """
         if not self.is_ready:
             deadline = time.monotonic() + START_SECONDS
-            self.ask(self._begin, b"", Done, deadline=deadline, max_bytes=_BUFFER_BYTES, tick=tick)
+            self.ask(self._begin, b"", wire.Done, deadline=deadline, max_bytes=_BUFFER_BYTES, tick=tick)
             self.is_ready = True
 
     @property
@@ -140,14 +132,14 @@ class ChildProcess:
 
     def ask(
         self,
-        request: Request,
+        request: wire.Request,
         document: bytes,
-        expected: type[Success],
+        expected: type[wire.Success],
         *,
         deadline: float,
         max_bytes: int,
         tick: Callable[[], None],
-    ) -> Success | Failure:
+    ) -> wire.Success | wire.Failure:
         """Send a request and return its reply.
 
         Args:
@@ -162,8 +154,8 @@ class ChildProcess:
             ChildDiedError: the child closed the connection or sent an invalid reply.
             ChildTimeoutError: the child did not reply in time.
         """
-        header = encode(request)
-        prefix = REQUEST_PREFIX.pack(len(header), len(document))
+        header = wire.encode(request)
+        prefix = wire.REQUEST_PREFIX.pack(len(header), len(document))
         try:
             self._send([memoryview(prefix + header), memoryview(document)], deadline, tick)
             body = self._receive(max_bytes, deadline, tick)
@@ -171,10 +163,10 @@ class ChildProcess:
             tick()
             raise ChildDiedError(str(error)) from error
         try:
-            reply = decode_reply(body)
+            reply = wire.decode_reply(body)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise ChildDiedError(f"an invalid reply: {error}") from error
-        if not isinstance(reply, expected | Failure):
+        if not isinstance(reply, expected | wire.Failure):
             raise ChildDiedError(f"a reply of another type: {type(reply).__name__}")
         return reply
 
@@ -199,18 +191,18 @@ class ChildProcess:
                 tick()
                 raise ChildDiedError("it closed the connection")
             filled += count
-            if wanted is None and filled >= REPLY_PREFIX.size:
-                (length,) = REPLY_PREFIX.unpack_from(buffer)
+            if wanted is None and filled >= wire.REPLY_PREFIX.size:
+                (length,) = wire.REPLY_PREFIX.unpack_from(buffer)
                 if length > max_bytes:
                     raise ChildDiedError(f"a reply of {length} bytes; the limit is {max_bytes}")
-                wanted = REPLY_PREFIX.size + length
+                wanted = wire.REPLY_PREFIX.size + length
                 if wanted > len(buffer):
                     longer = memoryview(bytearray(wanted))
                     longer[:filled] = buffer[:filled]
                     buffer = longer
         if filled > wanted:
             raise ChildDiedError("more than one reply")
-        return buffer[REPLY_PREFIX.size : wanted]
+        return buffer[wire.REPLY_PREFIX.size : wanted]
 
     def _wait(self, events: int, deadline: float, tick: Callable[[], None]) -> None:
         """Wait until the socket is ready for `events`, calling `tick` about once a second."""

@@ -130,8 +130,8 @@ class Sandbox:
     ) -> list[Recognition]:
         """Recognise pages of a document that is sent and opened once.
 
-        A page that cannot be recognised within its limits is listed with the reason; the pages after it are
-        recognised in a fresh child.
+        A page that cannot be recognised within its limits has the reason in `Recognition.error`; the pages after it
+        are not affected.
 
         Args:
             data: The document's bytes.
@@ -171,7 +171,9 @@ class Sandbox:
                 if on_page is not None:
                     on_page(recognition)
             if opened_in is not None and opened_in is self._child:
-                self._try_twice(lambda: self._ask(wire.Close(), b"", wire.Done))
+                # The pages are recognised already; a child that fails to close the document has been replaced.
+                with suppress(CrashError, KilledError, PermanentError):
+                    self._ask(wire.Close(), b"", wire.Done)
             self._replace_if_used_up()
         return found
 

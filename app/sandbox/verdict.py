@@ -21,7 +21,7 @@ class CrashError(FleetError):
 
 
 class KilledError(FleetError):
-    """The process that read the document was killed twice from outside, as when memory is short: add memory."""
+    """The process that read the document was killed twice from outside, usually for lack of memory: add memory."""
 
 
 def timed_out(limits: Limits) -> ResourceLimitError:
@@ -37,7 +37,7 @@ def verdict(ended: Exit, *, elapsed_seconds: float, limits: Limits) -> FleetErro
 
     Args:
         ended: How the child ended.
-        elapsed_seconds: How long it had worked on the document.
+        elapsed_seconds: Seconds since it was sent the document or page.
         limits: The limits on the document.
 
     Returns:
@@ -58,15 +58,12 @@ def verdict(ended: Exit, *, elapsed_seconds: float, limits: Limits) -> FleetErro
     # The CPU time covers the child's whole life, and the elapsed time grows on a busy machine: the lesser is closer.
     if not short_of_memory and min(elapsed_seconds, ended.cpu_seconds) < AT_ONCE_SECONDS:
         return CrashError()
+    memory = f"with {ended.peak_bytes // _MIB} MiB in memory" if ended.peak_bytes else "for lack of memory"
     return ResourceLimitError(
-        f"The parser gave up on the document after {elapsed_seconds:.1f} s{_in_memory(ended.peak_bytes)} "
+        f"The parser gave up on the document after {elapsed_seconds:.1f} s {memory} "
         f"({limits.memory_bytes // _MIB} MiB are allowed): simplify it, "
         "or raise FLEET_SANDBOX_MEMORY_BYTES."
     )
-
-
-def _in_memory(peak_bytes: int) -> str:
-    return f" with {peak_bytes // _MIB} MiB in memory" if peak_bytes else " for lack of memory"
 
 
 def error_of_failure(failure: Failure) -> FleetError:

@@ -6,6 +6,7 @@ msgspec checks the type of every field.
 """
 
 import struct
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -78,7 +79,5 @@ Reply = Done | ReadingReply | RecognitionReply | Failure
 Success = TypeVar("Success", Done, ReadingReply, RecognitionReply)
 
 encode = msgspec.msgpack.Encoder().encode
-_request_decoder: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
-_reply_decoder: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
-decode_request = _request_decoder.decode
-decode_reply = _reply_decoder.decode
+decode_request: Callable[[bytes | memoryview], Request] = msgspec.msgpack.Decoder(Request).decode
+decode_reply: Callable[[bytes | memoryview], Reply] = msgspec.msgpack.Decoder(Reply).decode

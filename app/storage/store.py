@@ -32,8 +32,8 @@ class ObjectStore:
     Build it in the process that uses it: obstore's runtime does not survive a fork.
 
     Args:
-        url: `file:///folder`, `s3://bucket/prefix` (credentials and endpoint from the AWS_ variables) or
-            `memory://` (this process only).
+        url: `file:///absolute/folder` (percent-encoded, as `Path.as_uri()` does it), `s3://bucket/prefix` (credentials
+            and endpoint from the AWS_ variables) or `memory://` (this process only).
         timeout_seconds: Timeout of one request.
 
     Raises:
@@ -45,6 +45,11 @@ class ObjectStore:
         if parts.scheme not in SCHEMES:
             raise SettingsError(
                 f"FLEET_STORE_URL={url!r} cannot be used: it must begin with file://, s3:// or memory://."
+            )
+        is_path = parts.path.startswith("/") and parts.netloc in {"", "localhost"} and not {"?", "#"} & {*url}
+        if parts.scheme == "file" and not is_path:
+            raise SettingsError(
+                f"FLEET_STORE_URL={url!r} cannot be used: write file:///absolute/folder, with # as %23 and ? as %3F."
             )
         self.url = url
         self._folder: str | None = None

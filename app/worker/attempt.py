@@ -1,11 +1,9 @@
 """One attempt at a document: start it, work on it, and settle, advance, retry or requeue it."""
 
 import logging
-import os
 import random
 from collections.abc import Callable
 from enum import StrEnum
-from typing import assert_never
 
 import msgspec
 from celery import Task
@@ -17,84 +15,67 @@ from app.ledger.message import Delivery
 from app.ledger.models import Advance, Document, NotStarted, Outcome, State
 from app.queues import ROUTES, Queue, TaskName
 from app.sandbox.sandbox import Interrupted
+from app.storage.layout import original_key
 from app.worker.services import Services, worker_services
 from app.worker.transport import DELIVERY
 
 logger = logging.getLogger(__name__)
 
 Work = Callable[[Services, Document], Outcome | Advance]
-"""A pass over a started document; returns how the document ended, or the queue that continues with it."""
-
-
-class TryAgainError(Exception):
-    """The task is to be retried after `countdown` seconds."""
-
-    def __init__(self, countdown: float) -> None:
-        super().__init__(f"again in {countdown:.1f} s")
-        self.countdown = countdown
+"""A pass over a started document; returns the document's outcome, or its next queue."""
 
 
 class DocumentTask(Task):  # type: ignore[misc]  # Celery carries no types
-    """A task about one document: it acknowledges late, stores no result, and follows the ledger's rules."""
+    """A task on one document: it acknowledges late, stores no Celery result, and counts attempts in the ledger."""
 
     abstract = True
     acks_late = True
     reject_on_worker_lost = True
     ignore_result = True
-    # `attend` counts retries. Celery's default max_retries=3 would drop the task and leave the document unsettled.
-    max_retries = None
 
     def attend(self, document_id: str, work: Work) -> None:
         """Make one attempt at a document.
 
         Raises:
-            celery.exceptions.Retry: to retry after a pause.
             celery.exceptions.Reject: to requeue the message.
         """
-        services = worker_services()
-        services.worker = f"{self.request.hostname}/{os.getpid()}"
         delivery = (self.request.properties or {}).get(DELIVERY)
-        queue = ROUTES[TaskName(self.name)]
         try:
-            attend(services, document_id, queue, work, retries=self.request.retries, delivery=delivery)
-        except TryAgainError as again:
-            raise self.retry(countdown=again.countdown) from again.__cause__
-        except Interrupted:
-            raise Reject("the worker is shutting down", requeue=True) from None
+            attend(worker_services(), document_id, ROUTES[TaskName(self.name)], work, delivery=delivery)
         except ServerError as error:
-            # Without the ledger nothing can be recorded: the message is requeued until the server is back.
+            # Nothing can be recorded now: the message, or later the reconciler, brings the document back.
             raise Reject(error.message, requeue=True) from None
 
 
 class Action(StrEnum):
-    """What happens to a document after an error."""
+    """The consequence of an error for a document."""
 
     FAIL = "fail"
     QUARANTINE = "quarantine"
     RETRY = "retry"
     REQUEUE = "requeue"
-    """Its message goes back to the queue at once: this worker ends."""
+    """Requeue its message at once, because this worker shuts down."""
     LEAVE = "leave"
-    """Nothing can be recorded: the ledger is away."""
+    """Record nothing, because the ledger is away."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """The consequence of an error for a document."""
+    """An action, and what it records about the error."""
 
     action: Action
     code: str = ""
     message: str = ""
     refund: bool = True
-    """Whether an attempt that is retried or requeued does not count."""
+    """Whether the attempt does not count, if the action is to retry or to requeue."""
 
 
 def decide(error: Exception, *, retries: int, max_retries: int) -> Decision:
-    """Return what an error means for the document whose attempt it ended.
+    """Return the consequence of an error for the document whose attempt it ended.
 
     Args:
         error: Any exception of a pass.
-        retries: How often this message was retried already.
-        max_retries: How often a message may be retried after transient errors.
+        retries: How often the document was retried already after transient errors.
+        max_retries: The limit of `retries`.
     """
     match error:
         case ServerError():
@@ -107,33 +88,24 @@ def decide(error: Exception, *, retries: int, max_retries: int) -> Decision:
             action = Action.RETRY if retries < max_retries else Action.QUARANTINE
             return Decision(action=action, code=error.code, message=error.message)
         case _:
-            # An unforeseen error counts as an attempt, so that it ends in the quarantine and never in a loop.
+            # An unexpected error counts as an attempt, so that its document ends in the quarantine and not in a loop.
             reason = f"{type(error).__name__}: {error}"
             return Decision(action=Action.RETRY, code="internal_error", message=reason, refund=False)
 
 
 def attend(
-    services: Services,
-    document_id: str,
-    queue: Queue,
-    work: Work,
-    *,
-    retries: int = 0,
-    delivery: Delivery | None = None,
+    services: Services, document_id: str, queue: Queue, work: Work, *, delivery: Delivery | None = None
 ) -> None:
-    """Make one attempt at a document: start it, do `work`, and record how that ended.
+    """Make one attempt at a document: start it, do `work`, and record the end in the ledger.
 
     Args:
         services: The ledger, the store and the sandbox.
         document_id: The document.
         queue: The queue that its message came from.
         work: The pass.
-        retries: How often this message was retried already.
-        delivery: The message's delivery; the step that settles or advances the document acknowledges it.
+        delivery: The message's delivery.
 
     Raises:
-        TryAgainError: the task is to be retried.
-        Interrupted: the worker's grace ended; the attempt does not count.
         ServerError: the ledger stays away.
     """
     ledger = services.ledger
@@ -147,36 +119,32 @@ def attend(
         try:
             end = work(services, document)
         except Exception as error:
-            decision = decide(error, retries=retries, max_retries=services.config.max_retries)
-            end = _carry_out(services, document, decision, error, retries=retries)
-        if isinstance(end, Advance):
-            ledger.advance(document, end, delivery=delivery)
-        else:
-            token = f"{services.worker}/{document.attempts}"
-            ledger.settle(document, end, token=token, delivery=delivery)
-
-
-def _carry_out(
-    services: Services, document: Document, decision: Decision, error: Exception, *, retries: int
-) -> Outcome:
-    """Return the outcome that was decided, or release the document and raise what requeues its message."""
-    code, message = decision.code, decision.message
-    match decision.action:
-        case Action.FAIL:
-            return Outcome(state=State.FAILED, error=code, message=message)
-        case Action.QUARANTINE:
-            return Outcome(state=State.QUARANTINED, error=code, message=message)
-        case Action.LEAVE:
-            raise error
-        case Action.REQUEUE | Action.RETRY:
+            decision = decide(error, retries=document.retries, max_retries=services.config.max_retries)
+            if decision.action is Action.LEAVE:
+                raise
             if not decision.refund:
-                logger.error("document %s: %s", document.document_id, message, exc_info=error)
-            services.ledger.release(document, code=code, message=message, refund=decision.refund)
-            if decision.action is Action.REQUEUE:
-                raise error
-            raise TryAgainError(backoff_seconds(services.config, retries)) from error
-        case never:
-            assert_never(never)
+                logger.exception("document %s: %s", document_id, decision.message)
+            _carry_out(services, document, decision)
+        else:
+            if isinstance(end, Advance):
+                ledger.advance(document, end)
+            else:
+                ledger.settle(document, end, token=f"{services.worker}/{document.attempts}")
+
+
+def _carry_out(services: Services, document: Document, decision: Decision) -> None:
+    """Record the consequence of an error."""
+    ledger, code, message = services.ledger, decision.code, decision.message
+    match decision.action:
+        case Action.FAIL | Action.QUARANTINE:
+            state = State.FAILED if decision.action is Action.FAIL else State.QUARANTINED
+            outcome = Outcome(state=state, error=code, message=message)
+            ledger.settle(document, outcome, token=f"{services.worker}/{document.attempts}")
+        case Action.RETRY:
+            pause = backoff_seconds(services.config, document.retries)
+            ledger.defer(document, code=code, message=message, pause=pause, refund=decision.refund)
+        case _:
+            ledger.requeue(document, code=code, message=message, refund=decision.refund)
 
 
 def _quarantine_exhausted(services: Services, document_id: str) -> None:
@@ -184,19 +152,19 @@ def _quarantine_exhausted(services: Services, document_id: str) -> None:
     if document is None:
         return
     code = document.last_error or "worker_lost"
-    reason = document.last_message or "Each time, the worker that read it was lost."
+    reason = document.last_message or "Each time, the worker that read it died."
     message = (
         f"It was started {document.attempts} times and never finished. {reason} "
-        f"Look at it with `fleet quarantine show {document_id}`."
+        f"For its record, run `fleet quarantine show {document_id}`."
     )
     outcome = Outcome(state=State.QUARANTINED, error=code, message=message)
     services.ledger.settle(document, outcome, token=f"{services.worker}/exhausted")
 
 
 def backoff_seconds(config: Settings, retries: int) -> float:
-    """Return the pause before retry number `retries` + 1: exponential, with full jitter above its half.
+    """Return the pause in seconds before retry number `retries` + 1: exponential, with jitter over its upper half.
 
-    Source: "Exponential Backoff And Jitter", AWS Architecture Blog; half is kept so that no retry is at once.
+    Source: "equal jitter" in "Exponential Backoff And Jitter", AWS Architecture Blog: no retry comes at once.
     """
     ceiling = min(config.retry_backoff_max_seconds, config.retry_backoff_seconds * 2.0**retries)
     return ceiling * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load, guards nothing
@@ -206,10 +174,10 @@ def original(services: Services, document: Document) -> bytes:
     """Return the bytes of a document.
 
     Raises:
-        DocumentMissingError: they were deleted before their turn.
+        DocumentMissingError: the original was deleted before its turn.
         StorageError: the store does not answer.
     """
     try:
-        return services.store.get(document.object)
+        return services.store.get(original_key(document.batch, document.document_id))
     except FileNotFoundError:
         raise DocumentMissingError from None

@@ -1,4 +1,4 @@
-"""The Celery application with all its settings, each with its reason.
+"""The Celery application of the fleet, with the reasons for its settings.
 
 `celery -A app.celery_app worker -Q pdf` starts a worker as in any project; `python -m app.worker pdf` starts the same
 worker without the import time of Celery's command line.
@@ -20,11 +20,10 @@ from app.config import Settings, settings
 from app.errors import SettingsError
 from app.ledger.connection import authorities, connection_options
 from app.ledger.keys import Keys
-from app.queues import ROUTES, Queue, TaskName
+from app.queues import ROUTES, Queue
 
 # kombu's table of transports by a broker URL's scheme.
 TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "app.worker.transport:Transport"))
-
 
 TASK_MODULES = [
     "app.worker.lifecycle",
@@ -84,12 +83,12 @@ def build_app(config: Settings) -> Celery:
     tls = tls_options(config)
     app = Celery("pdf-fleet", broker=url, backend=url, include=TASK_MODULES, set_as_current=False)
     app.conf.update(
-        # What a message says is data, never code.
+        # A message carries data, never code.
         task_serializer="json",
         result_serializer="json",
         accept_content=["json"],
         task_compression=None,
-        # A message is acknowledged when its document is settled; that of a dead worker is requeued.
+        # A worker acknowledges a message after its document is settled; the message of a dead worker is requeued.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         # One process, one document: the sandbox's child isolates the parser already (docs/decisions/0005).
@@ -98,7 +97,7 @@ def build_app(config: Settings) -> Celery:
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         worker_eta_task_limit=100,
-        # Documents have their results in the ledger; a task of others may still store one.
+        # The ledger has the results of documents; tasks of other applications may still store one.
         task_ignore_result=True,
         result_expires=config.result_expires_seconds,
         # True would cancel running work when the connection is lost, and Redis would not deliver it again.
@@ -157,8 +156,8 @@ def _name_worker(instance: Any, conf: Any, **_: Any) -> None:
     queues = sorted(instance.app.amqp.queues.consume_from)
     if len(queues) != 1:
         _refuse(
-            f"A worker consumes one queue, so that its running work is counted there; this one was given "
-            f"{', '.join(queues)}: start one for each (-Q pdf), or run `fleet worker {' '.join(queues)}`."
+            f"A worker consumes one queue, so that its running work counts there, and this one has "
+            f"{', '.join(queues)}: start one worker for each (-Q pdf), or run `fleet worker {' '.join(queues)}`."
         )
     config = settings()
     # A restarted container has the host and the process id of the one before.
@@ -169,7 +168,7 @@ def _name_worker(instance: Any, conf: Any, **_: Any) -> None:
 
 def _refuse(sentence: str) -> NoReturn:
     sys.stderr.write(f"{sentence}\n")
-    # Celery logs any lesser exception of a signal's receiver and goes on.
+    # Celery catches and logs any `Exception` of a signal's receiver.
     raise SystemExit(SettingsError.exit_code)
 
 

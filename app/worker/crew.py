@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
 from app.config import settings
 from app.queues import Queue
@@ -21,13 +20,13 @@ def command(queue: Queue) -> list[str]:
 def run_workers(queues: Sequence[Queue]) -> int:
     """Run a worker for each queue until a signal stops them; for one queue this process becomes the worker.
 
-    If one of several workers ends by itself, the others are stopped: the supervisor of this process then learns of it.
+    If one of several workers ends by itself, this process stops the others and exits, so that its supervisor notices.
 
     Returns:
-        0 if all were stopped, else the first other exit code.
+        0 if all workers were stopped, else the first other exit code.
 
     Raises:
-        SettingsError: the settings are those of a worker that could do nothing.
+        SettingsError: a worker could do nothing with these settings.
     """
     config = settings()
     check_settings(config)
@@ -46,14 +45,14 @@ class _Crew:
 
     def work(self, queues: Sequence[Queue]) -> int:
         """Start a worker for each queue and wait for all; return the exit code."""
-        # Before the first worker starts: a signal in between would leave it behind.
+        # Before the first worker starts: a signal in between would leave that running.
         for number in ENDING:
-            signal.signal(number, self._end)
+            signal.signal(number, self._stop)
         signal.signal(signal.SIGQUIT, lambda number, _frame: self._send(number))
-        # Nothing is ever written: if this process is killed the pipe closes, and the workers end.
+        # Nobody writes to the pipe. If this process is killed, the pipe closes and the workers stop.
         lifeline, _ours = os.pipe()
         for queue in queues:
-            # In a group of its own: a Ctrl-C would reach it twice, which Celery takes for a cold shutdown.
+            # In a process group of its own, or a Ctrl-C would reach it twice: for Celery a cold shutdown.
             worker = subprocess.Popen([*command(queue), "--until-eof"], stdin=lifeline, process_group=0)
             self._workers.append(worker)
         if self._stopped:
@@ -62,30 +61,33 @@ class _Crew:
         while any(worker.returncode is None for worker in self._workers):
             ended = self._reap()
             code = code or ended
-            self._send(signal.SIGTERM)
+            self._stop()
         return code
 
     def _reap(self) -> int:
-        """Wait until a worker ends; return its exit code, 0 if it was stopped."""
+        """Wait until a worker ends; return its exit code."""
         pid, status = os.wait()
         returncode = os.waitstatus_to_exitcode(status)
         for worker in self._workers:
             if worker.pid == pid:
                 worker.returncode = returncode
-        if self._stopped and returncode == -signal.SIGTERM:
-            return 0  # a worker that is still starting has no handler yet
-        return exit_code(returncode)
+        return exit_code(returncode, stopped=self._stopped)
 
-    def _end(self, _number: int, _frame: FrameType | None) -> None:
+    def _stop(self, *_: object) -> None:
         self._stopped = True
         self._send(signal.SIGTERM)
 
     def _send(self, number: int) -> None:
         for worker in self._workers:
-            if worker.returncode is None:  # not waited for, so the id is still its own
+            if worker.returncode is None:  # not reaped, so that no other process has its id
                 os.kill(worker.pid, number)
 
 
-def exit_code(returncode: int) -> int:
-    """Return an exit code as a shell reports it: 128 + the number of the signal that killed the process."""
+def exit_code(returncode: int, *, stopped: bool) -> int:
+    """Return a worker's exit code as a shell reports it: 128 + the number of the signal that killed it.
+
+    It is 0 for a worker that SIGTERM `stopped` during its start, before it handles the signal.
+    """
+    if stopped and returncode == -signal.SIGTERM:
+        return 0
     return 128 - returncode if returncode < 0 else returncode

@@ -1,6 +1,7 @@
 """A worker's heartbeat and shutdown, connected to Celery's signals: the same under every command that starts one."""
 
 import gc
+import logging
 import os
 import signal
 import threading
@@ -11,27 +12,28 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker import state
 
 from app.config import GRACE_RESERVE_SECONDS, Settings, settings
+from app.errors import ServerError
+from app.queues import Queue
 from app.runtime.heartbeat import Heartbeat
 from app.worker.celery_app import app as fleet
-from app.worker.services import worker_services
+from app.worker.services import report_presence, worker_services
 
-
-def beating(heartbeat: Heartbeat) -> type:
-    """Return the boot step that touches the heartbeat once a second from the worker's loop."""
-
-    class Beating(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery carries no types
-        requires = ("celery.worker.components:Timer",)
-
-        def start(self, parent: Any) -> None:
-            parent.timer.call_repeatedly(1.0, heartbeat.beat)
-
-    return Beating
+logger = logging.getLogger(__name__)
 
 
 def install(app: Celery, config: Settings) -> None:
     """Connect a worker's heartbeat and shutdown to `app`'s signals."""
     heartbeat = Heartbeat(config.heartbeat_file)
-    app.steps["worker"].add(beating(heartbeat))
+
+    class Beating(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery carries no types
+        """Touches the heartbeat once a second from the worker's loop."""
+
+        requires = ("celery.worker.components:Timer",)
+
+        def start(self, parent: Any) -> None:
+            parent.timer.call_repeatedly(1.0, heartbeat.beat)
+
+    app.steps["worker"].add(Beating)
 
     def bound_the_grace(how: str, **_: Any) -> None:
         if how == "Warm":
@@ -39,22 +41,35 @@ def install(app: Celery, config: Settings) -> None:
             timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGQUIT))
             timer.daemon = True
             timer.start()
+            # In a thread: the signal may have interrupted a command of the ledger.
+            threading.Thread(target=leave_metric, name="leave metric", daemon=True).start()
+
+    def leave_metric() -> None:
+        services = worker_services()
+        try:
+            services.ledger.end_worker(services.queue, services.worker, list(services.in_progress))
+        except ServerError as error:
+            logger.warning("the documents in progress still count for scaling: %s", error)
 
     def begin(**_: Any) -> None:
-        gc.freeze()  # the garbage collector then skips the imports' objects
+        gc.freeze()  # the garbage collector then skips the objects of the imports
         gc.enable()
         heartbeat.begin()
-        worker_services().on_wait = heartbeat.beat
-        # The work runs in this process: it is interrupted, and rejecting its message requeues that.
+        services = worker_services()
+        services.sandbox.on_wait = heartbeat.beat
+        taking = app.conf.broker_transport_options
+        services.queue, services.worker = Queue(taking["queue"]), taking["worker"]
+        report_presence(services)
+        # Celery's own handler cannot interrupt work that runs in this process.
         signal.signal(signal.SIGQUIT, quit_now)
 
     def quit_now(*_: object) -> None:
         state.should_stop = os.EX_OK
-        worker_services().interrupt()
+        worker_services().sandbox.interrupt()  # its task then requeues the message
 
     def end(**_: Any) -> None:
         if worker_services.cache_info().currsize:
-            worker_services().close()
+            worker_services().sandbox.close()
 
     worker_shutting_down.connect(bound_the_grace, weak=False)
     worker_ready.connect(begin, weak=False)

@@ -1,7 +1,7 @@
-"""One worker: a Celery worker for one queue, with a fast start and an orderly end.
+"""One worker: a Celery worker for one queue that starts fast and shuts down in order.
 
-Containers and the local fleet run `python -m app.worker pdf`. It is `celery worker` without the imports of Celery's
-command line, without gossip and mingle, and with the sandbox's child starting meanwhile.
+Containers and the local fleet run `python -m app.worker pdf`: `celery worker` without the imports of Celery's command
+line and without gossip and mingle. The sandbox's child starts at the same time.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def check_settings(config: Settings) -> None:
     """Refuse settings with which a worker could do nothing.
 
     Raises:
-        SettingsError: naming what is missing.
+        SettingsError: the message names the missing or unusable setting.
     """
     config.require("redis_url")
     if config.require("store_url").startswith("memory:"):
@@ -41,13 +41,13 @@ def run(queue: Queue, name: str) -> int:
     Raises:
         FleetError: the settings cannot work.
     """
-    # Imports create many lasting objects and no garbage: collecting it meanwhile would take a tenth of a start.
-    # `app.worker.lifecycle` enables collection when the worker is ready.
+    # Imports create many lasting objects and no garbage; garbage collection would take a tenth of the start.
+    # `app.worker.lifecycle` enables it again when the worker is ready.
     gc.disable()
     config = settings()
     check_settings(config)
-    # A container's PID 1 ignores a signal that it does not handle: stopped in these seconds, the worker would go on and
-    # be killed over a document at the end of its grace. Celery replaces this handler when the worker starts.
+    # A container's PID 1 ignores a signal that it does not handle: a SIGTERM during the start would have no effect, and
+    # SIGKILL would follow in the middle of a document. Celery replaces this handler when the worker has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     sandbox = _early_sandbox(config, queue)
@@ -55,7 +55,7 @@ def run(queue: Queue, name: str) -> int:
     from app.worker.services import worker_services
 
     if sandbox is not None:
-        worker_services().adopt(sandbox)
+        worker_services().sandbox = sandbox
     worker = app.Worker(
         hostname=f"{name}@{socket.gethostname()}",  # only Celery's command line expands "%h"
         queues=[queue.value],
@@ -70,7 +70,7 @@ def run(queue: Queue, name: str) -> int:
 
 
 def _early_sandbox(config: Settings, queue: Queue) -> "Sandbox | None":
-    """Start the sandbox's child first: its imports run on another core while Celery's run here."""
+    """Return a sandbox whose child is starting: its imports run on another core during Celery's here."""
     if queue not in DOCUMENT_TASKS:
         return None
     from app.sandbox.limits import limits_of

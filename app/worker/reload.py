@@ -1,4 +1,4 @@
-"""`fleet worker --reload`: a worker that is restarted when its source changes, for development."""
+"""`fleet worker --reload`, for development: a worker that restarts when its source changes."""
 
 import signal
 import subprocess
@@ -16,27 +16,27 @@ SOURCE = Path(__file__).resolve().parents[1]
 """The package `app`."""
 SUFFIXES = (".py", ".lua")
 QUIET_MILLISECONDS = 300
-"""An edit is complete when no further file has changed for this long ..."""
+"""Time without a further change after which an edit is complete."""
 MAX_EDIT_MILLISECONDS = 30_000
-"""... or when it has lasted this long."""
+"""Time after which an edit is complete although files go on changing."""
 
 
 def run_reloading(command: Sequence[str], folder: Path = SOURCE) -> int:
     """Run a worker, and restart it after each edit of its source.
 
-    The worker gets a SIGTERM, so that it finishes the document in progress. If it then cannot start, the next edit
-    starts it again. Set WATCHFILES_FORCE_POLLING=1 if the file system sends no events, as some mounted ones do.
+    SIGTERM stops the worker, so that it finishes the document in progress. If the next one cannot start, the next edit
+    starts another. Set WATCHFILES_FORCE_POLLING=1 if the file system sends no events, as some mounted ones do not.
 
     Args:
-        command: Starts the worker.
-        folder: Its source.
+        command: The command of the worker.
+        folder: The folder of its source.
 
     Returns:
-        The worker's exit code as a shell reports it, once a signal ends this process or the worker ends before the
-        first edit; 0 if the signal came while no worker could run.
+        The worker's exit code as a shell reports it, after a signal to this process, or if the worker ends before the
+        first edit; 0 if no worker ran at the time of the signal.
 
     Raises:
-        FleetError: watchfiles is not installed.
+        FleetError: watchfiles is not installed, or cannot watch the folder.
     """
     return _Reloader(command).run(folder)
 
@@ -49,7 +49,7 @@ class _Reloader:
 
     def run(self, folder: Path) -> int:
         try:
-            from watchfiles import watch  # noqa: PLC0415  # an image for production is without it
+            from watchfiles import watch  # noqa: PLC0415  # not in an image for production
         except ModuleNotFoundError:
             raise FleetError("watchfiles is not installed: pip install 'pdf-fleet[reload]'.") from None
         for number in ENDING:
@@ -65,8 +65,8 @@ class _Reloader:
             stop_event=self._stopped,
         )
         try:
-            next(edits, None)  # the watch begins before the worker does: it misses no edit
-        except RuntimeError as error:  # no inotify instance is left, for example
+            next(edits, None)  # the watch begins before the worker, so that it misses no edit
+        except RuntimeError as error:  # for example, no inotify instance is left
             raise FleetError(
                 f"The source cannot be watched ({error}): raise fs.inotify.max_user_instances, or set "
                 "WATCHFILES_FORCE_POLLING=1."
@@ -79,19 +79,17 @@ class _Reloader:
                 worker.wait()
                 if self._stopped.is_set():
                     break
-                _say("The source has changed: the worker starts again.")
+                _say("The source has changed: the worker restarts.")
                 worker, edited, failed = self._start(), True, False
             elif not failed and (code := worker.poll()) is not None:
                 if not edited:
-                    return exit_code(code)
+                    return exit_code(code, stopped=False)
                 failed = True
-                _say(f"The worker ended with {code}; it starts again after the next edit.")
-        code = worker.wait()
-        # A worker that is still starting has no handler yet: SIGTERM kills it.
-        return 0 if failed or code == -signal.SIGTERM else exit_code(code)
+                _say(f"The worker ended with {code}; it restarts after the next edit.")
+        return 0 if failed else exit_code(worker.wait(), stopped=True)
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        # In a group of its own: a Ctrl-C would reach it twice, which Celery takes for a cold shutdown.
+        # In a process group of its own, or a Ctrl-C would reach it twice: for Celery a cold shutdown.
         self._worker = subprocess.Popen(self._command, process_group=0)
         if self._stopped.is_set():
             self._worker.terminate()

@@ -1,9 +1,9 @@
 """kombu's Redis transport with an atomic take; the messages on the wire are kombu's.
 
-Atomic take: kombu takes a message by BRPOP and records it in a hash by a later command, so a worker that dies between the
-two takes the message with it. Here BLMOVE moves the message from the queue into the worker's own list. The ledger's step
-`start` removes a document's message from there; any other stays until it is acknowledged. The reconciler puts the messages
-of a worker that is gone back onto the queue, so no visibility timeout is needed.
+Atomic take: kombu takes a message by BRPOP and records it in a hash by a later command, so a worker that dies between
+the two takes the message with it. Here BLMOVE moves the message from the queue into the worker's own list. The ledger's
+step `start` removes a document's message from there; any other stays until it is acknowledged. The reconciler puts the
+messages of a worker that is gone back onto the queue, so no visibility timeout is needed.
 
 One client per channel: kombu makes a new redis client for each message that it receives and for each that it
 acknowledges, which costs 0.3 ms of CPU a document. A client takes its connections from the channel's pool in any case.
@@ -131,9 +131,7 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu carries no types
         self._in_poll = self.client.connection
         self._brpop_sent_at = now
         wait = self.brpop_timeout if timeout is None else timeout
-        self.client.connection.send_command(
-            "BLMOVE", self.queue, self.taken_key, "RIGHT", "LEFT", wait or 0
-        )
+        self.client.connection.send_command("BLMOVE", self.queue, self.taken_key, "RIGHT", "LEFT", wait or 0)
 
     def _brpop_read(self, **options: Any) -> bool:
         """Read the reply, and deliver the message."""

@@ -61,6 +61,11 @@ class Rendered(list[Document]):
         return found
 
 
+def scaled(rendered: Rendered, worker: str) -> dict[str, Any]:
+    """Return the spec of a worker's ScaledObject."""
+    return dict(rendered.one("ScaledObject", f"fleet-worker-{worker}")["spec"])
+
+
 @cache
 def loaded() -> helm_python.Chart:
     return helm_python.Chart.load(CHART)
@@ -212,7 +217,7 @@ def schema() -> dict[str, Any]:
 def live() -> Live:
     """Renders as helm does against a cluster with the kinds named; `lookup` finds no object."""
     if HELM is None:
-        pytest.skip("helm is not installed, and the engine from PyPI cannot be told a cluster's kinds")
+        pytest.skip("helm is not installed, and the engine from PyPI takes no list of a cluster's kinds")
 
     def rendered(values: dict[str, Any], *kinds: str) -> Rendered:
         options = [f"--api-versions={kind}" for kind in ("v1/Pod", *kinds)]

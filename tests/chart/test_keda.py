@@ -1,17 +1,11 @@
 """The ScaledObject of each queue."""
 
-from typing import Any
-
 import pytest
 
 from app.config import Settings
 from app.policy.policy import MAX_BACKLOG_PER_REPLICA, Fallback, Policy, backlog_per_replica
 from app.queues import Queue, inflight_key
-from tests.chart.conftest import Render, Rendered
-
-
-def scaled(rendered: Rendered, worker: str) -> dict[str, Any]:
-    return dict(rendered.one("ScaledObject", f"fleet-worker-{worker}")["spec"])
+from tests.chart.conftest import Render, Rendered, scaled
 
 
 @pytest.mark.parametrize(

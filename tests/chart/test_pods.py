@@ -26,11 +26,11 @@ def environment(rendered: Rendered, pod: dict[str, Any]) -> dict[str, str]:
     for source in container["envFrom"]:
         found.update(rendered.one("ConfigMap", source["configMapRef"]["name"])["data"])
     for variable in container["env"]:
-        found[variable["name"]] = variable.get("value", "from elsewhere")
+        found[variable["name"]] = variable.get("value", "from a Secret")
     return found
 
 
-def test_every_pod_would_start_with_what_it_is_told(rendering: Rendered) -> None:
+def test_every_pod_would_start_with_its_settings(rendering: Rendered) -> None:
     for name, pod in own_pods(rendering).items():
         given = {key: value for key, value in environment(rendering, pod).items() if key.startswith("FLEET_")}
         assert load(given).store_url.startswith("s3://"), name
@@ -50,12 +50,12 @@ def test_settings_arrive_as_they_were_written(render: Render) -> None:
         }
     )
     pod = rendered.one("Deployment", "fleet-worker-ocr")["spec"]["template"]
-    told = load({k: v for k, v in environment(rendered, pod).items() if k.startswith("FLEET_")})
-    assert told.max_document_bytes == 104857600
-    assert told.retry_backoff_seconds == 0.25
-    assert told.ocr_dpi == 150
-    assert told.soft_limit_seconds == 20
-    assert (told.grace_seconds, told.visibility_timeout_seconds) == (60, 1000000)
+    loaded = load({k: v for k, v in environment(rendered, pod).items() if k.startswith("FLEET_")})
+    assert loaded.max_document_bytes == 104857600
+    assert loaded.retry_backoff_seconds == 0.25
+    assert loaded.ocr_dpi == 150
+    assert loaded.soft_limit_seconds == 20
+    assert (loaded.grace_seconds, loaded.visibility_timeout_seconds) == (60, 1000000)
 
 
 def test_the_time_limits_are_those_of_the_program(own_values: dict[str, Any]) -> None:
@@ -93,9 +93,9 @@ def test_workers_and_beat_are_watched_by_their_heartbeat(render: Render) -> None
         pod = rendered.one("Deployment", name)["spec"]["template"]
         container = pod["spec"]["containers"][0]
         written = environment(rendered, pod)["FLEET_HEARTBEAT_FILE"]
-        look = f"find {written} -newermt '-45 seconds' | grep -q ."
-        assert container["livenessProbe"]["exec"]["command"] == ["sh", "-c", look]
-        assert container["startupProbe"]["exec"]["command"] == ["sh", "-c", look]
+        probe = f"find {written} -newermt '-45 seconds' | grep -q ."
+        assert container["livenessProbe"]["exec"]["command"] == ["sh", "-c", probe]
+        assert container["startupProbe"]["exec"]["command"] == ["sh", "-c", probe]
         assert container["livenessProbe"]["periodSeconds"] == 7
         timeout = container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"]
         assert 31 <= timeout <= 33

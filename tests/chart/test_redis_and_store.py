@@ -66,9 +66,9 @@ class TestElsewhere:
         assert "fleet-redis" not in rendered.of("Service")
         spec = rendered.pod_templates()["Deployment/fleet-worker-pdf"]["spec"]
         container = spec["containers"][0]
-        told = {variable["name"]: variable for variable in container["env"]}
-        assert told["FLEET_REDIS_URL"]["valueFrom"]["secretKeyRef"] == {"name": "my-redis", "key": "address"}
-        file = Path(told["FLEET_REDIS_CA_FILE"]["value"])
+        env = {variable["name"]: variable for variable in container["env"]}
+        assert env["FLEET_REDIS_URL"]["valueFrom"]["secretKeyRef"] == {"name": "my-redis", "key": "address"}
+        file = Path(env["FLEET_REDIS_CA_FILE"]["value"])
         mount = next(mount for mount in container["volumeMounts"] if mount["name"] == "redis-ca")
         volume = next(volume for volume in spec["volumes"] if volume["name"] == "redis-ca")
         assert Path(mount["mountPath"]) / volume["secret"]["items"][0]["path"] == file

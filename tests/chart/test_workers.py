@@ -5,13 +5,9 @@ from typing import Any
 import pytest
 
 from app.queues import ROUTES, Queue, TaskName
-from tests.chart.conftest import Refusal, Render, Rendered
+from tests.chart.conftest import Refusal, Render, scaled
 
 KINDS = ("Deployment", "ScaledObject", "PodDisruptionBudget")
-
-
-def scaled(rendered: Rendered, worker: str) -> dict[str, Any]:
-    return dict(rendered.one("ScaledObject", f"fleet-worker-{worker}")["spec"])
 
 
 def test_the_workers_are_those_of_the_program(own_values: dict[str, Any]) -> None:

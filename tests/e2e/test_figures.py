@@ -41,7 +41,7 @@ LIMITS = (*("--set=workers.pdf.secondsPerDocument=2", "--set=workers.pdf.targetD
 
 
 class Seen:
-    """First sight of each step between a message and its first worker, in seconds since the epoch."""
+    """When each step between a message and its first worker was first seen, in seconds since the epoch."""
 
     def __init__(self) -> None:
         self.desired = self.scheduled = self.running = self.ready = 0.0
@@ -97,7 +97,8 @@ def seeing(release: Release) -> Iterator[Seen]:
 def first_documents(release: Release, data: bytes, count: int) -> list[First]:
     """Send one document after the other to an empty fleet, at moments spread evenly between two polls of KEDA.
 
-    It ends the last pod in one of its looks: whoever sends as soon as that is gone always meets the same moment.
+    KEDA stops the last pod at one of its polls: a document sent as soon as that pod is gone would always wait
+    equally long for the next poll.
     """
     between = release.values["workerDefaults"]["pollingSeconds"]
     return [first_document(release, data, later=between * number / count) for number in range(count)]
@@ -166,7 +167,7 @@ def test_the_figures_of_a_fleet_on_kind(release: Release, synthetic: list[bytes]
     _, alone_seconds, alone_work, most = drain(release, ALONE_DOCUMENTS)
     assert most == 1
     release.upgrade(*LIMITS)
-    limit = release.deployment_limit("pdf")
+    limit = release.max_replicas("pdf")
     wait_for(lambda: not release.workers("pdf"), "0 workers", seconds=300)
     seconds, _, work, most = drain(release, DOCUMENTS)
     ended = time.monotonic()

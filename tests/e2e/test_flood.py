@@ -16,7 +16,7 @@ FAILED = {"password_required": 20, "malformed": 20}
 
 def test_a_flood_grows_the_fleet_over_all_nodes_and_loses_nothing(release: Release) -> None:
     release.install("--set=producer.atInstall=false", producer=True)
-    most = release.deployment_limit("pdf")
+    most = release.max_replicas("pdf")
     wait_for(
         lambda: not any("-worker-" in pod.metadata.name for pod in release.every_pod()),
         "0 workers",
@@ -50,16 +50,16 @@ def test_a_flood_grows_the_fleet_over_all_nodes_and_loses_nothing(release: Relea
     wait_for(lambda: not release.workers(), "no pod", seconds=120)
     assert release.restarts() == {}
 
-    taken = samples(release.recorded())
-    write_json(release.folder / "flood.json", {"counts": counts, "peak": most, "samples": len(taken)})
-    assert most_ready(taken, "pdf") == most
-    assert most_ready(taken, "ocr") >= 1
-    together = [len(nodes_with(sample, "pdf")) for sample in taken]
+    recorded = samples(release.recorded())
+    write_json(release.folder / "flood.json", {"counts": counts, "peak": most, "samples": len(recorded)})
+    assert most_ready(recorded, "pdf") == most
+    assert most_ready(recorded, "ocr") >= 1
+    together = [len(nodes_with(sample, "pdf")) for sample in recorded]
     assert max(together) == 3, "pods on every node at once"
 
 
-def most_ready(taken: list[Sample], queue: str) -> int:
-    return max(sample.queues[queue].ready for sample in taken if queue in sample.queues)
+def most_ready(recorded: list[Sample], queue: str) -> int:
+    return max(sample.queues[queue].ready for sample in recorded if queue in sample.queues)
 
 
 def nodes_with(sample: Sample, queue: str) -> list[str]:

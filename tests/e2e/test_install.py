@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 
 from tests.support.release import Release
 from tests.support.waiting import stays, wait_for
@@ -34,8 +35,6 @@ def test_kedas_objects_are_what_its_own_schema_knows(release: Release) -> None:
     """The API server drops fields unknown to the CRD: the stored object must contain all that the chart sent."""
     release.install()
     manifest = release.helm("get", "manifest", "fleet")
-    import yaml
-
     sent = [one for one in yaml.safe_load_all(manifest) if one and one["kind"] == "ScaledObject"]
     assert len(sent) == 3
     for one in sent:

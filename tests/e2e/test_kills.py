@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from kubernetes.client.exceptions import ApiException
 
+from app.sandbox.process import CHILD_MODULE
 from tests.support.release import Pod, Release, node_of, write_json
 from tests.support.waiting import wait_for
 from tools.kind.command import CommandError, output
@@ -20,9 +21,10 @@ KILL_WORKER = (
 )
 """Runs on the pod's node, as no process inside can kill PID 1. The cgroup names the pod, with - or _ in its uid."""
 KILL_CHILD = (
-    "for d in /proc/[0-9]*; do tr '\\0' ' ' < $d/cmdline 2>/dev/null | grep -q sandbox_child "
-    "&& kill -9 ${d#/proc/}; done; true"
+    f"for d in /proc/[0-9]*; do grep -qs '{CHILD_MODULE[:-1]}[{CHILD_MODULE[-1]}]' $d/cmdline "
+    "&& kill -9 ${d#/proc/} && echo killed; done; true"
 )
+"""Runs in the pod; the brackets keep its own command line from matching."""
 ALLOCATE = (
     "import sys\n"
     "open('/proc/1/oom_score_adj', 'w').write('1000')\n"  # so that the kernel chooses the worker
@@ -67,7 +69,7 @@ def test_workers_that_are_deleted_killed_and_out_of_memory_lose_nothing(
 
 
 def harm(release: Release, pod: Pod, way: str) -> bool:
-    """Harm one pod; return whether it still existed."""
+    """Harm one pod; return whether it, or its child, still existed."""
     try:
         match way:
             case "delete":
@@ -75,7 +77,7 @@ def harm(release: Release, pod: Pod, way: str) -> bool:
             case "kill":
                 output("docker", "exec", node_of(pod), "sh", "-c", KILL_WORKER.format(pod=pod.metadata.uid))
             case "sandbox":
-                release.execute(pod, "sh", "-c", KILL_CHILD)
+                return "killed" in release.execute(pod, "sh", "-c", KILL_CHILD)
             case _:
                 # The container ends with its PID 1, and this command with it.
                 return "NotFound" not in release.execute(pod, "python", "-c", ALLOCATE)

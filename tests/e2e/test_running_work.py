@@ -50,7 +50,7 @@ def test_a_fleet_that_shrinks_starts_no_document_twice(release: Release) -> None
         *("--type=merge", '--patch={"spec":{"maxReplicaCount":2}}'),
     )
     wait_for(lambda: len(release.workers("pdf")) == 2, "two that are not ending", seconds=120)
-    assert not release.ledger.batch(batch_id).done, "they were ended at work"
+    assert not release.ledger.batch(batch_id).done, "the batch was done before the fleet shrank"
     counts = release.settled(batch_id)
     assert (counts.succeeded, counts.duplicates, counts.errors) == (5, 0, {})
     assert [document.attempts for document in release.documents(batch_id)] == [1] * 5

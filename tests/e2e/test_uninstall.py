@@ -1,4 +1,4 @@
-"""Objects that outlive an uninstall, and that the next installation uses them."""
+"""An uninstalled release leaves its volumes, and the next installation uses them."""
 
 from tests.support.release import Release
 from tests.support.waiting import wait_for
@@ -28,7 +28,7 @@ def test_an_uninstalled_fleet_leaves_its_volumes_and_the_next_finds_them(
     assert names == volumes
     assert len(volumes) == 2
     for name in volumes:
-        assert name.partition("/")[2] in notes, "what stays is what the notes say"
+        assert name.partition("/")[2] in notes, "the notes name what stays"
 
     release.install()
     assert release.ledger.batch(batch_id).settled == 20

@@ -7,7 +7,7 @@ from tools.kind.command import output
 
 
 def test_a_rolling_upgrade_in_a_flood_loses_nothing(release: Release, synthetic: list[bytes]) -> None:
-    release.install(producer=True, *["--set=producer.documents=50"])  # noqa: B026
+    release.install("--set=producer.documents=50", producer=True)
     job = release.object_name("flood")
     wait_for(lambda: release.job_done(job), "the flood at install", seconds=600)
     uid = release.batch.read_namespaced_job(job, release.namespace).metadata.uid
@@ -20,7 +20,7 @@ def test_a_rolling_upgrade_in_a_flood_loses_nothing(release: Release, synthetic:
     wait_for(lambda: release.ledger.batch(batch_id).settled > 30, "the middle of the flood", seconds=300)
     old = release.image
     release.image = name
-    assert not release.ledger.batch(batch_id).done, "the upgrade comes in the middle"
+    assert not release.ledger.batch(batch_id).done, "the batch was done before the upgrade"
     release.upgrade("--set=producer.documents=50", producer=True)
     assert {pod.spec.containers[0].image for pod in release.workers()} <= {name}
     counts = release.settled(batch_id)

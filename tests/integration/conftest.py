@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from app.config import Settings
 from app.ledger.ledger import Ledger
 from app.local.processes import ProcessGroup
 from app.local.server import EmbeddedServer
+from app.sandbox.limits import limits_of
+from app.sandbox.sandbox import Sandbox
 from app.storage.store import ObjectStore
 from app.worker.services import Services
 from tests.support.command_line import Commands, kill_all
@@ -34,9 +37,8 @@ def store(config: Settings) -> ObjectStore:
 
 @pytest.fixture
 def services(config: Settings, ledger: Ledger, store: ObjectStore) -> Iterator[Services]:
-    made = Services(config=config, ledger=ledger, store=store, worker="test/1")
-    yield made
-    made.close()
+    with closing(Sandbox(limits_of(config), max_documents=config.sandbox_max_documents)) as sandbox:
+        yield Services(config, ledger, store, sandbox, worker="test/1")
 
 
 @pytest.fixture(scope="session")

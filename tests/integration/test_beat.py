@@ -83,7 +83,7 @@ def test_an_idle_fleet_is_sent_nothing_and_a_busy_one_is(
     wait_for(lambda: client.llen("default") > 0, f"a reconciliation; {beats.log('one').read_text()}")
 
 
-def test_a_message_in_flight_alone_is_something_to_look_at(beats: Beats, client: redis.Redis) -> None:
+def test_a_message_in_flight_alone_is_something_to_reconcile(beats: Beats, client: redis.Redis) -> None:
     client.hset("fleet:inflight:ocr", "tag", "[{}]")
     beats.start("one")
     wait_for(lambda: client.llen("default") > 0, f"a reconciliation; {beats.alive('one').exists()}")

@@ -48,7 +48,7 @@ def test_fifty_documents(commands: Commands, tmp_path: Path) -> None:
     assert "\x1b" not in errors
 
 
-def test_a_second_demo_waits_for_no_report_but_its_own(commands: Commands, tmp_path: Path) -> None:
+def test_a_second_demo_into_the_same_report_is_an_error(commands: Commands, tmp_path: Path) -> None:
     report = tmp_path / "report"
     with commands.start("demo", "--documents", DOCUMENTS, "--report", report) as running:
         wait_for(lambda: "0/50" in running.errors or running.process.poll() is not None, "the first demo")
@@ -58,7 +58,7 @@ def test_a_second_demo_waits_for_no_report_but_its_own(commands: Commands, tmp_p
         running.send(signal.SIGINT)
         assert running.wait(15.0) == 130
         assert commands.left() == []
-        assert running.errors.endswith("Stopped: everything that was started has been ended.\n")
+        assert running.errors.endswith("Stopped: every process that this command started has ended.\n")
 
 
 def test_a_killed_demo_leaves_nothing_behind(commands: Commands, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_mixed_folder(commands: Commands, tmp_path: Path) -> None:
     assert {**ends, **expected} == ends
     assert set(ends) - set(expected) <= {"caf\N{REPLACEMENT CHARACTER}.pdf"}
     texts = [line["results"]["text"] for line in index if line["state"] == "succeeded"]
-    assert len(set(texts)) == len(texts), "names that collide are kept apart"
+    assert len(set(texts)) == len(texts), "colliding names get numbers"
     for line in index:
         assert (line["message"] is None) == (line["error"] is None)
         assert line["attempts"] == 1
@@ -96,7 +96,7 @@ def test_a_second_run_into_the_same_folder_replaces_the_first(commands: Commands
     code, _, _ = commands.run("process", given, given / "0001.pdf", "-o", output)
     assert code == 3
     assert [line["error"] for line in index_of(output)] == ["malformed", None]
-    assert not (output / "0000").exists(), "what the first run gave is no result of the second"
+    assert not (output / "0000").exists(), "a result of the first run is not one of the second"
     assert (output / "0001" / "text.txt").exists()
 
 
@@ -147,7 +147,7 @@ def locked() -> bytes:
         (["{empty}", "-o", "{out}", "--ocr", "perhaps"], "'perhaps' is not one of"),
     ],
 )
-def test_what_cannot_be_meant_is_said_and_nothing_is_done(
+def test_wrong_arguments_are_an_error_and_nothing_is_written(
     commands: Commands, tmp_path: Path, arguments: list[str], sentence: str
 ) -> None:
     (tmp_path / "empty").mkdir()
@@ -176,7 +176,7 @@ def test_hundreds_of_paths(commands: Commands, tmp_path: Path) -> None:
     assert len(list((tmp_path / "out").glob("*/text.txt"))) == 200
 
 
-def test_whoever_reads_the_lines_may_leave(commands: Commands, tmp_path: Path) -> None:
+def test_a_reader_of_the_lines_may_leave(commands: Commands, tmp_path: Path) -> None:
     given = folder_of(tmp_path / "in", *range(3))
     script = (
         f'"{sys.executable}" -m app.cli.main process "{given}" -o "{tmp_path / "out"}" --json | head -n 1'
@@ -224,8 +224,8 @@ def test_a_signal_ends_it_in_order(
     with begun(commands, tmp_path) as running:
         running.send(number)
         assert running.wait(10.0) == code
-        assert commands.left() == [], "all is gone when the command is"
-        assert running.errors.endswith("Stopped: everything that was started has been ended.\n")
+        assert commands.left() == [], "no process or file outlives the command"
+        assert running.errors.endswith("Stopped: every process that this command started has ended.\n")
         assert [line["state"] for line in index_of(tmp_path / "out")] == ["succeeded"] * 3
 
 
@@ -237,7 +237,7 @@ def test_a_kill_leaves_nothing_behind(commands: Commands, tmp_path: Path) -> Non
         wait_for(lambda: not commands.left(), "the end of what was started", seconds=10.0)
 
 
-def test_two_runs_at_once_do_not_meet_but_for_their_output(commands: Commands, tmp_path: Path) -> None:
+def test_two_runs_at_once_share_only_the_lock_of_their_output(commands: Commands, tmp_path: Path) -> None:
     with begun(commands, tmp_path) as running:
         other = folder_of(tmp_path / "other", GOOD)
         code, _, errors = commands.run("process", other, "-o", tmp_path / "out")

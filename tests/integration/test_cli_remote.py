@@ -165,7 +165,7 @@ def test_a_document_that_kills_its_workers_ends_in_the_quarantine(
     assert "is queued, not quarantined" in errors
 
 
-def test_what_is_dropped_is_gone_with_its_original(
+def test_drop_removes_documents_and_their_originals(
     remote: RemoteFleet, tmp_path: Path, client: redis.Redis
 ) -> None:
     from app.ledger.models import Outcome
@@ -194,7 +194,7 @@ def test_what_is_dropped_is_gone_with_its_original(
         (["flood", "nowhere"], 2, "nowhere does not exist."),
     ],
 )
-def test_what_is_not_there_is_said(
+def test_unknown_ids_are_an_error(
     remote: RemoteFleet, arguments: list[str], code: int, sentence: str
 ) -> None:
     found, lines, errors = remote.run(*arguments)

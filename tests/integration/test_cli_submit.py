@@ -61,7 +61,7 @@ def test_a_name_that_cannot_be_a_key_is_refused(
     assert "use up to 64 letters, digits and hyphens" in errors
 
 
-def test_documents_that_the_ledger_lost_are_missed(
+def test_documents_missing_from_the_ledger_are_an_error(
     commands: Commands, variables: dict[str, str], client: redis.Redis
 ) -> None:
     with commands.start("flood", "--documents", "5", "--batch", "b", "--wait", **variables) as running:
@@ -135,9 +135,7 @@ def test_a_set_of_synthetic_documents_is_done_when_all_is_settled(
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_fleet_that_works_gives_back_what_the_page_says(
-    commands: Commands, variables: dict[str, str], tmp_path: Path
-) -> None:
+def test_check_of_a_fleet_that_works(commands: Commands, variables: dict[str, str], tmp_path: Path) -> None:
     code, (line,), errors = commands.run_here("check", "--json", **variables)
     assert code == 0, errors
     said = msgspec.json.decode(line)
@@ -148,10 +146,10 @@ def test_a_fleet_that_works_gives_back_what_the_page_says(
     assert line.startswith("The fleet works: a worker started the PDF after")
 
 
-def test_a_fleet_without_workers_is_said_not_to_work(commands: Commands, variables: dict[str, str]) -> None:
+def test_check_of_a_fleet_without_workers(commands: Commands, variables: dict[str, str]) -> None:
     code, lines, errors = commands.run_here("check", "--timeout", "1", **variables)
     assert (code, lines) == (1, [])
-    assert "The document is still queued in queue pdf: does a worker of it run" in errors
+    assert "The document is still queued in queue pdf: see that the queue has a worker" in errors
 
 
 def test_the_text_of_another_document_is_noticed(
@@ -174,4 +172,4 @@ def test_the_text_of_another_document_is_noticed(
         results = {"text": "other.txt", "thumbnail": "other.jpg"}
         assert ledger.settle(document, Outcome(state=State.SUCCEEDED, results=results), token="other")
         assert running.wait(20.0) == 1
-        assert "The document's text came back as" in running.errors
+        assert "The document succeeded, but its text is wrong" in running.errors

@@ -1,4 +1,4 @@
-"""The local fleet from within: what dies in the middle of a run is replaced, and nothing is lost."""
+"""The local fleet from within: processes that die during a run are replaced, and nothing is lost."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ SLOW = 40_000
 
 
 class Run:
-    """One batch in a session of its own."""
+    """One batch in its own session."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -57,7 +57,7 @@ class Run:
         return found if found is not None and found.state is State.RUNNING else None
 
     def worker_of(self, document_id: str) -> psutil.Process:
-        """Wait until a document is in work and return the process that has it."""
+        """Wait until a document is running; return the process that has it."""
         self.follow(lambda _seen: self.running(document_id) is not None)
         found = self.running(document_id)
         assert found is not None
@@ -152,7 +152,7 @@ def test_a_run_does_not_wait_at_its_end_for_a_server_that_is_away(server: Embedd
     assert not session.folder.exists()
 
 
-def test_it_goes_back_to_nothing(run: Run) -> None:
+def test_it_scales_back_to_zero(run: Run) -> None:
     run.send(document(GOOD))
     assert run.follow(lambda seen: seen.queues[Queue.PDF].ready > 0).queues[Queue.OCR].replicas == 0
     last = run.follow(lambda seen: seen.counts.done and seen.idle)

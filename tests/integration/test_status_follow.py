@@ -165,7 +165,7 @@ def test_a_batch_with_something_in_quarantine_is_still_followed(ledger: Ledger) 
     assert ids_in(feed.poll()) == ids
 
 
-def test_a_look_asks_the_server_three_times_at_most(ledger: Ledger, client: redis.Redis) -> None:
+def test_a_poll_makes_at_most_three_round_trips(ledger: Ledger, client: redis.Redis) -> None:
     for _ in range(20):
         opened(ledger, 2)
     _, ids = opened(ledger, 50)
@@ -237,7 +237,9 @@ def test_a_server_that_stays_away_ends_it(commands: Commands, server: EmbeddedSe
     assert "is away" in running.lines[-1]
 
 
-def test_a_reader_that_goes_ends_it(commands: Commands, redis_url: str, tmp_path: Path) -> None:
+def test_it_exits_when_its_standard_output_is_closed(
+    commands: Commands, redis_url: str, tmp_path: Path
+) -> None:
     environment = {**commands.environment, "FLEET_REDIS_URL": redis_url}
     errors = tmp_path / "errors"
     with errors.open("wb") as err:
@@ -252,7 +254,7 @@ def test_a_reader_that_goes_ends_it(commands: Commands, redis_url: str, tmp_path
     assert errors.read_text() == ""
 
 
-def test_the_end_of_its_input_ends_it(commands: Commands, redis_url: str) -> None:
+def test_it_exits_when_its_standard_input_is_closed(commands: Commands, redis_url: str) -> None:
     environment = {**commands.environment, "FLEET_REDIS_URL": redis_url}
     reading, writing = os.pipe()
     with subprocess.Popen(
@@ -275,7 +277,7 @@ def test_the_end_of_its_input_ends_it(commands: Commands, redis_url: str) -> Non
     ],
     ids=lambda given: given[0] if isinstance(given, list) else "",
 )
-def test_what_cannot_be_followed_is_said(
+def test_what_cannot_be_followed_is_an_error(
     commands: Commands, redis_url: str, arguments: list[str], code: int, sentence: str
 ) -> None:
     found, out, errors = commands.run("status", *arguments, FLEET_REDIS_URL=redis_url)

@@ -126,7 +126,25 @@ def test_deleting_is_final_and_may_be_repeated(any_store: ObjectStore) -> None:
         any_store.get("gone")
 
 
-@pytest.mark.parametrize("url", ["http://host/x", "documents", "", "s3:///nobucket"])
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "50%25 #1?"
+    ObjectStore(folder.as_uri(), timeout_seconds=1.0).put("a", b"x")
+    assert [path.name for path in folder.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://host/x",
+        "documents",
+        "",
+        "s3:///nobucket",
+        "file://host/x",
+        "file:x",
+        "file:///x#1",
+        "file:///x?",
+    ],
+)
 def test_an_address_that_cannot_work_is_refused_with_a_sentence(url: str) -> None:
     with pytest.raises(SettingsError, match="FLEET_STORE_URL"):
         ObjectStore(url, timeout_seconds=1.0)

@@ -73,7 +73,7 @@ def test_a_text_document_succeeds_with_its_results(services: Services, submit: S
     assert text.count("\f") == facts.page_count - 1
 
 
-def test_a_scan_is_handed_on_and_recognised(services: Services, submit: Submit, client: Redis) -> None:
+def test_a_scan_is_forwarded_and_recognised(services: Services, submit: Submit, client: Redis) -> None:
     document_id = submit(synthetic(Kind.SCAN))
     attend(services, document_id, Queue.PDF, process_document)
     document = known(services, document_id)
@@ -111,7 +111,7 @@ def test_a_password_opens_an_encrypted_document(services: Services, submit: Subm
     assert known(services, document_id).state is State.SUCCEEDED
 
 
-def test_an_original_deleted_before_its_turn_is_told_as_such(services: Services, submit: Submit) -> None:
+def test_an_original_deleted_before_its_turn_is_document_missing(services: Services, submit: Submit) -> None:
     document_id = submit(None)
     attend(services, document_id, Queue.PDF, process_document)
     assert known(services, document_id).error == "document_missing"
@@ -173,7 +173,7 @@ def test_a_document_that_kills_its_worker_is_quarantined_after_its_attempts(
     assert services.ledger.quarantined() == [document_id]
 
 
-def test_an_interruption_gives_the_attempt_back(services: Services, submit: Submit) -> None:
+def test_an_interruption_refunds_the_attempt(services: Services, submit: Submit) -> None:
     document_id = submit(b"x")
 
     def interrupted(_services: Services, _document: Document) -> Outcome:
@@ -186,7 +186,7 @@ def test_an_interruption_gives_the_attempt_back(services: Services, submit: Subm
     assert not services.in_progress
 
 
-def test_a_lost_ledger_is_no_verdict_on_the_document(services: Services, submit: Submit) -> None:
+def test_a_missing_ledger_changes_nothing_about_the_document(services: Services, submit: Submit) -> None:
     document_id = submit(b"x")
 
     def away(_services: Services, _document: Document) -> Outcome:

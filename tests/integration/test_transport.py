@@ -49,7 +49,7 @@ def connection(server: ValkeyServer) -> Iterator[Connection]:
         yield made
 
 
-def taken(connection: Connection, server: ValkeyServer, **headers: str) -> Message:
+def delivered(connection: Connection, server: ValkeyServer, **headers: str) -> Message:
     """Receive a message as a worker does, with a prefetch count of one."""
     sent = json.loads(message(new_id(), Queue.PDF))
     sent["headers"] |= headers
@@ -70,7 +70,7 @@ def taken(connection: Connection, server: ValkeyServer, **headers: str) -> Messa
 def test_a_server_that_is_away_for_a_moment_is_waited_for(
     connection: Connection, server: ValkeyServer, step: str
 ) -> None:
-    one = taken(connection, server)
+    one = delivered(connection, server)
     server.terminate()
     back = threading.Timer(0.5, server.start)
     back.start()
@@ -95,7 +95,7 @@ def fails_while_away(connection: Connection, server: ValkeyServer, step: Callabl
 def test_a_server_that_stays_away_leaves_the_worker_free_to_notice(
     connection: Connection, server: ValkeyServer
 ) -> None:
-    one = taken(connection, server, task="another.task")
+    one = delivered(connection, server, task="another.task")
     fails_while_away(connection, server, one.ack)
     server.start()
     with redis_py.Redis.from_url(url(server)) as client:
@@ -109,14 +109,14 @@ def delivery_of(one: Message) -> Delivery:
 
 
 @pytest.fixture
-def looking_on(server: ValkeyServer) -> Iterator["redis_py.Redis"]:
+def observer(server: ValkeyServer) -> Iterator["redis_py.Redis"]:
     with redis_py.Redis.from_url(url(server), decode_responses=True) as client:
         yield client
 
 
 @pytest.fixture
-def ledger(looking_on: "redis_py.Redis") -> Ledger:
-    return Ledger(looking_on, Settings(key_prefix="t:"))
+def ledger(observer: "redis_py.Redis") -> Ledger:
+    return Ledger(observer, Settings(key_prefix="t:"))
 
 
 def start(ledger: Ledger, one: Message) -> Document:
@@ -129,74 +129,74 @@ def start(ledger: Ledger, one: Message) -> Document:
 
 
 def test_a_documents_message_is_recorded_with_its_attempt_and_acknowledged_with_its_settlement(
-    connection: Connection, server: ValkeyServer, ledger: Ledger, looking_on: "redis_py.Redis"
+    connection: Connection, server: ValkeyServer, ledger: Ledger, observer: "redis_py.Redis"
 ) -> None:
-    one = taken(connection, server)
+    one = delivered(connection, server)
     delivery = delivery_of(one)
     assert not delivery.recorded
-    assert looking_on.hlen("t:inflight:pdf") == 0
+    assert observer.hlen("t:inflight:pdf") == 0
     document = start(ledger, one)
     assert delivery_of(one).recorded
-    entry, route = json.loads(looking_on.hget("t:inflight:pdf", delivery.tag) or ""), one.delivery_info
+    entry, route = json.loads(observer.hget("t:inflight:pdf", delivery.tag) or ""), one.delivery_info
     assert entry == [one._raw, route["exchange"], route["routing_key"]], "as kombu records it"
-    assert looking_on.zcard("t:inflight-index:pdf") == 1
+    assert observer.zcard("t:inflight-index:pdf") == 1
     assert ledger.settle(document, Outcome(state=State.SUCCEEDED), token="w/1", delivery=delivery)
     assert delivery.acknowledged
-    assert looking_on.hlen("t:inflight:pdf") == looking_on.zcard("t:inflight-index:pdf") == 0
+    assert observer.hlen("t:inflight:pdf") == observer.zcard("t:inflight-index:pdf") == 0
     server.terminate()  # the acknowledgement sends nothing
     one.ack()
     assert connection.default_channel.qos.can_consume()
 
 
 def test_a_message_whose_document_was_settled_by_another_is_acknowledged(
-    connection: Connection, server: ValkeyServer, ledger: Ledger, looking_on: "redis_py.Redis"
+    connection: Connection, server: ValkeyServer, ledger: Ledger, observer: "redis_py.Redis"
 ) -> None:
-    one = taken(connection, server)
+    one = delivered(connection, server)
     document = start(ledger, one)
     assert ledger.settle(document, Outcome(state=State.SUCCEEDED), token="other/1")
     assert not ledger.settle(document, Outcome(state=State.SUCCEEDED), token="w/1", delivery=delivery_of(one))
-    assert looking_on.hlen("t:inflight:pdf") == 1
+    assert observer.hlen("t:inflight:pdf") == 1
     one.ack()
-    assert looking_on.hlen("t:inflight:pdf") == looking_on.zcard("t:inflight-index:pdf") == 0
+    assert observer.hlen("t:inflight:pdf") == observer.zcard("t:inflight-index:pdf") == 0
 
 
 @pytest.mark.parametrize("end", ["requeue", "close"])
 def test_a_message_that_is_not_recorded_yet_is_requeued_whole(
-    connection: Connection, server: ValkeyServer, looking_on: "redis_py.Redis", end: str
+    connection: Connection, server: ValkeyServer, observer: "redis_py.Redis", end: str
 ) -> None:
-    one = taken(connection, server)
-    assert looking_on.llen("pdf") == looking_on.hlen("t:inflight:pdf") == 0
+    one = delivered(connection, server)
+    assert observer.llen("pdf") == observer.hlen("t:inflight:pdf") == 0
     if end == "requeue":
         one.requeue()
     else:
         connection.default_channel.qos.restore_unacked_once()
-    assert looking_on.hlen("t:inflight:pdf") == looking_on.zcard("t:inflight-index:pdf") == 0
-    (again,) = looking_on.lrange("pdf", 0, -1)
+    assert observer.hlen("t:inflight:pdf") == observer.zcard("t:inflight-index:pdf") == 0
+    (again,) = observer.lrange("pdf", 0, -1)
     assert json.loads(again)["headers"]["id"] == one.headers["id"]
     assert transport.DELIVERY not in json.loads(again)["properties"]
 
 
 @pytest.mark.parametrize("end", ["ack", "reject"])
 def test_a_message_that_is_not_recorded_yet_leaves_nothing_behind(
-    connection: Connection, server: ValkeyServer, looking_on: "redis_py.Redis", end: str
+    connection: Connection, server: ValkeyServer, observer: "redis_py.Redis", end: str
 ) -> None:
-    one = taken(connection, server)
+    one = delivered(connection, server)
     getattr(one, end)()
     assert connection.default_channel.qos.can_consume()
-    assert looking_on.keys("t:inflight*") == []
+    assert observer.keys("t:inflight*") == []
 
 
 @pytest.mark.parametrize("header", [{"eta": "2100-01-01T00:00:00+00:00"}, {"task": "another.task"}])
 def test_a_message_that_may_stay_for_long_is_recorded_at_once(
-    connection: Connection, server: ValkeyServer, looking_on: "redis_py.Redis", header: dict[str, str]
+    connection: Connection, server: ValkeyServer, observer: "redis_py.Redis", header: dict[str, str]
 ) -> None:
-    one = taken(connection, server, **header)
+    one = delivered(connection, server, **header)
     delivery = one.properties.get(transport.DELIVERY)
     assert delivery is None if "task" in header else delivery.recorded
-    assert looking_on.hlen("t:inflight:pdf") == looking_on.zcard("t:inflight-index:pdf") == 1
+    assert observer.hlen("t:inflight:pdf") == observer.zcard("t:inflight-index:pdf") == 1
 
 
 def test_a_message_that_cannot_be_requeued_is_not_kept(connection: Connection, server: ValkeyServer) -> None:
-    one = taken(connection, server)
+    one = delivered(connection, server)
     fails_while_away(connection, server, one.requeue)
     assert connection.default_channel.qos.can_consume()

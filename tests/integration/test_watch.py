@@ -234,7 +234,7 @@ def test_a_watch_outlives_its_server_its_history_and_its_beat_pod(
         wait_for(
             lambda: (
                 {
-                    "recovered: the fleet tells of itself again",
+                    "recovered: the fleet sends news again",
                     "recovered: the pods are watched again",
                     "recovered: the Deployments are watched again",
                     "recovered: the nodes are watched again",

@@ -144,7 +144,7 @@ def test_a_worker_that_is_ended_while_it_starts_takes_nothing(fleet: Fleet) -> N
     assert fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 0
 
 
-def test_sigquit_cuts_the_work_short_and_gives_the_message_back_with_its_attempt(fleet: Fleet) -> None:
+def test_sigquit_interrupts_the_work_requeues_the_message_and_refunds_the_attempt(fleet: Fleet) -> None:
     (slow,) = fleet.submit(SLOW)
     worker = fleet.worker()
     fleet.until_state(slow, State.RUNNING)
@@ -212,7 +212,7 @@ def test_the_silence_of_a_killed_worker_is_noticed_without_help(fleet: Fleet) ->
     assert fleet.document(slow).starts == 2
 
 
-def test_a_live_worker_keeps_a_document_that_takes_longer_than_its_word_holds(fleet: Fleet) -> None:
+def test_a_live_worker_keeps_a_document_that_takes_longer_than_its_presence(fleet: Fleet) -> None:
     fleet.config = msgspec.structs.replace(fleet.config, presence_seconds=0.6)
     fleet.ledger = Ledger.of(fleet.config)
     (slow,) = fleet.submit(SLOW)

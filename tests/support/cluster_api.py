@@ -100,13 +100,13 @@ class ClusterApi:
             one["metadata"]["resourceVersion"] = str(self._version)
             known = one["metadata"]["name"] in self.objects[plural]
             self.objects[plural][one["metadata"]["name"]] = one
-            self._note("MODIFIED" if known else "ADDED", plural, one)
+            self._record("MODIFIED" if known else "ADDED", plural, one)
 
     def delete(self, plural: str, name: str) -> None:
         with self._changed:
             self._version += 1
             one = self.objects[plural].pop(name)
-            self._note(
+            self._record(
                 "DELETED",
                 plural,
                 {**one, "metadata": {**one["metadata"], "resourceVersion": str(self._version)}},
@@ -119,7 +119,7 @@ class ClusterApi:
             self._oldest = self._version
             self._history.clear()
 
-    def _note(self, what: str, plural: str, one: dict[str, Any]) -> None:
+    def _record(self, what: str, plural: str, one: dict[str, Any]) -> None:
         self._history.append((self._version, what, plural, json.loads(json.dumps(one))))
         self._changed.notify_all()
 

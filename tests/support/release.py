@@ -232,7 +232,7 @@ class Release:
         assert conditions.get("Failed") != "True", self.job_log(name)
         return bool(conditions.get("Complete") == "True")
 
-    def deployment_limit(self, queue: str) -> int:
+    def max_replicas(self, queue: str) -> int:
         """Return the maximum number of workers of a queue."""
         name = self.object_name(f"worker-{queue}")
         found = self.kube.items("scaledobject", name, f"--namespace={self.namespace}")

@@ -12,7 +12,7 @@ def wait_for(condition: Callable[[], Found | None], what: str, *, seconds: float
     """Poll `condition` until it holds; return its value."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come to pass in {seconds:g} s"
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
         time.sleep(0.02)
     return found
 
@@ -21,5 +21,5 @@ def stays(condition: Callable[[], object], what: str, *, seconds: float, pause: 
     """Poll `condition` for a while, and assert that it holds each time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        assert condition(), f"{what} did not stay so"
+        assert condition(), f"{what}: no longer true"
         time.sleep(pause)

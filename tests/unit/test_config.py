@@ -49,7 +49,9 @@ class TestLoad:
             load({}).max_pages = 1  # type: ignore[misc]  # the point of the test
 
     def test_refuses_unknown_names(self) -> None:
-        with pytest.raises(SettingsError, match=r"^There is no setting FLEET_MAX_PAGE, FLEET_QUEUE: check"):
+        with pytest.raises(
+            SettingsError, match=r"^There is no setting FLEET_MAX_PAGE, FLEET_QUEUE: docs/settings"
+        ):
             load({"FLEET_QUEUE": "pdf", "FLEET_MAX_PAGE": "3", "FLEET_MAX_PAGES": "3"})
 
     @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The promises of the documentation, compared with the code."""
 
+import ast
+import importlib
 import re
 import tomllib
 from collections.abc import Iterator
@@ -15,7 +17,8 @@ from app.cli.root import app as cli
 from app.config import PREFIX, Settings
 from app.errors import PERMANENT_ERRORS, FleetError, TransientError
 from app.ledger.reconcile import Findings
-from app.local.delivery import FILES, Delivered, IndexLine
+from app.local.delivery import Delivered, IndexLine
+from app.storage.layout import RESULT_FILES
 from tools import figures_table, settings_table
 
 ROOT = Path(app.__file__).resolve().parents[1]
@@ -94,6 +97,13 @@ class TestEveryPage:
             if re.fullmatch(r"(?:app|docs|tests|tools|examples|requirements)/[\w./-]+", words):
                 assert (ROOT / words).exists(), words
 
+    def test_its_programs_import_what_is_there(self, page: Path) -> None:
+        for program in re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
+            for node in ast.walk(ast.parse(program)):
+                if isinstance(node, ast.ImportFrom) and str(node.module).startswith("app."):
+                    module = importlib.import_module(str(node.module))
+                    assert all(hasattr(module, one.name) for one in node.names), ast.unparse(node)
+
 
 @pytest.mark.parametrize("page", [one for one in PAGES if one.resolve() != ROOT / "CHANGELOG.md"], ids=named)
 class TestEveryPageOfThePresent:
@@ -152,7 +162,7 @@ def test_the_index_lines_fields_are_explained() -> None:
 
 def test_the_files_of_a_document_are_explained() -> None:
     files = re.findall(r"`NAME/([\w.]+)`", FOLDER.partition("`results/` then holds:")[2])
-    assert files == list(FILES.values())
+    assert files == list(RESULT_FILES.values())
 
 
 def test_exit_codes_are_explained() -> None:

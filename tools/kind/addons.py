@@ -65,8 +65,8 @@ class Addon:
                 self._apply(kube, source)
             except CommandError as error:
                 raise ClusterError(
-                    f"{self.name} was not installed; if this machine cannot reach {source}, save it elsewhere "
-                    f"and set {self.file} to the file.\n{error.message}"
+                    f"{self.name} was not installed; if this machine cannot reach {source}, download it on another "
+                    f"one and set {self.file} to the file.\n{error.message}"
                 ) from None
             self.wait(kube)
 

@@ -5,7 +5,6 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -103,11 +102,11 @@ def _run(
 
 def until(condition: Callable[[], object], *, seconds: float) -> bool:
     """Poll a condition every second until it is true; return whether it was within `seconds`."""
-    pause, end = threading.Event(), time.monotonic() + seconds
+    end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             return False
-        pause.wait(1.0)
+        time.sleep(1.0)
     return True
 
 

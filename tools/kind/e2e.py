@@ -8,8 +8,8 @@ from tools.kind.image import bring
 from tools.kind.kind import ROOT, KindCluster
 
 TESTS = ROOT / "tests" / "e2e"
-BESIDE = ("-v", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
-"""A test mostly waits, so two run at a time, each in a namespace of its own; the mark `alone` keeps others away."""
+PARALLEL = ("-v", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
+"""A test mostly waits, so two run at a time, each in its own namespace; one with the mark `alone` runs by itself."""
 
 
 def run(cluster: KindCluster, arguments: Sequence[str] = ()) -> int:
@@ -23,6 +23,6 @@ def run(cluster: KindCluster, arguments: Sequence[str] = ()) -> int:
     bring(cluster)
     chosen = () if "-m" in arguments else ("-m", "not figures")
     return call(
-        *(sys.executable, "-m", "pytest", str(TESTS), *BESIDE, *chosen, *arguments),
+        *(sys.executable, "-m", "pytest", str(TESTS), *PARALLEL, *chosen, *arguments),
         extra={"KIND_CLUSTER": cluster.name},
     )

@@ -80,7 +80,7 @@ class Kube:
                 yield claim_trouble(claim, warnings)
         for event in warnings:
             if event["reason"] == "FailedCreate":
-                yield f"{_named(event['involvedObject'])} may not make its pods: {event['message']}"
+                yield f"{_named(event['involvedObject'])} cannot create its pods: {event['message']}"
 
 
 def pod_troubles(pod: Object) -> Iterator[str]:
@@ -94,9 +94,10 @@ def pod_troubles(pod: Object) -> Iterator[str]:
         if reason not in HARMLESS:
             last = container.get("lastState", {}).get("terminated", {})
             ended = f" (it ended with {last['exitCode']}, {last.get('reason', '')})" if last else ""
-            yield f"Pod {name}, container {container['name']}: {reason}{ended}: {waiting.get('message', '')}".rstrip(
-                ": "
+            sentence = (
+                f"Pod {name}, container {container['name']}: {reason}{ended}: {waiting.get('message', '')}"
             )
+            yield sentence.rstrip(": ")
 
 
 def without_image(pod: Object) -> list[str]:

@@ -152,10 +152,7 @@ def _make_namespace(kube: Kube) -> None:
     namespace = {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {
-            "name": NAMESPACE,
-            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
-        },
+        "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
     }
     kube.run("apply", "--server-side", "--filename=-", stdin=json.dumps(namespace))
 

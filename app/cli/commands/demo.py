@@ -21,7 +21,9 @@ def demo(
     max_replicas: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Run at most N workers per queue (default: two per processor)."
+            min=1,
+            metavar="N",
+            help="Run at most N workers per queue (default: two per processor, at least 4).",
         ),
     ] = None,
     report: Annotated[Path, typer.Option(metavar="FOLDER", help="Write the report here.")] = Path("report"),

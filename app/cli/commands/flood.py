@@ -27,18 +27,20 @@ def flood(
     server_timeout: Annotated[
         float,
         typer.Option(
-            min=0, metavar="SECONDS", help="Wait this long for a server that is away; 0: fail at once."
+            min=0,
+            metavar="SECONDS",
+            help="Wait this long for a server that does not answer; 0: fail at once.",
         ),
     ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts of the batch as JSON.")] = False,
 ) -> None:
     """Send documents to a remote fleet.
 
-    FLEET_REDIS_URL and FLEET_STORE_URL name the fleet's Redis and its object store; the timeout is for both at the
-    start, and for Redis during --wait. The same seed makes the same documents.
+    FLEET_REDIS_URL and FLEET_STORE_URL name the fleet's Redis and its object store. --server-timeout applies to both
+    at the start, and to Redis during --wait. The same seed makes the same documents.
 
-    With --wait the exit code is 3 if a document did not succeed. Some synthetic documents are broken on purpose:
-    with these it is 3 only if a document is quarantined.
+    With --wait the exit code is 3 if a document did not succeed. Some synthetic documents are broken on purpose: for
+    them it is 3 only if a document is quarantined.
 
     Example: fleet flood --documents 1000 --wait
     """

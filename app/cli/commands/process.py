@@ -43,7 +43,9 @@ def process(
     max_replicas: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Run at most N workers per queue (default: one per processor)."
+            min=1,
+            metavar="N",
+            help="Run at most N workers per queue (default: one per processor, at least 2).",
         ),
     ] = None,
 ) -> None:
@@ -58,11 +60,12 @@ def process(
     intakes = named(expand(paths, skip=output))
     if not intakes:
         raise UsageError("There is no file in the folders given.")
-    failed: list[IndexLine] = []
+    failed: dict[str, IndexLine] = {}
 
     def take(line: IndexLine) -> None:
+        failed.pop(line.document_id, None)  # it was sent again out of the quarantine
         if line.state is not State.SUCCEEDED:
-            failed.append(line)
+            failed[line.document_id] = line
         if as_json:
             # Bytes: JSON is UTF-8, whatever the terminal's encoding.
             sys.stdout.buffer.write(show.as_line(line).encode() + b"\n")
@@ -71,7 +74,8 @@ def process(
     config = settings()
     replicas = max_replicas or max(2, os.cpu_count() or 1)
     moving = not (as_json and sys.stdout.isatty())
-    title = f"{len(intakes):,} documents to {show.plain(str(output))}"
+    noun = "document" if len(intakes) == 1 else "documents"
+    title = f"{len(intakes):,} {noun} to {show.plain(str(output))}"
     busy = f"Another run is writing its results to {output}: wait for it, or choose another folder."
     with (
         claimed(output, otherwise=busy),
@@ -86,7 +90,7 @@ def process(
             on_line=take,
             on_progress=view.update,
         )
-    for line in failed:
+    for line in failed.values():
         typer.echo(show.plain(f"{line.source}: {line.error}: {line.message}"), err=True)
     good, index = len(intakes) - len(failed), show.plain(str(output / INDEX))
     typer.echo(f"{good:,} of {len(intakes):,} succeeded; the index is {index}.", err=True)

@@ -20,8 +20,8 @@ All = Annotated[bool, typer.Option("--all", help="Choose every quarantined docum
 def quarantine() -> None:
     """List, show, retry or drop quarantined documents.
 
-    A document is quarantined when each worker that started it died, or when an error that is not its own outlasted
-    all retries. FLEET_REDIS_URL names the Redis of the remote fleet.
+    A document is quarantined when each worker that started it died, or when transient errors used up all its
+    retries. FLEET_REDIS_URL names the Redis of the remote fleet.
     """
 
 
@@ -61,7 +61,7 @@ def retry(documents: Documents = None, everything: All = False) -> None:
 
 @app.command("drop")
 def drop(documents: Documents = None, everything: All = False) -> None:
-    """Forget quarantined documents and delete their originals.
+    """Remove quarantined documents from the ledger and delete their originals.
 
     FLEET_STORE_URL names the object store with the originals.
 

@@ -9,7 +9,7 @@ import typer
 
 from app.cli.views import show
 from app.client.connect import connect
-from app.client.follow import follow, known_batch
+from app.client.follow import follow, require_batch
 from app.client.news import Away, Line, encode
 from app.queues import Queue
 from app.runtime.lifeline import STDIN, when_it_ends
@@ -33,8 +33,7 @@ def status(
         ),
     ] = None,
     until_eof: Annotated[
-        bool,
-        typer.Option("--until-eof", help="Exit when standard input is closed (used over kubectl exec)."),
+        bool, typer.Option("--until-eof", help="Exit when standard input is closed (used over kubectl exec).")
     ] = False,
 ) -> None:
     """Show the queues and batches of a remote fleet, or one batch.
@@ -51,7 +50,7 @@ def status(
         return
     ledger = connect()
     if batch is not None:
-        show.batch(known_batch(ledger, batch), as_json=as_json)
+        show.batch(require_batch(ledger.batch(batch)), as_json=as_json)
         return
     batches = [ledger.batch(batch_id) for batch_id in ledger.batches()]
     show.overview(ledger.depths(list(Queue)), batches, len(ledger.quarantined()), as_json=as_json)
@@ -64,11 +63,11 @@ def _follow(batch: str | None, *, since: float | None, as_json: bool, until_eof:
     output = sys.stdout.buffer
     with show.until_reader_leaves():
         for line in follow(batch, since=since, until=ended):
-            output.write(encode(line) if as_json else _sentence(line).encode() + b"\n")
+            output.write(encode(line) if as_json else _as_text(line).encode() + b"\n")
             output.flush()
 
 
-def _sentence(line: Line) -> str:
+def _as_text(line: Line) -> str:
     clock = datetime.fromtimestamp(line.time).astimezone().strftime("%H:%M:%S")
     if isinstance(line, Away):
         return show.plain(f"{clock}  the Redis server is away ({line.message}); waiting for it")

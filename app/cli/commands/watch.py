@@ -59,4 +59,4 @@ def watch(
                 if until_idle and snapshot.idle:
                     break
     if record is not None:
-        typer.echo(f"Recorded in {record}: fleet report {shlex.quote(str(record))} --output DIR", err=True)
+        typer.echo(f"Recorded in {record}: fleet report {shlex.quote(str(record))} --output FOLDER", err=True)

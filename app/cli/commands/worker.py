@@ -27,7 +27,7 @@ def worker(
     chosen = list(dict.fromkeys(queues))
     if not reload:
         raise typer.Exit(run_workers(chosen))
-    # Late: the image of a fleet need not carry what only development uses.
+    # Late: only development needs the extra `reload`.
     from app.worker.reload import run_reloading  # noqa: PLC0415
 
     raise typer.Exit(run_reloading([sys.executable, "-m", "app.cli.main", "worker", *chosen]))

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group
@@ -13,7 +12,6 @@ from rich.text import Text
 
 from app.cli.views.pieces import clock, failures, fitted, heading, number, queue_table
 from app.cli.views.trend import History, Rate
-from app.local.fleet import QueueStatus
 from app.local.snapshot import RunSnapshot
 from app.queues import Queue
 
@@ -57,12 +55,11 @@ class LiveView:
             self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._moving:
-            if self._last is not None and kind is not None:
-                self._live.update(self._picture(self._last, "stopped"), refresh=True)
+            if self._last is not None:
+                state = "all done" if kind is None else "stopped"
+                self._live.update(self._picture(self._last, state), refresh=True)
             self._live.stop()
         elif self._last is not None:
             self._print(self._last)
@@ -98,23 +95,20 @@ class LiveView:
     def _table(self, snapshot: RunSnapshot, bars: int) -> Table:
         table = queue_table(COLUMNS, bars)
         for queue, status in snapshot.queues.items():
-            table.add_row(*self._row(queue, status, bars))
+            depth = status.depth
+            moving = status.ready != status.replicas
+            replicas = f"{status.ready} → {status.replicas}" if moving else f"{status.ready}"
+            table.add_row(
+                Text(queue.value, style="bold"),
+                number(depth.waiting, "yellow"),
+                number(depth.running, "cyan"),
+                Text(replicas, style="bold cyan" if status.ready or moving else "dim"),
+                Text(self._replicas[queue].bars(bars), style="cyan"),
+                Text(f"{self._rates[queue].per_second:.1f}"),
+                number(depth.done, "green"),
+                Text(f"{depth.oldest_wait_seconds:.1f} s", style="" if depth.oldest_wait_seconds else "dim"),
+            )
         return table
-
-    def _row(self, queue: Queue, status: QueueStatus, bars: int) -> list[Text]:
-        depth = status.depth
-        moving = status.ready != status.replicas
-        replicas = f"{status.ready} → {status.replicas}" if moving else f"{status.ready}"
-        return [
-            Text(queue.value, style="bold"),
-            number(depth.waiting, "yellow"),
-            number(depth.inflight, "cyan"),
-            Text(replicas, style="bold cyan" if status.ready or moving else "dim"),
-            Text(self._replicas[queue].bars(bars), style="cyan"),
-            Text(f"{self._rates[queue].per_second:.1f}"),
-            number(depth.done, "green"),
-            Text(f"{depth.oldest_wait_seconds:.1f} s", style="" if depth.oldest_wait_seconds else "dim"),
-        ]
 
     def _bar(self, snapshot: RunSnapshot, left: str, width: int) -> Table:
         settled = snapshot.counts.settled
@@ -140,12 +134,12 @@ class LiveView:
         times = [elapsed / settled * (self.total - settled)]
         for queue, status in snapshot.queues.items():
             if (rate := self._rates[queue].per_second) > 0:
-                times.append((status.depth.waiting + status.depth.inflight) / rate)
+                times.append((status.depth.waiting + status.depth.running) / rate)
         return f"{clock(max(times) + 0.5)} left"
 
     def _print(self, snapshot: RunSnapshot) -> None:
         queues = "  ".join(
-            f"{queue.value}: waiting {status.depth.waiting} running {status.depth.inflight} "
+            f"{queue.value}: waiting {status.depth.waiting} running {status.depth.running} "
             f"replicas {status.ready}/{status.replicas}"
             for queue, status in snapshot.queues.items()
         )

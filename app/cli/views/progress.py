@@ -12,7 +12,7 @@ from app.ledger.models import BatchCounts
 class BatchProgress:
     """Prints how far a batch is: a line when something changed, at most one every `PAUSE_SECONDS`.
 
-    On a terminal, making and storing documents take one line each, which is overwritten.
+    On a terminal, `made` and `sent` each redraw one line in place.
     """
 
     PAUSE_SECONDS = 5.0
@@ -31,7 +31,7 @@ class BatchProgress:
 
     def _step(self, line: str, *, done: bool) -> None:
         if sys.stderr.isatty():
-            sys.stderr.write(f"\r{line}" + ("\n" if done else ""))
+            sys.stderr.write(line + ("\n" if done else "\r"))
             sys.stderr.flush()
         else:
             self._print(line, at_once=done)

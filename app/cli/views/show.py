@@ -50,9 +50,11 @@ def until_reader_leaves() -> Iterator[None]:
 
 
 def _counts(counts: "BatchCounts") -> dict[str, object]:
-    fields = msgspec.to_builtins(counts)
-    assert isinstance(fields, dict)  # noqa: S101  # a Struct is a dict of builtins
-    return {**fields, "settled": counts.settled, "open": counts.total - counts.settled}
+    return {
+        **msgspec.structs.asdict(counts),
+        "settled": counts.settled,
+        "open": counts.total - counts.settled,
+    }
 
 
 def batch(counts: "BatchCounts", *, as_json: bool) -> None:
@@ -84,7 +86,7 @@ def overview(
         return
     queues = _numbers("queue", ["waiting", "running", "done", "oldest wait"])
     for queue, depth in depths.items():
-        cells = (f"{depth.waiting:,}", f"{depth.inflight:,}", f"{depth.done:,}")
+        cells = (f"{depth.waiting:,}", f"{depth.running:,}", f"{depth.done:,}")
         queues.add_row(queue.value, *cells, f"{depth.oldest_wait_seconds:.1f} s")
     console().print(queues)
     if batches:

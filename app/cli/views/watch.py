@@ -3,7 +3,6 @@
 import sys
 from collections import deque
 from collections.abc import Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group, RenderableType
@@ -35,7 +34,6 @@ COLUMNS = {
     "done": 7,
 }
 """The least width of each column; "" is the sparkline of the ready replicas."""
-NO_NEWS = QueueNews(waiting=0, running=0, done=0)
 STYLES = {What.SCALE: "cyan", What.REPLACED: "yellow", What.FAULT: "red", What.RECOVERED: "green"}
 STALE_SECONDS = 5.0
 
@@ -69,9 +67,7 @@ class WatchView:
             self._write(self.title)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._moving:
             self._live.stop()
         elif self._last is not None and kind is None:
@@ -90,7 +86,7 @@ class WatchView:
             self._live.update(self.picture(snapshot), refresh=True)
             return
         for event in snapshot.events:
-            self._write(f"[{event.t:7.1f} s]  {_sentence(event)}")
+            self._write(f"[{event.t:7.1f} s]  {_as_text(event)}")
         if snapshot.t - self._printed_at >= PLAIN_SECONDS:
             self._printed_at = snapshot.t
             self._print(snapshot)
@@ -115,18 +111,20 @@ class WatchView:
         for name, replicas in snapshot.replicas.items():
             queue = known.get(name)
             moving = not replicas.desired == replicas.ready == replicas.total
-            depth = queue or NO_NEWS
-            unknown = queue is None
+            waiting = running = done = Text("?")
+            if queue is not None:
+                waiting, running = number(queue.waiting, "yellow"), number(queue.running, "cyan")
+                done = number(queue.done, "green")
             table.add_row(
                 Text(plain(name), style="bold"),
                 number(replicas.desired, "cyan"),
                 Text(str(replicas.ready), style="bold cyan" if replicas.ready or moving else "dim"),
                 number(replicas.total, "cyan"),
                 Text(self._ready[name].bars(bars), style="cyan"),
-                Text("?") if unknown else number(depth.waiting, "yellow"),
-                Text("?") if unknown else number(depth.running, "cyan"),
+                waiting,
+                running,
                 Text(f"{self._rates[name].per_second:.1f}" if name in self._rates else "?"),
-                Text("?") if unknown else number(depth.done, "green"),
+                done,
             )
         return table
 
@@ -160,7 +158,7 @@ class WatchView:
         lines = []
         for event in self._events:
             line = Text(f" {clock(event.t):>7}  ", style="dim", no_wrap=True, overflow="ellipsis")
-            lines.append(line.append(_sentence(event), style=f"not dim {STYLES.get(event.what, '')}"))
+            lines.append(line.append(_as_text(event), style=f"not dim {STYLES.get(event.what, '')}"))
         lines += [Text("")] * (MOST_EVENTS - len(lines))
         broken = " ".join(snapshot.broken)
         lines.append(Text(f" {plain(broken)}", style="red", no_wrap=True, overflow="ellipsis"))
@@ -195,7 +193,7 @@ class WatchView:
         sys.stdout.flush()
 
 
-def _sentence(event: Event) -> str:
+def _as_text(event: Event) -> str:
     """Return an event as a line of text."""
     if event.what is What.SCALE:
         arrow = f"{event.before} \N{RIGHTWARDS ARROW} {event.after}"

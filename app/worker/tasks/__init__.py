@@ -1,1 +1,1 @@
-"""The Celery tasks: shells of a few lines around functions that a test calls without Celery."""
+"""The Celery tasks: three lines each around a function that tests call without Celery."""

@@ -1,10 +1,10 @@
-"""`ocr.recognize`: the second pass over documents with pages that are only a picture."""
+"""`ocr.recognize`: the second pass, over documents with pages that are only a picture."""
 
 import time
 
 import msgspec
 
-from app.documents.models import Facts, Page, Recognition
+from app.documents.models import Facts, Page, Recognition, ResultKind
 from app.errors import MalformedError, PermanentError
 from app.ledger.models import Document, Outcome, State
 from app.queues import TaskName
@@ -21,21 +21,21 @@ def recognize(self: DocumentTask, document_id: str) -> None:
 
 
 class _OutOfTimeError(Exception):
-    """The time for one document is used up: its remaining pages are left, as other documents wait."""
+    """The time for one document is used up, so that its remaining pages stay unrecognised."""
 
 
 def recognize_document(services: Services, document: Document) -> Outcome:
     """Recognise a document's pages in the sandbox and merge their text into the stored text.
 
-    A page that cannot be recognised is listed with its reason; the document still succeeds, as its first pass did.
+    The facts list each page that cannot be recognised with the reason; the document still succeeds.
 
     Raises:
         PermanentError: the original is gone.
-        TransientError: the surroundings are at fault.
+        TransientError: the store or the sandbox is unavailable.
     """
-    keys = result_keys(document.object)
-    facts = get_facts(services.store, keys["document"])
-    texts = get_text(services.store, keys["text"])
+    keys = result_keys(document.batch, document.document_id)
+    facts = get_facts(services.store, keys[ResultKind.DOCUMENT])
+    texts = get_text(services.store, keys[ResultKind.TEXT])
     wanted = facts.pages_needing_ocr
     pages = wanted[: services.config.ocr_max_pages]
     found = {
@@ -67,8 +67,8 @@ def recognize_document(services: Services, document: Document) -> Outcome:
     for number, recognition in found.items():
         if recognition.error is None:
             texts[number - 1] = recognition.text
-    put_text(services.store, keys["text"], texts)
-    put_facts(services.store, keys["document"], facts)
+    put_text(services.store, keys[ResultKind.TEXT], texts)
+    put_facts(services.store, keys[ResultKind.DOCUMENT], facts)
     return Outcome(state=State.SUCCEEDED, summary=summary_json(facts), results=document.results)
 
 

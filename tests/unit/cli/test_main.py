@@ -25,10 +25,10 @@ from tests.support.signals import handlers_kept
             1,
             "Error: reportlab is not installed: pip install 'pdf-fleet[local]'.\n",
         ),
-        (Stopped(15), 143, "Stopped: everything that was started has been ended.\n"),
+        (Stopped(15), 143, "Stopped: every process that this command started has ended.\n"),
     ],
 )
-def test_what_goes_wrong_is_a_sentence_and_a_code(
+def test_errors_and_signals_become_a_sentence_and_an_exit_code(
     error: BaseException,
     code: int,
     sentence: str,
@@ -46,7 +46,7 @@ def test_what_goes_wrong_is_a_sentence_and_a_code(
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), ModuleNotFoundError("No module", name="app.nothing")])
-def test_a_mistake_of_ours_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise error
 
@@ -74,7 +74,7 @@ def test_a_signal_while_the_commands_are_imported_ends_in_a_sentence(number: sig
     script = SIGNALLED.format(number=int(number))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 128 + number
-    assert done.stderr == "Stopped: everything that was started has been ended.\n"
+    assert done.stderr == "Stopped: every process that this command started has ended.\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -126,11 +126,11 @@ def test_a_misspelt_command_gets_a_suggestion(
     assert capsys.readouterr().err.endswith("Error: No such command 'floood'. Did you mean 'flood'?\n")
 
 
-def test_what_sends_nothing_imports_no_celery() -> None:
+def test_readers_of_the_ledger_import_no_celery() -> None:
     assert imported("app.client.quarantine, app.local.session, app.client.follow", {"celery"}) == "[]\n"
 
 
-def test_whoever_draws_or_tells_does_not_pay_for_the_kubernetes_client() -> None:
+def test_views_and_news_import_no_slow_library() -> None:
     slow = {"kubernetes", "matplotlib", "celery", "obstore"}
     assert imported("app.cli.views.watch, app.client.follow", slow) == "[]\n"
 

@@ -37,7 +37,7 @@ def test_the_output_folder_is_not_read(tmp_path: Path) -> None:
     assert [path.name for path in expand([tmp_path], skip=tmp_path / "out")] == ["a.pdf"]
 
 
-def test_a_folder_is_not_read_and_written(tmp_path: Path) -> None:
+def test_the_output_folder_cannot_be_an_input(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is also an input"):
         expand([tmp_path], skip=tmp_path / "x" / "..")
 
@@ -54,7 +54,7 @@ def test_a_pipe_is_no_document(tmp_path: Path) -> None:
     assert expand([tmp_path]) == []
 
 
-def test_names_that_collide_are_kept_apart() -> None:
+def test_colliding_names_get_numbers() -> None:
     paths = [
         Path("x/report.pdf"),
         Path("y/report.pdf"),
@@ -83,7 +83,7 @@ def test_every_file_gets_a_folder_name_of_its_own(stems: list[str]) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS refuses file names that are not UTF-8")
-def test_a_name_that_is_no_text_is_made_printable(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8_is_made_printable(tmp_path: Path) -> None:
     raw = os.fsencode(tmp_path) + b"/\xff\xfe.pdf"
     Path(os.fsdecode(raw)).write_bytes(b"x")
     (intake,) = named(expand([tmp_path]))
@@ -91,7 +91,7 @@ def test_a_name_that_is_no_text_is_made_printable(tmp_path: Path) -> None:
     intake.name.encode()
 
 
-def test_a_file_that_cannot_be_read_is_set_aside_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_refused_and_the_others_are_sent(tmp_path: Path) -> None:
     good, gone = make(tmp_path, "good.pdf", "gone.pdf")
     intakes = named([gone, good])
     gone.unlink()
@@ -104,7 +104,7 @@ def test_a_file_that_cannot_be_read_is_set_aside_and_the_rest_goes_on(tmp_path: 
     assert "cannot be read" in refused[0].reason
 
 
-def test_of_a_huge_file_only_so_much_is_stored_as_shows_that_it_is_too_large(tmp_path: Path) -> None:
+def test_of_a_huge_file_one_byte_more_than_the_limit_is_stored(tmp_path: Path) -> None:
     (path,) = make(tmp_path, "huge.pdf")
     path.write_bytes(b"x" * 1_000)
     store = ObjectStore("memory://", timeout_seconds=1.0)

@@ -90,6 +90,24 @@ def test_frames_of_a_tiff_and_one_that_is_not_there() -> None:
         assert recognizer.page(3).error
 
 
+@pytest.mark.parametrize(
+    ("kind", "stated", "given"), [("PNG", None, 150), ("TIFF", None, 150), ("TIFF", 300, 300)]
+)
+def test_an_image_without_a_resolution_counts_as_150_dpi(
+    kind: str, stated: int | None, given: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolutions = []
+
+    def text_of(_: raster.Bitmap, dpi: int) -> str:
+        resolutions.append(dpi)
+        return ""
+
+    monkeypatch.setattr(ocr, "_text_of", text_of)
+    options = {} if stated is None else {"dpi": (stated, stated)}
+    recognize(picture("words", kind, **options), number=1, media_type=MediaType[kind])
+    assert resolutions == [given]
+
+
 def test_a_large_image_is_made_smaller() -> None:
     data = picture("a picture", "PNG")
     limits = Limits(ocr_pixels=60_000)

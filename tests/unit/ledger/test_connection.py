@@ -37,7 +37,7 @@ def test_a_command_that_fails_often_enough_is_a_server_error_with_its_address() 
     assert retry.call_with_retry(Failing(0), ignore) == "answer"
 
 
-def test_whoever_decides_about_errors_is_asked_each_time_and_may_give_up() -> None:
+def test_on_error_is_called_for_each_failure_and_may_give_up() -> None:
     heard: list[tuple[ServerError, float]] = []
 
     def decide(error: ServerError, seconds: float) -> None:
@@ -67,7 +67,7 @@ def test_a_missing_script_is_left_to_redis_py() -> None:
         FleetRetry("redis://there", 0).call_with_retry(missing, ignore)
 
 
-def test_each_connection_gets_a_policy_of_its_own_that_asks_the_same() -> None:
+def test_each_connection_has_a_policy_of_its_own_with_the_same_on_error() -> None:
     heard: list[ServerError] = []
     one = FleetRetry("redis://there", 0, lambda error, _seconds: heard.append(error))
     assert copy.deepcopy(one).call_with_retry(Failing(2), ignore) == "answer"

@@ -14,7 +14,7 @@ from app.local.claim import ServerClaim, claimed
 KEY = "fleet:local-fleet"
 
 
-def test_a_folder_is_one_runs_at_a_time(tmp_path: Path) -> None:
+def test_only_one_run_at_a_time_can_claim_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "report"
     with claimed(folder, otherwise="busy"):
         assert list(folder.iterdir()) == []
@@ -24,7 +24,7 @@ def test_a_folder_is_one_runs_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with (
         pytest.raises(FleetError, match=r"file/x cannot be written: Not a directory\."),
@@ -33,7 +33,7 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
         pytest.fail("claimed")
 
 
-def test_a_server_is_one_runs_at_a_time(redis_url: str, client: redis.Redis) -> None:
+def test_only_one_run_at_a_time_can_claim_a_server(redis_url: str, client: redis.Redis) -> None:
     config = Settings(redis_url=redis_url)
     claim = ServerClaim(client, config)
     claim.hold()
@@ -47,7 +47,7 @@ def test_a_server_is_one_runs_at_a_time(redis_url: str, client: redis.Redis) -> 
 @pytest.mark.parametrize(
     "holder", ["pid 1 on another-machine", f"pid {os.getppid()} on {socket.gethostname()}", "x"]
 )
-def test_a_server_of_another_run_is_left_to_it(redis_url: str, client: redis.Redis, holder: str) -> None:
+def test_a_claim_of_another_run_is_respected(redis_url: str, client: redis.Redis, holder: str) -> None:
     client.set(KEY, holder)
     claim = ServerClaim(client, Settings(redis_url=redis_url))
     with pytest.raises(FleetError, match="Another local fleet"):
@@ -56,7 +56,7 @@ def test_a_server_of_another_run_is_left_to_it(redis_url: str, client: redis.Red
     assert client.get(KEY) == holder
 
 
-def test_a_run_that_was_killed_on_this_machine_holds_nothing(redis_url: str, client: redis.Redis) -> None:
+def test_the_claim_of_a_killed_run_on_this_machine_is_void(redis_url: str, client: redis.Redis) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     client.set(KEY, f"pid {gone.pid} on {socket.gethostname()}")
@@ -64,7 +64,7 @@ def test_a_run_that_was_killed_on_this_machine_holds_nothing(redis_url: str, cli
     assert client.get(KEY) == f"pid {os.getpid()} on {socket.gethostname()}"
 
 
-def test_a_claim_that_was_lost_is_taken_again_or_refused(
+def test_a_lost_claim_is_acquired_again_or_refused(
     redis_url: str, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.local.claim.HOLD_SECONDS", 0.0)  # every call renews

@@ -51,7 +51,7 @@ def test_results_lie_in_a_folder_of_the_documents_name(tmp_path: Path, store: Ob
     assert line.results.thumbnail is None, "deleted from the store meanwhile"
 
 
-def test_what_an_earlier_run_left_goes(tmp_path: Path, store: ObjectStore) -> None:
+def test_results_of_an_earlier_run_are_removed(tmp_path: Path, store: ObjectStore) -> None:
     folder = OutputFolder(tmp_path, store)
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "thumbnail.jpg").write_bytes(b"old")
@@ -76,7 +76,7 @@ def test_the_index_is_in_the_order_that_the_files_were_given(tmp_path: Path, sto
     assert msgspec.json.decode(lines[1])["error"] == "unreadable_file"
 
 
-def test_a_file_in_the_way_is_named(tmp_path: Path, store: ObjectStore) -> None:
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path, store: ObjectStore) -> None:
     folder = OutputFolder(tmp_path, store)
     (tmp_path / "a").write_bytes(b"in the way")
     with pytest.raises(FleetError, match=r"a/(text.txt|document.json) cannot be written: "):

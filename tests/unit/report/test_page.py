@@ -218,6 +218,7 @@ SMALL: dict[str, tuple[list[Record], str]] = {
     "meta": (META_ONLY, "0 documents in 0.0 s"),
     "one": (ONE, "1 document in 2.0 s"),
     "long": (LONG, "0 documents in 0.0 s"),
+    "no queue": ([Sample(t=t, queues={}, nodes={"a": {}}) for t in (0, 1)], "0 documents in 0.0 s"),
     "unfinished": ([DocumentRecord(id="a", state="queued", opened=0)], "1 document in 0.0 s"),
 }
 

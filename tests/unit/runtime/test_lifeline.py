@@ -14,7 +14,7 @@ def unread(descriptor: int) -> int:
     return int(count)
 
 
-def test_it_is_told_once_the_other_end_is_gone_and_not_of_what_is_written() -> None:
+def test_it_calls_at_the_end_of_file_and_not_for_data() -> None:
     ended = threading.Event()
     ours, theirs = os.pipe()
     try:
@@ -29,7 +29,7 @@ def test_it_is_told_once_the_other_end_is_gone_and_not_of_what_is_written() -> N
         os.close(ours)
 
 
-def test_what_is_closed_from_the_first_has_ended() -> None:
+def test_a_descriptor_that_was_never_open_has_ended() -> None:
     ended = threading.Event()
     when_it_ends(1_000_000, ended.set)  # beyond what a process may open
     assert ended.wait(30.0)

@@ -1,15 +1,19 @@
 """`ChildProcess` against a child that sends invalid replies."""
 
+import gc
 import select
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from app.documents.limits import Limits
 from app.documents.models import OcrMode, Recognition
+from app.errors import SandboxError
 from app.sandbox import wire
 from app.sandbox.process import ChildDiedError, ChildProcess, ChildTimeoutError
 
@@ -45,6 +49,15 @@ def frame(body: bytes) -> bytes:
 
 
 DONE = frame(wire.encode(wire.Done()))
+
+
+def test_a_failed_start_leaves_no_connection_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/there/is/no/such/interpreter")
+    gc.collect()
+    before = psutil.Process().num_fds()
+    with pytest.raises(SandboxError, match="cannot be started"):
+        ChildProcess(Limits(), max_documents=1)
+    assert psutil.Process().num_fds() == before
 
 
 def test_an_honest_answer_in_small_pieces(wired: Wired) -> None:

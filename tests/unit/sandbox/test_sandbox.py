@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -16,9 +17,9 @@ import pytest
 from app.documents.limits import Limits
 from app.documents.models import MediaType, Recognition
 from app.errors import MalformedError, PasswordRequiredError, ResourceLimitError, SandboxError, TooLargeError
-from app.sandbox import process, verdict
+from app.sandbox import process, verdict, wire
 from app.sandbox import sandbox as sandbox_module
-from app.sandbox.process import ChildProcess
+from app.sandbox.process import ChildProcess, ChildTimeoutError
 from app.sandbox.sandbox import Interrupted, Sandbox
 from tests.support.documents import Objects, build_pdf, one_page
 
@@ -351,6 +352,23 @@ def test_a_page_that_overruns_is_listed_and_the_rest_goes_on(sandbox: Sandbox) -
     found = sandbox.recognize(build_pdf(objects), [1, 2, 3], media_type=MediaType.PDF)
     assert [page.text for page in found] == ["good page", "", "good page"]
     assert "FLEET_SANDBOX" in (found[1].error or "")
+
+
+def test_a_child_that_fails_to_close_a_document_costs_no_result(
+    sandbox: Sandbox, scan_objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = ChildProcess.ask
+
+    def time_out(child: ChildProcess, request: wire.Request, *args: Any, **options: Any) -> object:
+        if isinstance(request, wire.Close):
+            raise ChildTimeoutError
+        return ask(child, request, *args, **options)
+
+    monkeypatch.setattr(ChildProcess, "ask", time_out)
+    document = build_pdf(scan_objects)
+    for restarts in (1, 2):
+        assert [page.error for page in sandbox.recognize(document, [1], media_type=MediaType.PDF)] == [None]
+        assert sandbox.restarts == restarts
 
 
 def test_a_wrong_password_is_said_before_any_page(sandbox: Sandbox, corpus: Path) -> None:

@@ -109,7 +109,7 @@ def test_an_edit_that_cannot_run_waits_for_the_next(runs: list[Run], tmp_path: P
     run = start(runs, tmp_path, "VALUE = 1")
     run.await_line("works with 1")
     run.file.write_text("VALUE = (")
-    run.await_line("it starts again after the next edit")
+    run.await_line("it restarts after the next edit")
     assert run.process.poll() is None
     run.file.write_text("VALUE = 3")
     run.await_line("works with 3")
@@ -120,7 +120,7 @@ def test_it_can_be_ended_while_it_waits_for_an_edit(runs: list[Run], tmp_path: P
     run = start(runs, tmp_path, "VALUE = 1")
     run.await_line("works with 1")
     run.file.write_text("VALUE = (")
-    run.await_line("it starts again after the next edit")
+    run.await_line("it restarts after the next edit")
     assert run.end() == 0
     assert "has changed" not in run.lines[-1]
 

@@ -11,11 +11,7 @@ from app.cli.views.pieces import clock
 from app.ledger.models import BatchCounts, QueueDepth
 from app.local.fleet import QueueStatus
 from app.local.snapshot import RunSnapshot
-from app.policy.autoscaler import Autoscaler, Measurement
-from app.policy.policy import Policy
 from app.queues import Queue
-
-DECISION = Autoscaler(Policy.local(4)).step(0.0, Measurement(waiting=0, inflight=0, replicas=0))
 
 
 def snapshot(
@@ -23,7 +19,7 @@ def snapshot(
 ) -> RunSnapshot:
     failed = sum(errors.values())
     depth = QueueDepth(waiting=waiting, inflight=ready, done=settled, oldest_wait_seconds=waiting / 100)
-    status = QueueStatus(depth=depth, decision=DECISION, replicas=replicas, ready=ready)
+    status = QueueStatus(depth=depth, replicas=replicas, ready=ready)
     counts = BatchCounts(batch_id="b", total=1000, succeeded=settled - failed, failed=failed, errors=errors)
     return RunSnapshot(counts=counts, queues={Queue.PDF: status, Queue.OCR: status}, settled=[])
 

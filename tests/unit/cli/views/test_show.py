@@ -49,7 +49,7 @@ def test_an_overview_cuts_neither_numbers_nor_ids(
 
 
 @pytest.mark.usefixtures("piped")
-def test_what_is_rare_has_a_column_where_there_is_some(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rare_count_has_a_column_only_if_it_is_not_zero(capsys: pytest.CaptureFixture[str]) -> None:
     headings, row = shown(capsys, quarantined=2, duplicates=3)
     assert headings[-2:] == ["quarantined", "duplicates"]
     assert row == [BATCH, "1,000,000", "1,000", "958,998", "40,000", "2", "3"]
@@ -87,7 +87,7 @@ def test_a_list_of_documents_has_each_word_whole(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.usefixtures("narrow")
-def test_what_is_known_of_a_document_is_whole_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_of_a_document_cuts_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     show.document(POISON, as_json=False)
     values = [line.split("\u2502")[2].strip() for line in capsys.readouterr().out.splitlines()[1:-1]]
     assert POISON.source in "".join(values)

@@ -18,14 +18,14 @@ def test_a_rate_is_of_the_last_seconds_only() -> None:
     assert rate.per_second == 0.0
 
 
-def test_few_values_stand_one_by_one() -> None:
+def test_few_values_have_a_character_each() -> None:
     history = History()
     for value in (0, 1, 2, 4):
         history.add(value)
     assert history.bars(6) == f"{EMPTY_BAR}{BARS[2]}{BARS[3]}{BARS[-1]}  "
 
 
-def test_nothing_at_all_is_a_line() -> None:
+def test_a_zero_is_an_empty_bar() -> None:
     history = History()
     assert history.bars(3) == "   "
     history.add(0)

@@ -36,7 +36,7 @@ def snapshot(
 
 SCALED = Event(t=2.0, what=What.SCALE, queue="pdf", before=0, after=9, message="fleet-worker-pdf")
 DIED = Event(t=3.0, what=What.REPLACED, queue="pdf", message="pod p1 on node-1 is gone")
-BROKEN = "No beat pod is ready: what the queues hold is not known meanwhile."
+BROKEN = "No beat pod is ready: the queues cannot be read until one is."
 SNAPSHOTS = [
     snapshot(0.5, news=None, fresh=False),
     snapshot(2.0, desired=9, waiting=1_000, events=[SCALED]),
@@ -66,7 +66,7 @@ def test_nothing_moves_while_numbers_grow(width: int) -> None:
     assert all(len(line) <= width for lines in pictures for line in lines)
     assert "[/here]" in pictures[0][1]
     unknown = next(line for line in pictures[0] if line.startswith(" pdf"))
-    assert unknown.count("?") == 4, "what nobody told is not known, and not 0"
+    assert unknown.count("?") == 4, "without news a number is unknown, not 0"
     text = "\n".join(pictures[2])
     assert re.search(r"pdf +9 +9 +9 .* 400 +9 .* 600", text)
     assert re.search(r"node-1 +9 +0 +9", text)
@@ -105,7 +105,7 @@ def test_without_a_terminal_there_are_plain_lines(capsys: pytest.CaptureFixture[
     assert sum("is gone" in line for line in lines) == 20
 
 
-def test_what_a_cluster_says_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_from_the_cluster_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     bad = Event(t=1.0, what=What.FAULT, message="evil\x1b[2J\nname")
     with WatchView("title", console=Console(file=io.StringIO())) as view:
         view.update(snapshot(1.0, events=[bad]))

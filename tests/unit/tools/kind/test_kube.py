@@ -79,5 +79,5 @@ def test_pods_that_may_not_be_made_are_explained_once(this_machine: Machine) -> 
         answer=f"""case "$*" in *"get events"*) echo '{answer}' ;; *) echo '{{"items": []}}' ;; esac""",
     )
     troubles = KindCluster(this_machine.name).kube.explained("It failed.", "somewhere")
-    assert troubles == "It failed.\nReplicaSet fleet-beat-1 may not make its pods: violates PodSecurity"
+    assert troubles == "It failed.\nReplicaSet fleet-beat-1 cannot create its pods: violates PodSecurity"
     assert all("--namespace=somewhere" in call for call in this_machine.calls("kubectl"))

@@ -1,4 +1,4 @@
-"""The commands as processes, on machines that lack something: they end with a sentence and leave nothing half done."""
+"""The commands as processes, on machines that lack something: they exit with a sentence and leave nothing half done."""
 
 import re
 
