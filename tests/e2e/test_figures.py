@@ -119,7 +119,7 @@ def first_document(release: Release, data: bytes, *, later: float) -> First:
     time.sleep(max(0.0, empty + later - time.monotonic()))
     with seeing(release) as seen:
         opened = time.time()
-        submission = Submission(document_id=document_id, source="first.pdf", object_key=key)
+        submission = Submission(document_id=document_id, source="first.pdf")
         release.ledger.open(batch_id, Queue.PDF, [submission])
         counts = release.settled(batch_id)
     assert counts.succeeded == 1

@@ -15,7 +15,7 @@ import redis
 from app.config import Settings
 from app.ledger.ledger import Ledger
 from app.ledger.message import new_id
-from app.ledger.models import Submission
+from app.ledger.models import Document, Submission
 from app.local.fleet import environment_of
 from app.queues import Queue
 from tests.support.waiting import wait_for
@@ -65,28 +65,25 @@ def beats(config: Settings, tmp_path: Path) -> Iterator[Beats]:
         yield Beats(config, tmp_path, stack)
 
 
-def test_an_idle_fleet_is_sent_nothing_and_a_busy_one_is(
+def test_beat_reconciles_without_a_message_or_a_worker(
     beats: Beats, ledger: Ledger, client: redis.Redis
 ) -> None:
+    beats.config = msgspec.structs.replace(beats.config, reconcile_after_seconds=0.5)
+    ledger.open("b", Queue.PDF, [Submission(document_id="d", source="x.pdf")])
+    client.delete("pdf")
     beats.start("one")
-    beats.until_alive("one")
-    # Its turn comes repeatedly, and it stays passive.
-    turns = {client.hget("fleet:beat:reconcile", "meta")}
-
-    def three_turns() -> bool:
-        turns.add(client.hget("fleet:beat:reconcile", "meta"))
-        return len(turns) > 3
-
-    wait_for(three_turns, "three turns")
+    wait_for(lambda: client.llen("pdf") == 1, "the lost message")
     assert client.llen("default") == 0
-    ledger.open("b", Queue.PDF, [Submission(document_id="d", source="x.pdf", object_key="b/d.original")])
-    wait_for(lambda: client.llen("default") > 0, f"a reconciliation; {beats.log('one').read_text()}")
 
 
-def test_a_message_in_flight_alone_is_something_to_reconcile(beats: Beats, client: redis.Redis) -> None:
-    client.hset("fleet:inflight:ocr", "tag", "[{}]")
+def test_beat_ends_pauses(beats: Beats, ledger: Ledger, client: redis.Redis) -> None:
+    ledger.open("b", Queue.PDF, [Submission(document_id="d", source="x.pdf")])
+    document = ledger.start("d", queue=Queue.PDF, worker="w")
+    assert isinstance(document, Document)
+    ledger.defer(document, code="storage_unavailable", message="away", pause=1.0)
+    client.delete("pdf")
     beats.start("one")
-    wait_for(lambda: client.llen("default") > 0, f"a reconciliation; {beats.alive('one').exists()}")
+    wait_for(lambda: client.llen("pdf") == 1, "the document that is due")
 
 
 def test_a_second_beat_waits_for_the_first(beats: Beats, client: redis.Redis) -> None:
@@ -126,7 +123,7 @@ def test_a_beat_without_a_server_says_so(beats: Beats) -> None:
     assert "Set FLEET_REDIS_URL" in beats.log("one").read_text()
 
 
-def test_an_entry_that_is_no_reconciliation_is_always_sent(
+def test_an_entry_of_the_schedule_is_sent(
     monkeypatch: pytest.MonkeyPatch, redis_url: str, client: redis.Redis
 ) -> None:
     from app.worker.celery_app import build_app

@@ -37,7 +37,7 @@ class Run:
         for data in documents:
             key = original_key(self.batch_id, document_id := new_id())
             self.session.store.put(key, data)
-            submissions.append(Submission(document_id=document_id, source="x.pdf", object_key=key))
+            submissions.append(Submission(document_id=document_id, source="x.pdf"))
             self.ids.append(document_id)
         self.session.ledger.open(self.batch_id, Queue.PDF, submissions)
 

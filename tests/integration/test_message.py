@@ -34,7 +34,7 @@ def process(self, document_id):
 def test_an_ordinary_worker_understands_a_flood(tmp_path: Path, redis_url: str, ledger: Ledger) -> None:
     (tmp_path / "ordinary.py").write_text(ORDINARY)
     ids = [new_id() for _ in range(25)]
-    one = [Submission(document_id=document_id, source="x", object_key="k") for document_id in ids]
+    one = [Submission(document_id=document_id, source="x") for document_id in ids]
     assert ledger.open(new_id(), Queue.PDF, one) == 25
     command = [sys.executable, "-m", "celery", "-A", "ordinary", "worker", "-Q", "pdf", "-P", "solo"]
     log = tmp_path / "worker.log"

@@ -26,9 +26,7 @@ from tests.support.waiting import wait_for
 
 def opened(ledger: Ledger, count: int, batch_id: str | None = None) -> tuple[str, list[str]]:
     chosen = batch_id or new_id()
-    documents = [
-        Submission(document_id=new_id(), source=f"{n}.pdf", object_key=f"o/{n}") for n in range(count)
-    ]
+    documents = [Submission(document_id=new_id(), source=f"{n}.pdf") for n in range(count)]
     ledger.open(chosen, Queue.PDF, documents)
     return chosen, [document.document_id for document in documents]
 

@@ -1,6 +1,6 @@
 """The fair order of a queue, its window of messages, pauses, and the workers that are being stopped."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
@@ -195,7 +195,7 @@ def test_a_step_that_meets_a_key_of_a_wrong_type_writes_nothing(
     ledger.client.delete(name)
     ledger.client.set(name, "x")
     before = dump(ledger)
-    steps = {
+    steps: dict[str, Callable[[], object]] = {
         "open": lambda: Batch(ledger, batch.batch_id).open(3),
         "start": lambda: ledger.start(waiting, queue=Queue.PDF, worker="w"),
         "settle": lambda: ledger.settle(document, SUCCESS, token="w/1"),

@@ -19,9 +19,9 @@ class Driver:
         self.scaler = Autoscaler(policy)
         self.replicas = replicas
 
-    def step(self, now: float, waiting: int, inflight: int = 0) -> Decision:
+    def step(self, now: float, waiting: int, running: int = 0) -> Decision:
         return self._carry_out(
-            self.scaler.step(now, Measurement(waiting=waiting, inflight=inflight, replicas=self.replicas))
+            self.scaler.step(now, Measurement(waiting=waiting, running=running, replicas=self.replicas))
         )
 
     def fail(self, now: float) -> Decision:
@@ -85,7 +85,7 @@ def test_cooldown_runs_from_the_last_poll_that_saw_work_and_ends_all_at_once() -
     fleet = Driver(CLUSTER)
     fleet.step(0, 200)
     assert fleet.replicas == 10
-    assert fleet.step(5, 0, inflight=1).replicas == 10
+    assert fleet.step(5, 0, running=1).replicas == 10
     assert fleet.step(10, 0).reason is Reason.COOLING_DOWN
     policy_without_hpa = msgspec.structs.replace(CLUSTER, sync_seconds=100_000.0)
     alone = Driver(policy_without_hpa)

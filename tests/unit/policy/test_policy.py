@@ -31,7 +31,7 @@ COUNTS = st.integers(0, 100_000)
 
 
 @pytest.mark.parametrize(
-    ("waiting", "inflight", "backlog", "milli"),
+    ("waiting", "running", "backlog", "milli"),
     [
         (0, 0, 20, 0),
         (1, 0, 20, 50),
@@ -43,16 +43,16 @@ COUNTS = st.integers(0, 100_000)
         (2, 0, 3, 666),  # truncated, not rounded
     ],
 )
-def test_formula_in_thousandths(waiting: int, inflight: int, backlog: int, milli: int) -> None:
+def test_formula_in_thousandths(waiting: int, running: int, backlog: int, milli: int) -> None:
     policy = Policy(max_replicas=10, backlog_per_replica=backlog)
-    assert policy.metric_milli(waiting, inflight) == milli
+    assert policy.metric_milli(waiting, running) == milli
 
 
-@given(policy=POLICIES, waiting=COUNTS, inflight=COUNTS, more=st.integers(1, 1_000))
-def test_more_work_never_needs_fewer_replicas(policy: Policy, waiting: int, inflight: int, more: int) -> None:
-    metric = policy.metric_milli(waiting, inflight)
-    assert policy.metric_milli(waiting + more, inflight) >= metric
-    assert policy.metric_milli(waiting, inflight + more) >= metric
+@given(policy=POLICIES, waiting=COUNTS, running=COUNTS, more=st.integers(1, 1_000))
+def test_more_work_never_needs_fewer_replicas(policy: Policy, waiting: int, running: int, more: int) -> None:
+    metric = policy.metric_milli(waiting, running)
+    assert policy.metric_milli(waiting + more, running) >= metric
+    assert policy.metric_milli(waiting, running + more) >= metric
 
 
 @given(policy=POLICIES, waiting=COUNTS, replicas=st.integers(1, 200), data=st.data())

@@ -39,17 +39,17 @@ class Queue:
 
 
 def run(
-    policy: Policy, queue: Queue, *, seconds: float, see_inflight: bool = True
+    policy: Policy, queue: Queue, *, seconds: float, see_running: bool = True
 ) -> list[tuple[int, int, int]]:
-    """Return (waiting, inflight, replicas) every quarter of a second."""
+    """Return (waiting, running, replicas) every quarter of a second."""
     scaler, replicas, trace = Autoscaler(policy), 0, []
     for tick in range(int(seconds * 4)):
         now = tick / 4
         queue.advance(now, replicas)
-        inflight = len(queue.ends)
-        seen = Measurement(waiting=queue.waiting, inflight=inflight if see_inflight else 0, replicas=replicas)
+        running = len(queue.ends)
+        seen = Measurement(waiting=queue.waiting, running=running if see_running else 0, replicas=replicas)
         replicas = scaler.step(now, seen).replicas
-        trace.append((queue.waiting, inflight, replicas))
+        trace.append((queue.waiting, running, replicas))
     return trace
 
 
@@ -80,9 +80,9 @@ def test_the_worked_example_of_the_documentation() -> None:
     flood = 3
     policy = Policy.cluster(10, backlog_per_replica=backlog_per_replica(60, 0.5))
     trace = [(0, 0, 0), *run(policy, Queue(1_000, 0.5, at=flood), seconds=800)]
-    for seconds, waiting, inflight, metric, before, after in rows:
+    for seconds, waiting, running, metric, before, after in rows:
         index = (flood + int(seconds)) * 4 + 1
-        assert trace[index] == (int(waiting.replace(",", "")), int(inflight), int(after))
+        assert trace[index] == (int(waiting.replace(",", "")), int(running), int(after))
         assert trace[index - 1][2] == int(before or after)
         assert f"{policy.metric_milli(*trace[index][:2]) / 1_000:.2f}" == metric
     documented = [int(after) for *_, before, after in rows if before]
@@ -102,23 +102,23 @@ def test_queue_length_alone_ends_replicas_at_work() -> None:
     four are delivered, LLEN reads 0 and the fleet is stopped while all four replicas work.
     """
     policy = Policy.local(8, backlog_per_replica=1)
-    with_inflight = run(policy, Queue(8, 20.0), seconds=60)
-    llen_alone = run(policy, Queue(8, 20.0), seconds=60, see_inflight=False)
-    assert all(replicas >= inflight for _, inflight, replicas in with_inflight)
-    assert max(replicas for *_, replicas in with_inflight) == 8
+    with_running = run(policy, Queue(8, 20.0), seconds=60)
+    llen_alone = run(policy, Queue(8, 20.0), seconds=60, see_running=False)
+    assert all(replicas >= running for _, running, replicas in with_running)
+    assert max(replicas for *_, replicas in with_running) == 8
     assert max(replicas for *_, replicas in llen_alone) == 4
     assert (0, 4, 0) in llen_alone
-    assert with_inflight[-1] == llen_alone[-1] == (0, 0, 0)
+    assert with_running[-1] == llen_alone[-1] == (0, 0, 0)
 
 
 def test_queue_length_alone_flaps_where_work_keeps_coming() -> None:
     """A long document every ten seconds: both counts keep the fleet, LLEN alone stops it each time."""
     policy = Policy.local(4, backlog_per_replica=1)
 
-    def turns(*, see_inflight: bool) -> int:
+    def turns(*, see_running: bool) -> int:
         arrivals = Queue(0, 9.5, every_seconds=10)
-        trace = run(policy, arrivals, seconds=100, see_inflight=see_inflight)
+        trace = run(policy, arrivals, seconds=100, see_running=see_running)
         return len(directions([0, *(replicas for *_, replicas in trace)]))
 
-    assert turns(see_inflight=True) == 1
-    assert turns(see_inflight=False) >= 19
+    assert turns(see_running=True) == 1
+    assert turns(see_running=False) >= 19

@@ -18,7 +18,7 @@ def snapshot(
     settled: int, *, waiting: int = 0, ready: int = 0, replicas: int = 0, **errors: int
 ) -> RunSnapshot:
     failed = sum(errors.values())
-    depth = QueueDepth(waiting=waiting, inflight=ready, done=settled, oldest_wait_seconds=waiting / 100)
+    depth = QueueDepth(waiting=waiting, running=ready, done=settled, oldest_wait_seconds=waiting / 100)
     status = QueueStatus(depth=depth, replicas=replicas, ready=ready)
     counts = BatchCounts(batch_id="b", total=1000, succeeded=settled - failed, failed=failed, errors=errors)
     return RunSnapshot(counts=counts, queues={Queue.PDF: status, Queue.OCR: status}, settled=[])

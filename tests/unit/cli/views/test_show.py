@@ -5,7 +5,7 @@ from app.ledger.models import BatchCounts, Document, QueueDepth, State
 from app.queues import Queue
 
 BATCH = "73851e1a-c063-46eb-ab35-c7cae6bc1560"
-DEPTHS = {Queue.PDF: QueueDepth(waiting=1_234_567, inflight=4, done=1_000, oldest_wait_seconds=2.5)}
+DEPTHS = {Queue.PDF: QueueDepth(waiting=1_234_567, running=4, done=1_000, oldest_wait_seconds=2.5)}
 
 
 @pytest.fixture
@@ -67,7 +67,6 @@ POISON = Document(
     document_id="000000c3-3395-c79b-b68b-b92a34202481",
     batch=BATCH,
     source="incoming/" + "long-" * 20 + "name.pdf",
-    object="originals/a",
     state=State.QUARANTINED,
     queue="pdf",
     opened=1.0,
