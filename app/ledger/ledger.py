@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -14,7 +13,7 @@ from app.ledger.message import Delivery, template
 from app.ledger.models import Advance, Document, NotStarted, Outcome, State, Submission
 from app.ledger.reader import Reader
 from app.ledger.record import cell, decode_document, encode_options, encode_results, micros
-from app.ledger.steps import Steps
+from app.ledger.steps import Steps, source
 from app.queues import Queue
 
 if TYPE_CHECKING:
@@ -54,11 +53,7 @@ class Ledger(Reader):
     def __init__(self, client: "Redis", config: Settings, clock: Callable[[], float] = time.time) -> None:
         super().__init__(client, Keys(config.key_prefix), clock)
         self.config = config
-        source = files("app.ledger")
-        window = source.joinpath("window.lua").read_text()
-        self._steps = Steps(
-            client, {name: window + source.joinpath(f"{name}.lua").read_text() for name in SCRIPTS}
-        )
+        self._steps = Steps(client, {name: source(name) for name in SCRIPTS})
 
     @classmethod
     def of(cls, config: Settings, *, retries: int = RETRIES, on_error: OnError | None = None) -> Self:
