@@ -175,7 +175,7 @@ class Ledger(Reader):
             "settle",
             *(document.queue, micros(now), document.document_id, document.batch, token),
             *(outcome.state.value, outcome.error or "", *_service(document, now)),
-            *(self.config.retention_seconds, *fields),
+            *fields,
         )
         return bool(reply)
 
@@ -263,7 +263,6 @@ class Ledger(Reader):
         with self.client.pipeline() as pipe:
             pipe.zrem(self.keys.quarantine, document.document_id)
             pipe.hdel(self.keys.document(document.document_id), "p")
-            pipe.expire(self.keys.document(document.document_id), self.config.retention_seconds)
             return bool(pipe.execute()[0])
 
     def report_presence(self, queue: Queue, worker: str, documents: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from app.config import settings
 from app.errors import ServerError
 from app.ledger.ledger import Ledger
 from app.ledger.reconcile import Reconciler
+from app.ledger.retention import forget_expired
 from app.queues import DOCUMENT_TASKS
 from app.runtime.heartbeat import Heartbeat
 from app.worker.celery_app import app
@@ -48,6 +49,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat carries no t
         try:
             if time.monotonic() - self._reconciled >= self._interval:
                 self._reconciler.reconcile()
+                forget_expired(self._ledger)
                 self._reconciled = time.monotonic()
             else:
                 for queue in DOCUMENT_TASKS:
