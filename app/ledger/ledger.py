@@ -6,13 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import msgspec
+
 from app.config import Settings
 from app.ledger.connection import RETRIES, OnError, connect
 from app.ledger.keys import Keys
 from app.ledger.message import Delivery, template
 from app.ledger.models import Advance, Document, NotStarted, Outcome, State, Submission
 from app.ledger.reader import Reader
-from app.ledger.record import cell, decode_document, encode_options, encode_results, micros
+from app.ledger.record import cell, decode_document, encode_options, encode_results, encode_token, micros
 from app.ledger.steps import Steps, source
 from app.queues import Queue
 
@@ -142,14 +144,8 @@ class Ledger(Reader):
         if delivery is not None:
             delivery.started = True
         fields = dict(zip(_STARTED, reply[2:], strict=True))
-        fields |= {
-            "s": State.RUNNING,
-            "q": str(queue),
-            "a": reply[1],
-            "x": str(filling[1]),
-            "z": f"{worker}/",
-        }
-        return decode_document(document_id, fields)
+        fields |= {"s": State.RUNNING, "q": str(queue), "a": reply[1], "x": str(filling[1])}
+        return msgspec.structs.replace(decode_document(document_id, fields), worker=worker)
 
     def settle(self, document: Document, outcome: Outcome, *, token: str) -> bool:
         """Settle a document, once.
@@ -173,7 +169,7 @@ class Ledger(Reader):
         now = self.clock()
         reply = self.run(
             "settle",
-            *(document.queue, micros(now), document.document_id, document.batch, token),
+            *(document.queue, micros(now), document.document_id, document.batch, encode_token(token)),
             *(outcome.state.value, outcome.error or "", *_service(document, now)),
             *fields,
         )
