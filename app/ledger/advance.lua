@@ -4,7 +4,7 @@
 local prefix, queue, id, following = ARGV[1], ARGV[2], ARGV[5], ARGV[6]
 local doc, times, templates = prefix .. 'doc:' .. id, prefix .. 'times:' .. queue, prefix .. 'templates'
 local known = call('HMGET', doc, 's', 'q', 'a', 'A')
-if known[2] ~= queue or (known[1] and known[1] ~= 'running') then return 0 end
+if known[2] ~= queue or (known[1] and known[1] ~= 'r') then return 0 end
 -- These meet a key of a wrong type before anything is written.
 plan(prefix, following, tonumber(ARGV[3]), 0)
 call('ZCARD', prefix .. 'open:' .. queue)

@@ -144,7 +144,7 @@ class Ledger(Reader):
         if delivery is not None:
             delivery.started = True
         fields = dict(zip(_STARTED, reply[2:], strict=True))
-        fields |= {"s": State.RUNNING, "q": str(queue), "a": reply[1], "x": str(filling[1])}
+        fields |= {"s": "r", "q": str(queue), "a": reply[1], "x": str(filling[1])}
         return msgspec.structs.replace(decode_document(document_id, fields), worker=worker)
 
     def settle(self, document: Document, outcome: Outcome, *, token: str) -> bool:
@@ -160,7 +160,8 @@ class Ledger(Reader):
             Whether this settlement counts: only the first one does.
         """
         fields: list[Any] = []
-        given = {"e": outcome.error, "m": outcome.message, "r": encode_results(outcome.results)}
+        results = encode_results(outcome.results) if outcome.state is State.SUCCEEDED else ""
+        given = {"e": outcome.error, "m": outcome.message, "r": results}
         for name, value in given.items():
             if value:
                 fields += (name, value)
@@ -189,7 +190,7 @@ class Ledger(Reader):
             "advance",
             *(*self.filling(document.queue), document.document_id, str(end.queue), document.batch),
             *(template(end.queue), *_service(document, self.clock())),
-            *("y", end.summary, "r", encode_results(end.results)),
+            *("y", end.summary, *(("r", results) if (results := encode_results(end.results)) else ())),
         )
         return bool(reply)
 

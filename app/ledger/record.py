@@ -12,6 +12,8 @@ from app.ledger.models import BatchCounts, Document, Options, State
 MICRO = 1_000_000
 RESULTS = {"t": ResultKind.TEXT, "i": ResultKind.THUMBNAIL, "d": ResultKind.DOCUMENT}
 """Kinds of results by their letter in a document's field `r`."""
+_STATES = {"queued": State.QUEUED, **{state.value[0]: state for state in State if state is not State.QUEUED}}
+"""States by their letter in the field `s`, which a queued document does not have."""
 _LETTERS = {kind: letter for letter, kind in RESULTS.items()}
 WAIT_BOUNDS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1_800.0)
 """Upper bounds of the histogram of waits, in seconds; the last bucket has none."""
@@ -40,7 +42,7 @@ def passes(times: Mapping[str, str]) -> int:
 
 def encode_token(token: str) -> str:
     """Return the text of the field `z`: a short digest of who settles."""
-    return blake2b(token.encode(), digest_size=4).hexdigest()
+    return blake2b(token.encode(), digest_size=2).hexdigest()
 
 
 def encode_options(options: Options) -> str:
@@ -49,14 +51,21 @@ def encode_options(options: Options) -> str:
 
 
 def encode_results(results: tuple[ResultKind, ...]) -> str:
-    """Return the text of the field `r`."""
-    return "".join(_LETTERS[kind] for kind in results)
+    """Return the text of the field `r`; empty for all kinds, which is usual."""
+    return "" if results == tuple(ResultKind) else "".join(_LETTERS[kind] for kind in results) or "-"
+
+
+def _results(state: State, fields: Mapping[str, str]) -> tuple[ResultKind, ...]:
+    stored = fields.get("r")
+    if stored:
+        return tuple(RESULTS[letter] for letter in stored.strip("-"))
+    return tuple(ResultKind) if state is State.SUCCEEDED or fields.get("v") else ()
 
 
 def decode_document(document_id: str, fields: Mapping[str, str]) -> Document:
     """Return the document whose hash holds `fields`; empty texts count as missing."""
     get = fields.get
-    state = State(get("s") or State.QUEUED)
+    state = _STATES[get("s") or "queued"]
     code, message = get("e") or None, get("m") or None
     started = _seconds(get("t"))
     return Document(
@@ -79,7 +88,7 @@ def decode_document(document_id: str, fields: Mapping[str, str]) -> Document:
         last_error=None if state.final else code,
         last_message=None if state.final else message,
         summary=msgspec.Raw(summary.encode()) if (summary := get("y")) else msgspec.Raw(b"{}"),
-        results=tuple(RESULTS[letter] for letter in get("r") or ""),
+        results=_results(state, fields),
     )
 
 

@@ -6,7 +6,7 @@ local prefix, queue, id, worker = ARGV[1], ARGV[2], ARGV[5], ARGV[6]
 local doc, running, ending = prefix .. 'doc:' .. id, prefix .. 'running:' .. queue, prefix .. 'ending:' .. queue
 if call('HGET', running, id) ~= worker and call('HGET', ending, id) ~= worker then return 0 end
 local known = call('HMGET', doc, 's', 'q', 'i')
-if known[1] ~= 'running' or known[2] ~= queue then
+if known[1] ~= 'r' or known[2] ~= queue then
   call('HDEL', running, id)
   call('HDEL', ending, id)
   return 0

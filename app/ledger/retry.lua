@@ -3,7 +3,7 @@
 local prefix, queue, id = ARGV[1], ARGV[2], ARGV[5]
 local doc, batch = prefix .. 'doc:' .. id, prefix .. 'batch:' .. ARGV[6]
 local known = call('HMGET', doc, 's', 'e')
-if known[1] ~= 'quarantined' then return 0 end
+if known[1] ~= 'q' then return 0 end
 -- These meet a key of a wrong type before anything is written.
 plan(prefix, queue, tonumber(ARGV[3]), 0)
 call('HLEN', batch)

@@ -9,7 +9,7 @@ local known = call('HMGET', doc, 's', 'q', 'z', 'p', 'c', 'i', 'x')
 -- Another worker may have advanced it meanwhile.
 local queue = known[2]
 if not queue then return 0 end
-if known[1] and known[1] ~= 'running' then
+if known[1] and known[1] ~= 'r' then
   if known[3] == ARGV[6] then return 1 end
   call('HINCRBY', counts, 'duplicates', 1)
   return 0
@@ -22,7 +22,7 @@ call('ZCARD', open)
 call('HLEN', times)
 local held = call('HEXISTS', running, id) == 1
 if not held then call('HDEL', ending, id) end
-call('HSET', doc, 's', state, 'z', ARGV[6], 'f', ARGV[3], unpack(ARGV, 12))
+call('HSET', doc, 's', string.sub(state, 1, 1), 'z', ARGV[6], 'f', ARGV[3], unpack(ARGV, 12))
 if known[5] or known[6] or known[7] then call('HDEL', doc, 'c', 'i', 'x') end
 if known[4] and state ~= 'quarantined' then call('HDEL', doc, 'p') end
 if held then call('HDEL', running, id) end

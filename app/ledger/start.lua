@@ -8,7 +8,7 @@ local doc, running = prefix .. 'doc:' .. id, prefix .. 'running:' .. queue
 local known = call('HMGET', doc, 's', 'q', 'a', 'm', 'b', 'n', 'o', 'p', 't', 'v', 'A', 'c', 'r', 'y')
 local state = known[1]
 if not known[2] then return {'unknown'} end
-if state and state ~= 'running' then return {'final'} end
+if state and state ~= 'r' then return {'final'} end
 if known[2] ~= queue then return {'advanced'} end
 local attempts = tonumber(known[3] or '0')
 local holder = call('HGET', running, id)
@@ -19,7 +19,7 @@ if not holder then
   if attempts >= tonumber(ARGV[7]) then return {'exhausted'} end
   attempts = attempts + 1
   -- 't' is the first start; a later one is in 'x'.
-  call('HSET', doc, 's', 'running', 'a', attempts, known[9] and 'x' or 't', ARGV[3])
+  call('HSET', doc, 's', 'r', 'a', attempts, known[9] and 'x' or 't', ARGV[3])
   -- They belong to an earlier attempt; this one may end without leaving any.
   if known[4] then call('HDEL', doc, 'e', 'm') end
   call('HSET', running, id, worker)

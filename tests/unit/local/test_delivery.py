@@ -36,7 +36,7 @@ def settled(state: State = State.SUCCEEDED, **changes: object) -> Document:
         started=2.0,
         finished=4.5,
         attempts=1,
-        summary=msgspec.Raw(b'{"pages":3,"characters":5}'),
+        summary=msgspec.Raw(b'{"p":3,"c":5}'),
         results=tuple(ResultKind),
     )
     return msgspec.structs.replace(document, **changes)
