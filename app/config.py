@@ -48,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_attempts: Positive = 3
     """Number of starts after which a document is quarantined instead of started again."""
     max_interruptions: Annotated[int, Meta(ge=0)] = 10
-    """Number of starts of a document that do not count as its worker was ended from outside (a drain, a lost node)."""
+    """Number of starts that do not count as the worker was ended from outside (a shutdown, a lost node)."""
     max_retries: Annotated[int, Meta(ge=0)] = 20
     """Number of retries of a task after transient errors."""
     retry_backoff_seconds: Seconds = 0.5

@@ -8,8 +8,6 @@ if TYPE_CHECKING:
     from app.ledger.ledger import Ledger
 
 CHUNK = 1_000
-MOST_BATCHES = 1_000
-"""Batches examined in one call, the oldest first."""
 
 
 def forget_expired(ledger: "Ledger", *, most: int = 10_000) -> int:
@@ -19,7 +17,7 @@ def forget_expired(ledger: "Ledger", *, most: int = 10_000) -> int:
 
     Args:
         ledger: The ledger.
-        most: The limit of documents; the next call goes on with the others.
+        most: No further batch is begun after so many documents; the next call goes on.
 
     Returns:
         The number of documents removed.
@@ -29,26 +27,43 @@ def forget_expired(ledger: "Ledger", *, most: int = 10_000) -> int:
     """
     client, keys = ledger.client, ledger.keys
     limit = (ledger.clock() - ledger.config.retention_seconds) * MICRO
-    # A batch is finished after it was opened.
-    listed = client.zrange(keys.batches, "-inf", limit, byscore=True, offset=0, num=MOST_BATCHES)
-    with client.pipeline(transaction=False) as pipe:
-        for batch_id in listed:
-            pipe.hget(keys.batch(batch_id), "finished")
-        finished = pipe.execute()
     removed = 0
-    for batch_id, moment in zip(listed, finished, strict=True):
-        if moment is None or int(moment) > limit:
+    for batch_id in _finished(ledger, limit):
+        if removed >= most:
+            break
+        if _undecided(ledger, batch_id):
             continue
-        while removed < most:
-            documents = client.lrange(keys.settled(batch_id), 0, CHUNK - 1)
-            if not documents:
-                client.unlink(keys.batch(batch_id))
-                client.zrem(keys.batches, batch_id)
-                break
-            if any(place is not None for place in client.zmscore(keys.quarantine, documents)):
-                break
+        while documents := client.lrange(keys.settled(batch_id), 0, CHUNK - 1):
             with client.pipeline() as pipe:
                 pipe.unlink(*(keys.document(document_id) for document_id in documents))
                 pipe.ltrim(keys.settled(batch_id), len(documents), -1)
                 removed += pipe.execute()[0]
+        client.unlink(keys.batch(batch_id))
+        client.zrem(keys.batches, batch_id)
     return removed
+
+
+def _finished(ledger: "Ledger", limit: float) -> list[str]:
+    """Return the batches that were finished before `limit` (us)."""
+    client, keys = ledger.client, ledger.keys
+    # A batch is finished after it was opened.
+    listed = client.zrange(keys.batches, "-inf", limit, byscore=True)
+    with client.pipeline(transaction=False) as pipe:
+        for batch_id in listed:
+            pipe.hget(keys.batch(batch_id), "finished")
+        moments = pipe.execute()
+    pairs = zip(listed, moments, strict=True)
+    return [batch_id for batch_id, moment in pairs if moment is not None and int(moment) <= limit]
+
+
+def _undecided(ledger: "Ledger", batch_id: str) -> bool:
+    """Return whether a document of the batch is in the quarantine."""
+    if not ledger.batch(batch_id).quarantined:
+        return False
+    client, keys = ledger.client, ledger.keys
+    start = 0
+    while documents := client.lrange(keys.settled(batch_id), start, start + CHUNK - 1):
+        if any(place is not None for place in client.zmscore(keys.quarantine, documents)):
+            return True
+        start += len(documents)
+    return False

@@ -21,7 +21,11 @@ call('LLEN', settled)
 call('ZCARD', open)
 call('HLEN', times)
 local held = call('HEXISTS', running, id) == 1
-if not held then call('HDEL', ending, id) end
+if not held then
+  -- Another worker has put it back, or this one is being stopped.
+  call('HDEL', ending, id)
+  call('ZREM', prefix .. 'due:' .. queue, id)
+end
 call('HSET', doc, 's', string.sub(state, 1, 1), 'z', ARGV[6], 'f', ARGV[3], unpack(ARGV, 12))
 if known[5] or known[6] or known[7] then call('HDEL', doc, 'c', 'i', 'x') end
 if known[4] and state ~= 'quarantined' then call('HDEL', doc, 'p') end

@@ -78,7 +78,8 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu carries no types
         try:
             retry.call_with_retry(step, lambda _error: None)
         except Exception:
-            # The message stays in the worker's list, from which the reconciler returns it.
+            # The message stays in the worker's list, and is returned before the next take.
+            self.channel._unsure = True  # noqa: SLF001
             virtual.QoS.ack(self, delivery_tag)
             raise
 
@@ -99,6 +100,8 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu carries no types
     _kept: Any = None
     _reported = float("-inf")
     _not_before = float("-inf")
+    _unsure = True
+    """Whether the worker's list may hold a message that this channel did not deliver."""
 
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
@@ -128,7 +131,10 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu carries no types
         if now - self._reported > self.presence_seconds / 3:
             self.step("report", self.worker)
         self._reported = now
+        if self._unsure:
+            self._return_undelivered()
         self._in_poll = self.client.connection
+        self._unsure = True
         self._brpop_sent_at = now
         wait = self.brpop_timeout if timeout is None else timeout
         self.client.connection.send_command("BLMOVE", self.queue, self.taken_key, "RIGHT", "LEFT", wait or 0)
@@ -145,6 +151,7 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu carries no types
                 raise
             except OutOfMemoryError:
                 item = self._take_from_full_server()
+            self._unsure = False
             if item is None:
                 raise Empty
             content = loads(item)
@@ -154,6 +161,15 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu carries no types
         finally:
             self._in_poll = None
             self._flush_brpop_reauth()
+
+    def _return_undelivered(self) -> None:
+        """Return the messages that the server moved into the worker's list, and whose replies were lost."""
+        delivered = {message.properties[DELIVERY].message for message in self.qos._delivered.values()}  # noqa: SLF001
+        with self.conn_or_acquire() as client:
+            taken = client.lrange(self.taken_key, 0, -1)
+        for message in taken:
+            if message not in delivered:
+                self.step("leave", self.taken_key, message, "", redelivered(message))
 
     def _take_from_full_server(self) -> bytes | None:
         """Take the next message from a server that has no memory left, which refuses BLMOVE."""

@@ -219,3 +219,17 @@ def test_a_server_without_memory_still_gives_its_messages(
     assert [one.headers["id"] for one in found] == [one]
     found[0].ack()
     assert observer.llen(TAKEN) == 0
+
+
+def test_a_message_whose_delivery_was_cut_off_is_returned_before_the_next_take(
+    connection: Connection, server: ValkeyServer, observer: "redis_py.Redis"
+) -> None:
+    delivered(connection, server).ack()
+    lost = json.loads(message(new_id(), Queue.PDF))
+    observer.lpush(TAKEN, json.dumps(lost))  # the server moved it, and the connection broke before the reply
+    connection.default_channel._unsure = True
+    found: list[Message] = []
+    connection.default_channel.basic_consume("pdf", no_ack=False, callback=found.append, consumer_tag="two")
+    wait_for(lambda: _drained(connection) or found, "the message")
+    assert found[0].headers["id"] == lost["headers"]["id"]
+    assert observer.llen(TAKEN) == 1

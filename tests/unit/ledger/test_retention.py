@@ -1,3 +1,4 @@
+import pytest
 import redis
 
 from app.ledger.ledger import Ledger
@@ -24,7 +25,7 @@ def test_a_finished_batch_is_forgotten_after_its_retention(
     clock.now += 99
     assert forget_expired(ledger) == 0
     clock.now += 2
-    assert [forget_expired(ledger, most=2) for _ in range(2)] == [3, 0], "a chunk at a time"
+    assert [forget_expired(ledger, most=2) for _ in range(2)] == [3, 0]
     left = set(map(str, client.keys("t:*")))
     assert left <= {"t:times:pdf", "t:templates", "t:lanes:pdf"}, "nothing of a batch is left"
 
@@ -42,15 +43,17 @@ def test_an_open_batch_stays_whatever_its_age(
 
 
 def test_a_batch_stays_until_somebody_has_decided_about_its_quarantine(
-    ledger: Ledger, batch: Batch, clock: Clock
+    ledger: Ledger, batch: Batch, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = batch.open(2)
-    settle(ledger, first, Outcome(state=State.SUCCEEDED))
-    document = settle(ledger, second, QUARANTINED)
+    monkeypatch.setattr("app.ledger.retention.CHUNK", 2)
+    *others, last = batch.open(5)
+    for document_id in others:
+        settle(ledger, document_id, Outcome(state=State.SUCCEEDED))
+    document = settle(ledger, last, QUARANTINED)
     clock.now += 1_000
     assert forget_expired(ledger) == 0
     assert ledger.drop(document)
-    assert forget_expired(ledger) == 2
+    assert forget_expired(ledger) == 5
     assert ledger.batches() == []
 
 

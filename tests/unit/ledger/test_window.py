@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.config import Settings
 from app.ledger.ledger import Ledger
 from app.ledger.message import document_id_of
-from app.ledger.models import Document, Outcome, State
+from app.ledger.models import Advance, Document, Outcome, State
 from app.queues import Queue
 from tests.unit.ledger.conftest import Batch, Clock
 
@@ -225,3 +225,22 @@ def test_the_order_of_sending_is_the_order_of_the_open_set(ledger: Ledger, batch
     places = [ledger.client.zscore("t:open:pdf", document_id) for document_id in ids]
     assert all(place < 0 for place in places[:16])
     assert all(before < after for before, after in pairwise(places[16:]))
+
+
+@pytest.mark.parametrize("end", ["settle", "advance"])
+def test_a_late_end_takes_a_document_out_of_its_pause(
+    ledger: Ledger, batch: Batch, clock: Clock, end: str
+) -> None:
+    (document_id,) = batch.open()
+    first = start(ledger, take(ledger), worker="a")
+    ledger.requeue_lost(document_id, Queue.PDF, "a", refund=False)
+    second = start(ledger, document_id, worker="b")
+    ledger.defer(second, code="storage_unavailable", message="away", pause=1.0)
+    if end == "settle":
+        assert ledger.settle(first, SUCCESS, token="a/1")
+    else:
+        assert ledger.advance(first, Advance(queue=Queue.OCR, summary=b"{}"))
+    clock.now += 2
+    ledger.fill(Queue.PDF)
+    depth = ledger.depths([Queue.PDF])[Queue.PDF]
+    assert (depth.waiting, depth.delayed) == (0, 0)
