@@ -33,6 +33,8 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat carries no t
     A message for that would start a worker, and could not be processed while no worker can be scheduled.
     """
 
+    lock_key: Any
+
     def __init__(self, app: Any, *args: Any, **kwargs: Any) -> None:
         config = settings()
         self._ledger = Ledger.of(config)
