@@ -73,7 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reconcile_after_seconds: Seconds = 20.0
     """Age in its queue from which a document's missing message counts as lost: a younger one may be on its way."""
     retention_seconds: Positive = 7 * 24 * 3_600
-    """How long the ledger keeps a settled document."""
+    """How long the ledger keeps the documents of a finished batch."""
 
     # Limits of one document.
     max_document_bytes: Positive = 100 * 1024 * 1024

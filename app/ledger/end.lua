@@ -2,7 +2,9 @@
 -- ARGV: key prefix, queue, worker, then ids
 local prefix, queue, worker = ARGV[1], ARGV[2], ARGV[3]
 local running, ending, open = prefix .. 'running:' .. queue, prefix .. 'ending:' .. queue, prefix .. 'open:' .. queue
-check(running, 'hash', ending, 'hash', open, 'zset')
+-- These meet a key of a wrong type before anything is written.
+call('HLEN', ending)
+call('ZCARD', open)
 local moved = 0
 for i = 4, #ARGV do
   if call('HGET', running, ARGV[i]) == worker then

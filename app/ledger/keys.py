@@ -22,8 +22,8 @@
 
 A document's fields are short, since there are many documents: `b` batch, `n` name of its source, `q` queue, `o` opened,
 `s` state (none: queued), `a` attempts, `A` attempts in earlier queues, `t` started, `x` started again, `v` advanced,
-`f` finished, `e` and `m` code and message of the (last) error, `c` retries, `i` interruptions, `p` options, `r` kinds of
-results, `y` summary, `z` who settled it. Times are in microseconds since the epoch.
+`f` finished, `e` and `m` code and message of the (last) error, `c` retries, `i` interruptions, `p` options, `r` kinds
+of results, `y` summary, `z` who settled it. Times are in microseconds since the epoch.
 """
 
 from dataclasses import dataclass

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import msgspec
 
 from app.config import Settings
 from app.ledger.connection import RETRIES, OnError, connect
@@ -13,8 +14,8 @@ from app.ledger.keys import Keys
 from app.ledger.message import Delivery, template
 from app.ledger.models import Advance, Document, NotStarted, Outcome, State, Submission
 from app.ledger.reader import Reader
-from app.ledger.record import cell, decode_document, encode_options, encode_results, micros
-from app.ledger.steps import Steps
+from app.ledger.record import cell, decode_document, encode_options, encode_results, encode_token, micros
+from app.ledger.steps import Steps, source
 from app.queues import Queue
 
 if TYPE_CHECKING:
@@ -54,11 +55,7 @@ class Ledger(Reader):
     def __init__(self, client: "Redis", config: Settings, clock: Callable[[], float] = time.time) -> None:
         super().__init__(client, Keys(config.key_prefix), clock)
         self.config = config
-        source = files("app.ledger")
-        window = source.joinpath("window.lua").read_text()
-        self._steps = Steps(
-            client, {name: window + source.joinpath(f"{name}.lua").read_text() for name in SCRIPTS}
-        )
+        self._steps = Steps(client, {name: source(name) for name in SCRIPTS})
 
     @classmethod
     def of(cls, config: Settings, *, retries: int = RETRIES, on_error: OnError | None = None) -> Self:
@@ -147,14 +144,8 @@ class Ledger(Reader):
         if delivery is not None:
             delivery.started = True
         fields = dict(zip(_STARTED, reply[2:], strict=True))
-        fields |= {
-            "s": State.RUNNING,
-            "q": str(queue),
-            "a": reply[1],
-            "x": str(filling[1]),
-            "z": f"{worker}/",
-        }
-        return decode_document(document_id, fields)
+        fields |= {"s": State.RUNNING, "q": str(queue), "a": reply[1], "x": str(filling[1])}
+        return msgspec.structs.replace(decode_document(document_id, fields), worker=worker)
 
     def settle(self, document: Document, outcome: Outcome, *, token: str) -> bool:
         """Settle a document, once.
@@ -178,9 +169,9 @@ class Ledger(Reader):
         now = self.clock()
         reply = self.run(
             "settle",
-            *(document.queue, micros(now), document.document_id, document.batch, token),
+            *(document.queue, micros(now), document.document_id, document.batch, encode_token(token)),
             *(outcome.state.value, outcome.error or "", *_service(document, now)),
-            *(self.config.retention_seconds, *fields),
+            *fields,
         )
         return bool(reply)
 
@@ -268,7 +259,6 @@ class Ledger(Reader):
         with self.client.pipeline() as pipe:
             pipe.zrem(self.keys.quarantine, document.document_id)
             pipe.hdel(self.keys.document(document.document_id), "p")
-            pipe.expire(self.keys.document(document.document_id), self.config.retention_seconds)
             return bool(pipe.execute()[0])
 
     def report_presence(self, queue: Queue, worker: str, documents: Sequence[str]) -> None:

@@ -98,6 +98,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     """Time when its first pass ended and it moved to another queue."""
     finished: float | None = None
     worker: str | None = None
+    """The worker that started it, as `start` returns it."""
     error: str | None = None
     message: str | None = None
     last_error: str | None = None

@@ -2,12 +2,16 @@
 -- ARGV: key prefix, queue, now (us), least window, batch, weight of its lane, 1 for express or 0, message template; then id,
 --   source, options ('' for none) by threes
 -- Returns how many were opened; a known document is skipped, so that a chunk may be sent again after a lost reply.
-local prefix, queue, now, least = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local name = ARGV[5]
-local batch = prefix .. 'batch:' .. name
-check(batch, 'hash', prefix .. 'batches', 'zset', prefix .. 'open:' .. queue, 'zset', prefix .. 'lanes:' .. queue, 'hash',
-  prefix .. 'templates', 'hash', prefix .. 'due:' .. queue, 'zset', prefix .. 'running:' .. queue, 'hash',
-  queue, 'list', prefix .. 'settled:' .. name, 'list')
+local prefix, queue, name = ARGV[1], ARGV[2], ARGV[5]
+local batch, lanes, templates = prefix .. 'batch:' .. name, prefix .. 'lanes:' .. queue, prefix .. 'templates'
+-- These meet a key of a wrong type before anything is written.
+call('HLEN', batch)
+call('HLEN', lanes)
+call('HLEN', templates)
+call('ZCARD', prefix .. 'batches')
+call('ZCARD', prefix .. 'open:' .. queue)
+call('ZCARD', prefix .. 'due:' .. queue)
+plan(prefix, queue, tonumber(ARGV[3]), 0)
 local fresh, seen = {}, {}
 for i = 9, #ARGV, 3 do
   local id = ARGV[i]
@@ -26,10 +30,8 @@ call('HINCRBY', batch, 'total', #ids)
 call('HINCRBY', batch, 'left', #ids)
 call('HSETNX', batch, 'opened', ARGV[3])
 call('HDEL', batch, 'finished')
-call('PERSIST', batch)
-call('PERSIST', prefix .. 'settled:' .. name)
 call('ZADD', prefix .. 'batches', ARGV[3], name)
-call('HSET', prefix .. 'templates', queue, ARGV[8])
+call('HSET', templates, queue, ARGV[8])
 add_waiting(prefix, queue, name, ids, tonumber(ARGV[6]), ARGV[7] == '1')
-top_up(prefix, queue, now, least)
+fill(plan(prefix, queue, tonumber(ARGV[3]), tonumber(ARGV[4])))
 return #ids

@@ -66,7 +66,7 @@ class Reader:
         return list(self.client.lrange(self.keys.settled(batch_id), start, -1))
 
     def depths(self, queues: Iterable[Queue]) -> dict[Queue, QueueDepth]:
-        """Return the work of each queue, in one round trip: KEDA's two measurements, and the ledger's own."""
+        """Return the work of each queue, in at most two round trips: KEDA's two measurements, and the ledger's own."""
         names = list(queues)
         with self.client.pipeline(transaction=False) as pipe:
             for queue in names:

@@ -1,6 +1,7 @@
 """The entries of documents and batches, between Redis hashes and the ledger's models."""
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -37,6 +38,11 @@ def passes(times: Mapping[str, str]) -> int:
     return sum(int(count) for name, count in times.items() if ":" in name)
 
 
+def encode_token(token: str) -> str:
+    """Return the text of the field `z`: a short digest of who settles."""
+    return blake2b(token.encode(), digest_size=4).hexdigest()
+
+
 def encode_options(options: Options) -> str:
     """Return the text of the field `p`; empty for the defaults."""
     return "" if options == Options() else msgspec.json.encode(options).decode()
@@ -68,7 +74,6 @@ def decode_document(document_id: str, fields: Mapping[str, str]) -> Document:
         attempt_started=_seconds(get("x")) or started,
         advanced=_seconds(get("v")),
         finished=_seconds(get("f")),
-        worker=(get("z") or "").rpartition("/")[0] or None,
         error=code if state.final else None,
         message=message if state.final else None,
         last_error=None if state.final else code,

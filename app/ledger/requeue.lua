@@ -11,7 +11,9 @@ if known[1] ~= 'running' or known[2] ~= queue then
   call('HDEL', ending, id)
   return 0
 end
-check(queue, 'list', prefix .. 'open:' .. queue, 'zset', prefix .. 'due:' .. queue, 'zset', prefix .. 'counts', 'hash')
+-- These meet a key of a wrong type before anything is written.
+plan(prefix, queue, tonumber(ARGV[3]), 0)
+call('HLEN', prefix .. 'counts')
 if ARGV[10] == '1' then
   call('HINCRBY', doc, 'c', 1)
   if ARGV[9] == '1' then call('HINCRBY', doc, 'a', -1) end
@@ -30,5 +32,5 @@ else
   call('ZADD', prefix .. 'due:' .. queue, ARGV[7], id)
 end
 if ARGV[13] ~= '' then call('HINCRBY', prefix .. 'counts', ARGV[13], 1) end
-top_up(prefix, queue, tonumber(ARGV[3]), tonumber(ARGV[4]))
+fill(plan(prefix, queue, tonumber(ARGV[3]), tonumber(ARGV[4])))
 return 1

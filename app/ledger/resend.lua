@@ -9,8 +9,10 @@ if known[1] or known[2] ~= queue then
   call('ZREM', open, id)
   return 0
 end
-check(queue, 'list', prefix .. 'due:' .. queue, 'zset', prefix .. 'counts', 'hash')
+-- These meet a key of a wrong type before anything is written.
+plan(prefix, queue, tonumber(ARGV[3]), 0)
+call('HLEN', prefix .. 'counts')
 call('ZADD', open, FIRST, id)
 call('HINCRBY', prefix .. 'counts', 'resent', 1)
-top_up(prefix, queue, tonumber(ARGV[3]), tonumber(ARGV[4]))
+fill(plan(prefix, queue, tonumber(ARGV[3]), tonumber(ARGV[4])))
 return 1

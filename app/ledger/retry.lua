@@ -4,9 +4,11 @@ local prefix, queue, id = ARGV[1], ARGV[2], ARGV[5]
 local doc, batch = prefix .. 'doc:' .. id, prefix .. 'batch:' .. ARGV[6]
 local known = call('HMGET', doc, 's', 'e')
 if known[1] ~= 'quarantined' then return 0 end
-check(batch, 'hash', prefix .. 'quarantine', 'zset', queue, 'list', prefix .. 'open:' .. queue, 'zset',
-  prefix .. 'due:' .. queue, 'zset', prefix .. 'templates', 'hash')
--- A dropped document keeps its state, and expires.
+-- These meet a key of a wrong type before anything is written.
+plan(prefix, queue, tonumber(ARGV[3]), 0)
+call('HLEN', batch)
+call('HLEN', prefix .. 'templates')
+-- A dropped document keeps its state.
 if call('ZREM', prefix .. 'quarantine', id) == 0 then return 0 end
 call('HDEL', doc, 's', 'e', 'm', 'f', 'z', 'a', 'A')
 call('HINCRBY', batch, 'quarantined', -1)
@@ -15,5 +17,5 @@ if known[2] then call('HINCRBY', batch, 'error:' .. known[2], -1) end
 call('HDEL', batch, 'finished')
 call('HSET', prefix .. 'templates', queue, ARGV[7])
 call('ZADD', prefix .. 'open:' .. queue, FIRST, id)
-top_up(prefix, queue, tonumber(ARGV[3]), tonumber(ARGV[4]))
+fill(plan(prefix, queue, tonumber(ARGV[3]), tonumber(ARGV[4])))
 return 1

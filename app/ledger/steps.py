@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
@@ -12,6 +14,19 @@ from app.errors import FleetError
 if TYPE_CHECKING:
     from redis import Redis
     from redis.commands.core import Script
+
+
+@lru_cache
+def source(name: str) -> str:
+    """Return the Lua source of a step, with what the steps share.
+
+    A full server refuses what opens documents, and runs every other step: they make room, or little use of it.
+    """
+    folder = files("app.ledger")
+    flags = "" if name == "open" else " flags=allow-oom"
+    return "\n".join(
+        (f"#!lua{flags}", *(folder.joinpath(f"{part}.lua").read_text() for part in ("window", name)))
+    )
 
 
 class Steps:

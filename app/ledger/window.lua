@@ -13,17 +13,6 @@ local FIRST, NORMAL, SENT, STEP = 0, 1e9, 9e15, 1000
 -- Lua passes at most some 8,000 arguments.
 local SLICE = 1000
 
--- Raise an error unless each key has its type or is missing: nothing is written before.
-local function check(...)
-  for i = 1, select('#', ...), 2 do
-    local key, wanted = select(i, ...)
-    local found = call('TYPE', key).ok
-    if found ~= wanted and found ~= 'none' then
-      error({err = 'WRONGTYPE ' .. key .. ' is a ' .. found .. ' and must be a ' .. wanted .. '; nothing was written'})
-    end
-  end
-end
-
 -- Add documents to the open set: at the end of their lane, or of the express documents.
 local function add_waiting(prefix, queue, batch, ids, weight, express)
   local open, lanes = prefix .. 'open:' .. queue, prefix .. 'lanes:' .. queue
@@ -48,27 +37,32 @@ local function add_waiting(prefix, queue, batch, ids, weight, express)
   end
 end
 
--- Move the documents whose pause is over from the due set to the open set.
-local function end_pauses(prefix, queue, now)
-  local due = call('ZRANGEBYSCORE', prefix .. 'due:' .. queue, '-inf', now, 'LIMIT', 0, SLICE)
-  for _, id in ipairs(due) do
-    call('ZREM', prefix .. 'due:' .. queue, id)
-    call('ZADD', prefix .. 'open:' .. queue, FIRST, id)
+-- Return what the window of a queue lacks, as a plan for `fill`; nil if it is full enough. Only reads, so that a step that
+-- plans before it writes meets a key of a wrong type in time. `least` is the fewest messages of a window (it is twice the
+-- running documents if that is more); 0 is without limit.
+local function plan(prefix, queue, now, least)
+  local size, room = math.huge, SLICE
+  local waiting, running = call('LLEN', queue), call('HLEN', prefix .. 'running:' .. queue)
+  if least > 0 then
+    size = math.max(least, 2 * running)
+    room = size - waiting
+    -- In portions: a message alone costs nearly as much as four.
+    if room * 4 < size then return nil end
   end
+  local due = call('ZRANGEBYSCORE', prefix .. 'due:' .. queue, '-inf', now, 'LIMIT', 0, SLICE)
+  call('ZCARD', prefix .. 'open:' .. queue)
+  return {prefix = prefix, queue = queue, now = now, room = room, bound = least > 0, due = due}
 end
 
--- Put the messages of the next documents on the queue, until it holds a window: the larger of `least` and twice the
--- running documents; without limit if `least` is 0.
-local function top_up(prefix, queue, now, least)
-  local size, room = math.huge, SLICE
-  if least > 0 then
-    size = math.max(least, 2 * call('HLEN', prefix .. 'running:' .. queue))
-    room = size - call('LLEN', queue)
-    -- In portions: a step for one message costs nearly as much as a step for four.
-    if room * 4 < size then return end
+-- Carry out a plan: reopen the documents whose pause is over, and put the messages of the next documents on the queue.
+local function fill(todo)
+  if not todo then return end
+  local prefix, queue = todo.prefix, todo.queue
+  local open, room, parts = prefix .. 'open:' .. queue, todo.room, nil
+  for _, id in ipairs(todo.due) do
+    call('ZREM', prefix .. 'due:' .. queue, id)
+    call('ZADD', open, FIRST, id)
   end
-  end_pauses(prefix, queue, now)
-  local open, parts = prefix .. 'open:' .. queue, nil
   repeat
     local ids = call('ZRANGEBYSCORE', open, 0, '+inf', 'WITHSCORES', 'LIMIT', 0, math.min(room, SLICE))
     if #ids == 0 then return end
@@ -80,13 +74,12 @@ local function top_up(prefix, queue, now, least)
     local messages, scores, clock = {}, {}, nil
     for i = 1, #ids, 2 do
       messages[#messages + 1] = table.concat(parts, ids[i])
-      scores[#scores + 1] = now - SENT
-      scores[#scores + 1] = ids[i]
+      scores[i], scores[i + 1] = todo.now - SENT, ids[i]
       if tonumber(ids[i + 1]) >= NORMAL then clock = ids[i + 1] end
     end
     call('ZADD', open, unpack(scores))
     call('LPUSH', queue, unpack(messages))
     if clock then call('HSET', prefix .. 'lanes:' .. queue, 'clock', clock) end
     room = room - #messages
-  until least > 0 and room <= 0
+  until todo.bound and room <= 0
 end

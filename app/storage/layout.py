@@ -15,8 +15,14 @@ RESULT_FILES = {
 """File name of each kind of result."""
 
 
-class DocumentSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The facts of a document that the ledger keeps for its line in index.jsonl."""
+class DocumentSummary(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    rename={"pages": "p", "unreadable_pages": "u", "characters": "c", "ocr_pages": "o"},
+):
+    """The facts of a document that the ledger keeps for its line in index.jsonl; short names save its memory."""
 
     pages: int = 0
     unreadable_pages: list[int] = []

@@ -20,6 +20,7 @@ from app.errors import ServerError
 from app.ledger.lease import Lease
 from app.ledger.ledger import Ledger
 from app.ledger.reconcile import Reconciler
+from app.ledger.retention import forget_expired
 from app.queues import DOCUMENT_TASKS
 from app.runtime import heartbeat
 from app.worker.celery_app import app
@@ -88,6 +89,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat carries no t
         try:
             if time.monotonic() - self._reconciled >= self._interval:
                 self._reconciler.reconcile()
+                forget_expired(self._ledger)
                 self._reconciled = time.monotonic()
             else:
                 for queue in DOCUMENT_TASKS:

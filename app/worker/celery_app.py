@@ -51,8 +51,7 @@ def taking_options(queue: Queue, worker: str, keys: Keys) -> dict[str, str]:
         "queue": queue.value,
         "worker": worker,
         "taken_key": keys.taken(queue, worker),
-        "running_key": keys.running(queue),
-        "workers_key": keys.workers(queue),
+        "key_prefix": keys.prefix,
     }
 
 

@@ -21,11 +21,12 @@ from typing import Any
 
 from kombu.transport import redis, virtual
 from kombu.utils.json import loads
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError
 from redis.retry import Retry
 
 from app.ledger.connection import RETRIED, RETRIES, backoff
 from app.ledger.message import Delivery, redelivered
+from app.ledger.steps import source
 from app.queues import DOCUMENT_TASKS
 
 DELIVERY = "delivery"
@@ -33,7 +34,6 @@ DELIVERY = "delivery"
 FULL_PAUSE_SECONDS = 0.5
 """Pause after a server without memory refused a take."""
 _DOCUMENT_TASKS = frozenset(DOCUMENT_TASKS.values())
-_TAKE = "#!lua flags=allow-oom\nreturn redis.call('LMOVE', KEYS[1], KEYS[2], 'RIGHT', 'LEFT')"
 
 
 class QoS(redis.QoS):  # type: ignore[misc]  # kombu carries no types
@@ -43,8 +43,7 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu carries no types
         """Add a received message; one that is no document's counts as running from here on."""
         virtual.QoS.append(self, message, delivery_tag)
         if message.headers.get("task") not in _DOCUMENT_TASKS:
-            with self.channel.conn_or_acquire() as client:
-                client.hset(self.channel.running_key, delivery_tag, self.channel.worker)
+            self.channel.step("hold", delivery_tag, self.channel.worker)
 
     def ack(self, delivery_tag: str) -> None:
         """Acknowledge a message; the step may be repeated."""
@@ -71,13 +70,8 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu carries no types
         virtual.QoS.ack(self, delivery_tag)
 
     def _leave(self, delivery_tag: str, delivery: Delivery, *, requeue: bool) -> None:
-        channel = self.channel
-        with channel.conn_or_acquire() as client, client.pipeline() as pipe:
-            pipe.lrem(delivery.taken, 1, delivery.message)
-            if requeue:
-                pipe.rpush(channel.queue, redelivered(delivery.message))
-            pipe.hdel(channel.running_key, delivery_tag)
-            pipe.execute()
+        again = redelivered(delivery.message) if requeue else ""
+        self.channel.step("leave", delivery.taken, delivery.message, delivery_tag, again)
 
     def _with_retries(self, delivery_tag: str, step: Callable[[], None]) -> None:
         retry = Retry(backoff(), RETRIES, supported_errors=RETRIED)
@@ -95,13 +89,12 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu carries no types
     QoS = QoS
     queue = ""
     worker = ""
+    key_prefix = ""
     taken_key = ""
-    running_key = ""
-    workers_key = ""
     presence_seconds = 30.0
     from_transport_options = (
         *redis.Channel.from_transport_options,
-        *("queue", "worker", "taken_key", "running_key", "workers_key", "presence_seconds"),
+        *("queue", "worker", "key_prefix", "taken_key", "presence_seconds"),
     )
     _kept: Any = None
     _reported = float("-inf")
@@ -118,15 +111,22 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu carries no types
                     self._kept = client
         yield client
 
+    def step(self, name: str, *args: Any) -> Any:
+        """Run one of the ledger's steps on this channel's queue."""
+        with self.conn_or_acquire() as client:
+            return client.register_script(source(name))(args=(self.key_prefix, self.queue, *args))
+
     def _brpop_start(self, timeout: float | None = None) -> None:
-        """Ask for the next message."""
+        """Ask for the next message; kombu's own way for the other queues, such as those of replies."""
+        if self.queue not in self.active_queues:
+            super()._brpop_start(timeout)
+            return
         now = time.monotonic()
-        if not self.active_queues or now < self._not_before:
+        if now < self._not_before:
             return
         # A worker that was frozen may count as gone: it must be known again before it takes a message.
         if now - self._reported > self.presence_seconds / 3:
-            with self.conn_or_acquire() as client:
-                client.hset(self.workers_key, self.worker, f"{client.time()[0]} ")
+            self.step("report", self.worker)
         self._reported = now
         self._in_poll = self.client.connection
         self._brpop_sent_at = now
@@ -135,15 +135,15 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu carries no types
 
     def _brpop_read(self, **options: Any) -> bool:
         """Read the reply, and deliver the message."""
+        if self.queue not in self.active_queues:
+            return bool(super()._brpop_read(**options))
         try:
             try:
                 item = self.client.parse_response(self.client.connection, "BLMOVE", **options)
             except self.connection_errors:
                 self.client.connection.disconnect()
                 raise
-            except ResponseError as error:
-                if not str(error).startswith("OOM"):
-                    raise
+            except OutOfMemoryError:
                 item = self._take_from_full_server()
             if item is None:
                 raise Empty
@@ -158,8 +158,7 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu carries no types
     def _take_from_full_server(self) -> bytes | None:
         """Take the next message from a server that has no memory left, which refuses BLMOVE."""
         self._not_before = time.monotonic() + FULL_PAUSE_SECONDS
-        with self.conn_or_acquire() as client:
-            taken: bytes | None = client.eval(_TAKE, 2, self.queue, self.taken_key)
+        taken: bytes | None = self.step("take", self.taken_key)
         return taken
 
 

@@ -36,6 +36,8 @@ class RemoteFleet:
             "FLEET_STORE_URL": f"file://{store}",
             # Short, so that a killed worker soon counts as gone.
             "FLEET_PRESENCE_SECONDS": "1",
+            # With so short a presence, a killed worker counts as gone before its successor has started.
+            "FLEET_MAX_INTERRUPTIONS": "0",
             "FLEET_RETRY_BACKOFF_MAX_SECONDS": "1",
         }
         self.config: Settings = load(self.variables)

@@ -37,9 +37,9 @@ def test_a_producer_that_is_started_again_adds_nothing(
     first = flood(commands, variables, "--documents", "20", "--batch", "job-1")
     again = flood(commands, variables, "--documents", "20", "--batch", "job-1")
     assert (first["total"], again["total"], first["batch_id"]) == (20, 20, "job-1")
-    assert client.llen("pdf") == 20
+    assert client.zcard("fleet:open:pdf") == 20
     other = flood(commands, variables, "--documents", "20", "--batch", "job-2")
-    assert (other["total"], client.llen("pdf")) == (20, 40)
+    assert (other["total"], client.zcard("fleet:open:pdf")) == (20, 40)
 
 
 def test_a_producer_that_died_half_way_is_completed(
@@ -49,7 +49,7 @@ def test_a_producer_that_died_half_way_is_completed(
     one = next(given.iterdir())
     flood(commands, variables, one, "--batch", "job-1")
     all_of_them = flood(commands, variables, given, "--batch", "job-1")
-    assert (all_of_them["total"], client.llen("pdf")) == (3, 3)
+    assert (all_of_them["total"], client.zcard("fleet:open:pdf")) == (3, 3)
     ledger = Ledger.of(load(variables))
     documents = ledger.documents(batch_documents(ledger, "job-1"))
     assert all(

@@ -213,7 +213,7 @@ def test_the_silence_of_a_killed_worker_is_noticed_without_help(fleet: Fleet) ->
     first = fleet.worker()
     fleet.until_state(slow, State.RUNNING)
     first.kill()
-    fleet.worker()
+    fleet.worker("app.worker", "pdf", "--name", "w1")  # restarted under its name, as a container is
     wait_for(lambda: fleet.reconcile() and fleet.state(slow) is State.SUCCEEDED, "the takeover")
     assert fleet.document(slow).starts == 2
 
@@ -274,7 +274,9 @@ def test_a_store_that_is_away_delays_a_document_and_does_not_fail_it(fleet: Flee
     store.symlink_to(store)  # so reading below it is an error other than a missing key
     second = new_id()
     batch_id = fleet.document(first).batch
-    shutil.copy(hidden / original_key(batch_id, first), hidden / original_key(batch_id, second))
+    place = hidden / original_key(batch_id, second)
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(QUICK)
     one = Submission(document_id=second, source="x.pdf")
     fleet.ledger.open(batch_id, Queue.PDF, [one])
     wait_for(lambda: fleet.document(second).last_error == "storage_unavailable", "the first try")

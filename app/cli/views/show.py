@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli.views.pieces import lined_table
+from app.storage.layout import DocumentSummary
 
 if TYPE_CHECKING:
     from app.ledger.models import BatchCounts, Document, QueueDepth
@@ -124,7 +125,7 @@ def _numbers(first: str, names: Sequence[str]) -> Table:
 def _document(shown: "Document") -> dict[str, object]:
     fields = msgspec.structs.asdict(shown)
     fields.pop("options")  # they may hold a password
-    fields["summary"] = msgspec.json.decode(shown.summary)
+    fields["summary"] = msgspec.structs.asdict(msgspec.json.decode(shown.summary, type=DocumentSummary))
     return fields
 
 

@@ -199,16 +199,6 @@ def test_depths_are_what_keda_measures(
     assert (depth[Queue.OCR].waiting, depth[Queue.OCR].oldest_wait_seconds) == (0, 0.0)
 
 
-def test_a_settled_document_is_forgotten_in_time_and_a_quarantined_one_is_not(
-    ledger: Ledger, batch: Batch, client: redis.Redis
-) -> None:
-    first, second = batch.open(2)
-    ledger.settle(started(ledger, first), SUCCESS, token="w/1")
-    ledger.settle(started(ledger, second), Outcome(state=State.QUARANTINED, error="x"), token="w/1")
-    assert 0 < client.ttl(f"t:doc:{first}") <= 100
-    assert client.ttl(f"t:doc:{second}") == -1
-
-
 def test_every_key_begins_with_the_prefix_or_is_a_queue(
     ledger: Ledger, batch: Batch, client: redis.Redis
 ) -> None:
@@ -218,31 +208,3 @@ def test_every_key_begins_with_the_prefix_or_is_a_queue(
     ledger.report_presence(Queue.PDF, "w", [])
     strangers = {key for key in map(str, client.keys("*")) if not key.startswith("t:")}
     assert strangers <= {queue.value for queue in Queue}
-
-
-def test_a_batch_is_forgotten_in_time_once_nobody_has_to_decide_about_it(
-    ledger: Ledger, batch: Batch, client: redis.Redis
-) -> None:
-    first, second = batch.open(2)
-    ledger.settle(started(ledger, first), SUCCESS, token="w/1")
-    quarantine = Outcome(state=State.QUARANTINED, error="worker_lost")
-    ledger.settle(started(ledger, second), quarantine, token="w/1")
-    names = [f"t:{name}:{batch.batch_id}" for name in ("batch", "settled")]
-    assert [client.ttl(name) for name in names] == [-1, -1]
-    ledger.retry(known(ledger, second))
-    ledger.settle(started(ledger, second), SUCCESS, token="w/2")
-    assert all(0 < client.ttl(name) <= 100 for name in names)
-    assert ledger.batches() == [batch.batch_id]
-    client.delete(*names)
-    assert ledger.batches() == []
-    assert client.zcard("t:batches") == 0
-
-
-def test_a_batch_that_grows_again_is_not_forgotten_while_it_is_open(
-    ledger: Ledger, batch: Batch, client: redis.Redis
-) -> None:
-    (first,) = batch.open(1)
-    ledger.settle(started(ledger, first), SUCCESS, token="w/1")
-    batch.open(1)
-    for name in ("batch", "settled"):
-        assert client.ttl(f"t:{name}:{batch.batch_id}") == -1
