@@ -102,6 +102,8 @@ def build_app(config: Settings) -> Celery:
         # True would cancel running work when the connection is lost, and Redis would not deliver it again.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
+        # It waits for its server as long as it takes, and beats meanwhile.
+        worker_consumer="app.worker.consumer:Consumer",
         broker_transport_options=transport_options(config),
         broker_use_ssl=tls,
         redis_backend_use_ssl=tls,

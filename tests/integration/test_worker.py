@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from app.storage.layout import original_key, result_keys
 from app.storage.store import ObjectStore
 from tests.support.documents import slow_document
 from tests.support.synthetic import GOOD, document
-from tests.support.waiting import wait_for
+from tests.support.waiting import stays, wait_for
 
 SLOW = slow_document()
 QUICK = document(GOOD)
@@ -392,3 +393,115 @@ def test_a_worker_never_hoards_however_long_it_lives(fleet: Fleet) -> None:
     wait_for(settled, fleet.logs())
     assert most == 1
     assert fleet.ledger.batch(batch_id).failed == 600
+
+
+SILENCE_SECONDS = 5.0
+"""More than a worker needs for a beat, less than the server of these tests is away."""
+
+
+class Away:
+    """A server of its own for one test, which goes away and comes back; workers of it have heartbeats."""
+
+    def __init__(self, fleet: Fleet, valkey: ValkeyServer) -> None:
+        self._fleet, self._valkey = fleet, valkey
+        self._heartbeats: list[Path] = []
+        url = f"unix://{valkey.unix_socket_path}"
+        fleet.config = msgspec.structs.replace(
+            fleet.config, redis_url=url, socket_timeout_seconds=1.0, presence_seconds=3.0
+        )
+        fleet.ledger = Ledger.of(fleet.config)
+
+    def worker(self, *command: str) -> "subprocess.Popen[bytes]":
+        """Start a worker, and wait until it is ready."""
+        path = self._fleet.folder / f"alive-{len(self._heartbeats)}"
+        config = msgspec.structs.replace(self._fleet.config, heartbeat_file=str(path))
+        worker = self._fleet.worker(*command, config=config)
+        wait_for(path.exists, f"its first beat; {self._fleet.logs()}")
+        self._heartbeats.append(path)
+        return worker
+
+    def last_beat(self) -> float:
+        """Return the time of the last beat of the worker that is silent for longest."""
+        return min(path.stat().st_mtime for path in self._heartbeats)
+
+    @contextmanager
+    def gone(self, how: str) -> Iterator[None]:
+        """Take the server away during the body: it is killed, or it accepts connections and does not answer."""
+        if how == "killed":
+            self._valkey.terminate()
+            come_back: Callable[[], object] = self._valkey.start
+        else:
+            running = self._valkey._process
+            assert running is not None
+            process = psutil.Process(running.pid)
+            process.suspend()
+            come_back = process.resume
+        try:
+            yield
+        finally:
+            come_back()
+
+
+@pytest.fixture
+def away(fleet: Fleet) -> Iterator[Away]:
+    with tempfile.TemporaryDirectory(prefix="fleet-test-") as folder, server(Path(folder)) as valkey:
+        yield Away(fleet, valkey)
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_workers_beat_while_their_server_is_away_and_go_on_when_it_is_back(
+    fleet: Fleet, away: Away, how: str
+) -> None:
+    workers = [away.worker("app.worker", "ocr"), away.worker(), away.worker()]
+    (slow,) = fleet.submit(SLOW)
+    fleet.until_state(slow, State.RUNNING)
+    (quick,) = fleet.submit(QUICK)
+    facts = result_keys(fleet.document(quick).batch, quick)[ResultKind.DOCUMENT]
+    wait_for((fleet.folder / "store" / facts).exists, f"its results; {fleet.logs()}")
+    # Now one worker is idle, one reads a document, and one is about to settle its document.
+    with away.gone(how):
+        stays(
+            lambda: time.time() - away.last_beat() < SILENCE_SECONDS,
+            "a beat of each",
+            seconds=20.0,
+            pause=0.1,
+        )
+    (later,) = fleet.submit(QUICK)
+    for document_id in (slow, quick, later):
+        wait_for(
+            lambda one=document_id: fleet.reconcile() and fleet.state(one) is State.SUCCEEDED,  # type: ignore[misc]
+            f"the end of {document_id}; {fleet.logs()}",
+        )
+    assert [worker.poll() for worker in workers] == [None, None, None]
+
+
+HANGING = """
+import re, sys
+from app.worker.main import main
+from app.worker.tasks import pdf
+
+def in_python(*_):
+    while True:
+        pass
+
+def in_c(*_):
+    re.match("(a+)+$", "a" * 64 + "b")
+
+pdf.process_document = {how}
+sys.exit(main(["pdf"]))
+"""
+
+
+@pytest.mark.parametrize("how", ["in_python", "in_c"])
+def test_a_worker_that_hangs_falls_silent_also_while_its_server_is_away(
+    fleet: Fleet, away: Away, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Its presence thread waits for the server then, and must not beat for it."""
+    (fleet.folder / "hanging.py").write_text(HANGING.replace("{how}", how))
+    monkeypatch.setenv("PYTHONPATH", str(fleet.folder))
+    away.worker("hanging")
+    (document_id,) = fleet.submit(QUICK)
+    fleet.until_state(document_id, State.RUNNING)
+    last = time.time()
+    with away.gone("killed"):
+        stays(lambda: away.last_beat() <= last, "the silence", seconds=SILENCE_SECONDS, pause=0.1)
