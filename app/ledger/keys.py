@@ -23,7 +23,8 @@
 A document's fields are short, since there are many documents: `b` batch, `n` name of its source, `q` queue, `o` opened,
 `s` initial of its state (none: queued), `a` attempts, `A` attempts in earlier queues, `t` started, `x` started again,
 `v` advanced, `f` finished, `e` and `m` code and message of the (last) error, `c` retries, `i` interruptions,
-`p` options, `r` kinds of results (none: all), `y` summary, `z` who settled it. Times are in microseconds since the epoch.
+`p` options, `r` kinds of results (none: all), `y` summary, `z` who settled it. Times are in microseconds
+since the epoch.
 """
 
 from dataclasses import dataclass

@@ -37,8 +37,8 @@ TIMEOUT_SECONDS = 300.0
 """Time limit of a wait, for a loaded machine."""
 LONG_DOCUMENTS = (
     "--set=timeLimits.softSeconds=200",
-    *("--set=timeLimits.graceSeconds=420", "--set=timeLimits.visibilityTimeoutSeconds=480"),
-    *("--set=workerDefaults.cooldownSeconds=425", "--set=settings.FLEET_SANDBOX_WALL_SECONDS=200"),
+    "--set=timeLimits.graceSeconds=420",
+    "--set=settings.FLEET_SANDBOX_WALL_SECONDS=200",
 )
 """Limits that allow a document 200 s, on a host without a spare core: it takes some 70 s of its pod's CPU share."""
 
