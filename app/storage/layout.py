@@ -1,9 +1,13 @@
 """Keys and contents of a document's objects in the store."""
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from app.documents.models import Facts, ResultKind
-from app.storage.store import ObjectStore
+
+if TYPE_CHECKING:
+    from app.storage.store import ObjectStore
 
 PAGE_BREAK = "\f"
 """Separates the pages in text.txt, as in pdftotext."""
@@ -57,22 +61,22 @@ def summary_json(facts: Facts) -> bytes:
     )
 
 
-def put_text(store: ObjectStore, key: str, texts: list[str]) -> None:
+def put_text(store: "ObjectStore", key: str, texts: list[str]) -> None:
     """Store the text of all pages as one UTF-8 object; a form feed within a page becomes a line feed."""
     joined = PAGE_BREAK.join(text.replace(PAGE_BREAK, "\n") for text in texts)
     store.put(key, joined.encode("utf-8", "replace"))
 
 
-def get_text(store: ObjectStore, key: str) -> list[str]:
+def get_text(store: "ObjectStore", key: str) -> list[str]:
     """Return the text of each page, as `put_text` stored it."""
     return store.get(key).decode("utf-8").split(PAGE_BREAK)
 
 
-def put_facts(store: ObjectStore, key: str, facts: Facts) -> None:
+def put_facts(store: "ObjectStore", key: str, facts: Facts) -> None:
     """Store a document's facts as its `document.json`."""
     store.put(key, msgspec.json.format(msgspec.json.encode(facts), indent=2))
 
 
-def get_facts(store: ObjectStore, key: str) -> Facts:
+def get_facts(store: "ObjectStore", key: str) -> Facts:
     """Return a document's facts, as `put_facts` stored them."""
     return msgspec.json.decode(store.get(key), type=Facts)
