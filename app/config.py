@@ -38,7 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # A worker.
     heartbeat_file: str = ""
-    """File that the worker's loop touches; a liveness probe checks its age. Empty: none."""
+    """File that a worker (or beat) touches while it works, waits for work, or waits for its server; a liveness probe checks
+    its age. Empty: none."""
     presence_seconds: Seconds = 30.0
     """Time after its last report from which a worker counts as dead; its documents then go to another."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
