@@ -14,7 +14,7 @@
 | `<prefix>workers:<queue>` | hash | live workers: the time of their last report, and the documents in progress |
 | `<prefix>taken:<queue>:<worker>` | list | messages that a worker took from the queue and has not started |
 | `<prefix>templates` | hash | the message of each queue, cut where a document's id stands |
-| `<prefix>times:<queue>` | hash | service times: sums of wait and work, and the cells of their histogram |
+| `<prefix>times:<queue>` | hash | service times: passes, sums of wait and work, and the cells of their histogram |
 | `<prefix>quarantine` | sorted set | quarantined documents by time |
 | `<prefix>counts` | hash | messages that the reconciler resent and returned |
 | `<prefix>beat:*` | several | beat's schedule and its lock (RedBeat's) |

@@ -1,7 +1,8 @@
--- Open documents: their entries, and their places in the fair order of their queue.
--- ARGV: key prefix, queue, now (us), least window, batch, weight of its lane, 1 for express or 0, message template; then id,
---   source, options ('' for none) by threes
--- Returns how many were opened; a known document is skipped, so that a chunk may be sent again after a lost reply.
+-- Open documents: their entries, and their places in the fair order of their queue; unless the server is full.
+-- ARGV: key prefix, queue, now (us), least window, batch, weight of its lane, 1 for express or 0, message template,
+--   share of maxmemory in use from which nothing is opened; then id, source, options ('' for none) by threes
+-- Returns how many were opened, or {memory in use, maxmemory} if the server is full; a known document is skipped, so that a
+-- chunk may be sent again after a lost reply.
 local prefix, queue, now, least = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local name = ARGV[5]
 local batch = prefix .. 'batch:' .. name
@@ -9,12 +10,17 @@ check(batch, 'hash', prefix .. 'batches', 'zset', prefix .. 'open:' .. queue, 'z
   prefix .. 'templates', 'hash', prefix .. 'due:' .. queue, 'zset', prefix .. 'running:' .. queue, 'hash',
   queue, 'list', prefix .. 'settled:' .. name, 'list')
 local fresh, seen = {}, {}
-for i = 9, #ARGV, 3 do
+for i = 10, #ARGV, 3 do
   local id = ARGV[i]
   if not seen[id] and call('EXISTS', prefix .. 'doc:' .. id) == 0 then fresh[#fresh + 1] = i end
   seen[id] = true
 end
 if #fresh == 0 then return 0 end
+-- What is left of the memory is for the steps that work on open documents.
+local memory = call('INFO', 'memory')
+local used = tonumber(string.match(memory, '\nused_memory:(%d+)'))
+local most = tonumber(string.match(memory, '\nmaxmemory:(%d+)') or '0')
+if most > 0 and used >= most * tonumber(ARGV[9]) then return {used, most} end
 local ids = {}
 for position, i in ipairs(fresh) do
   local doc = prefix .. 'doc:' .. ARGV[i]

@@ -31,6 +31,7 @@ else
   if known[4] then call('HDEL', doc, 'p') end
   call('EXPIRE', doc, ARGV[12])
 end
+call('HINCRBY', times, 'passes', 1)
 call('HINCRBY', times, 'wait', ARGV[9])
 call('HINCRBY', times, 'work', ARGV[10])
 call('HINCRBY', times, ARGV[11], 1)
