@@ -79,7 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # Scaling.
     seconds_per_document: Annotated[str, Meta(pattern=_SECONDS_PER_DOCUMENT)] = ""
-    """Seconds that scaling counts on for one document of each queue, as `pdf=0.5,ocr=1.5`; `fleet status` says if workers
+    """Seconds that scaling counts on for a document of each queue, as `pdf=0.5,ocr=1.5`: `fleet status` says if workers
     need twice as long or half of that. Empty: not known."""
 
     # Limits of one document.

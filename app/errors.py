@@ -53,7 +53,7 @@ class ServerRefusedError(ServerError):
 
 
 class ServerFullError(FleetError):
-    """The Redis server has too little memory left for new documents: let workers make room, or raise its maxmemory."""
+    """The Redis server has too little memory left: raise maxmemory, or wait until settled documents have expired."""
 
 
 class TransientError(FleetError):

@@ -133,7 +133,8 @@ class Ledger(Reader):
             error = ServerFullError(
                 f"The Redis server at {masked(self.config.redis_url)} has too little memory left for new documents: "
                 f"{used:,.1f} of its {most:,.1f} MiB (maxmemory) are in use, and they are opened below "
-                f"{self.config.open_below_memory:.0%}. Let workers make room, or raise maxmemory."
+                f"{self.config.open_below_memory:.0%}. Raise maxmemory, or wait until settled documents have expired "
+                f"(FLEET_RETENTION_SECONDS is {self.config.retention_seconds:,} s)."
             )
             if when_full is None:
                 raise error

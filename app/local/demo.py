@@ -70,7 +70,7 @@ def flood_and_follow(
         on_progress(snapshot)
 
     def pause() -> None:
-        show(follower.snapshot())  # its workers make room
+        show(follower.snapshot())  # the fleet goes on meanwhile
         time.sleep(TICK_SECONDS)
 
     # The timeline begins with an empty fleet.

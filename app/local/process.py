@@ -83,7 +83,7 @@ def process_files(
         on_progress(msgspec.structs.replace(snapshot, counts=counts))
 
     def pause() -> None:
-        deliver(follower.snapshot())  # its workers make room
+        deliver(follower.snapshot())  # the fleet goes on meanwhile
         time.sleep(TICK_SECONDS)
 
     patience = Patience(
