@@ -6,7 +6,7 @@ from collections.abc import Callable
 from app.errors import ServerFullError
 
 
-class Patience:
+class RoomWait:
     """Waits while a full server opens no documents; what `Ledger.open` takes as `when_full`.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.client.connect import connect
 from app.client.intake import Intake, Unreadable, expand, named, submissions
-from app.client.room import Patience
+from app.client.room import RoomWait
 from app.config import settings
 from app.errors import FleetError, ServerError, StorageError, UsageError
 from app.ledger.ledger import Ledger, chunks
@@ -112,13 +112,13 @@ def submit(
         on_sent(len(chosen), len(wanted))
     if refused:
         raise FleetError(f"{refused[0].intake.source}: {refused[0].reason} Nothing was sent.")
-    patience = Patience(
+    room_wait = RoomWait(
         ledger.config.full_server_timeout_seconds,
         batch_id=batch_id,
         on_line=on_wait,
         pause=partial(time.sleep, POLL_SECONDS),
     )
-    ledger.open(batch_id, Queue.PDF, chosen, when_full=patience)
+    ledger.open(batch_id, Queue.PDF, chosen, when_full=room_wait)
     counts = ledger.batch(batch_id)
     _refuse_missing(counts, len(intakes))
     return counts

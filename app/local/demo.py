@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from app.client.room import Patience
+from app.client.room import RoomWait
 from app.config import Settings
 from app.errors import FleetError, StorageFullError
 from app.ledger.message import new_id
@@ -75,10 +75,10 @@ def flood_and_follow(
 
     # The timeline begins with an empty fleet.
     show(follower.snapshot())
-    patience = Patience(
+    room_wait = RoomWait(
         session.config.full_server_timeout_seconds, batch_id=batch_id, on_line=on_wait, pause=pause
     )
-    session.ledger.open(batch_id, Queue.PDF, submissions, when_full=patience)
+    session.ledger.open(batch_id, Queue.PDF, submissions, when_full=room_wait)
     for snapshot in follower.until(lambda now: now.counts.settled >= len(submissions) and now.idle):
         show(snapshot)
     return session.ledger.batch(batch_id)

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from app.client.intake import Intake, Unreadable, submissions
-from app.client.room import Patience
+from app.client.room import RoomWait
 from app.errors import StorageFullError
 from app.ledger.message import new_id
 from app.ledger.models import BatchCounts, Options
@@ -86,13 +86,13 @@ def process_files(
         deliver(follower.snapshot())  # the fleet goes on meanwhile
         time.sleep(TICK_SECONDS)
 
-    patience = Patience(
+    room_wait = RoomWait(
         session.config.full_server_timeout_seconds, batch_id=batch_id, on_line=on_wait, pause=pause
     )
     try:
         while chunk := list(islice(waiting, SUBMIT_CHUNK)):
             opened += len(chunk)
-            session.ledger.open(batch_id, Queue.PDF, chunk, when_full=patience)
+            session.ledger.open(batch_id, Queue.PDF, chunk, when_full=room_wait)
             deliver(follower.snapshot())
         for unreadable in refused:
             on_line(folder.refuse(unreadable))
