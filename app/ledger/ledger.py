@@ -132,9 +132,9 @@ class Ledger(Reader):
             used, most = (int(number) / 2**20 for number in reply)
             error = ServerFullError(
                 f"The Redis server at {masked(self.config.redis_url)} has too little memory left for new documents: "
-                f"{used:,.1f} of its {most:,.1f} MiB (maxmemory) are in use, and they are opened below "
-                f"{self.config.open_below_memory:.0%}. Raise maxmemory, or wait until settled documents have expired "
-                f"(FLEET_RETENTION_SECONDS is {self.config.retention_seconds:,} s)."
+                f"{used:,.1f} of its {most:,.1f} MiB (maxmemory) are in use or needed by open ones, and the limit for "
+                f"new ones is {self.config.open_below_memory:.0%}. Raise maxmemory, or wait until settled ones have "
+                f"expired (FLEET_RETENTION_SECONDS is {self.config.retention_seconds:,} s)."
             )
             if when_full is None:
                 raise error

@@ -1,11 +1,13 @@
 -- Open documents: their entries, and their places in the fair order of their queue; unless the server is full.
 -- ARGV: key prefix, queue, now (us), least window, batch, weight of its lane, 1 for express or 0, message template,
---   share of maxmemory in use from which nothing is opened; then id, source, options ('' for none) by threes
--- Returns how many were opened, or {memory in use, maxmemory} if the server is full; a known document is skipped, so that a
--- chunk may be sent again after a lost reply.
+--   share of maxmemory from which nothing is opened; then id, source, options ('' for none) by threes
+-- Returns how many were opened, or {bytes in use or needed for what is open, maxmemory} if the server is full. A known
+-- document is skipped, so that a chunk may be sent again after a lost reply.
 local prefix, queue, now, least = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local name = ARGV[5]
 local batch = prefix .. 'batch:' .. name
+-- Bytes that a document takes when it is settled, over those that it takes when it is open.
+local SETTLED = 150
 check(batch, 'hash', prefix .. 'batches', 'zset', prefix .. 'open:' .. queue, 'zset', prefix .. 'lanes:' .. queue, 'hash',
   prefix .. 'templates', 'hash', prefix .. 'due:' .. queue, 'zset', prefix .. 'running:' .. queue, 'hash',
   queue, 'list', prefix .. 'settled:' .. name, 'list')
@@ -16,11 +18,14 @@ for i = 10, #ARGV, 3 do
   seen[id] = true
 end
 if #fresh == 0 then return 0 end
--- What is left of the memory is for the steps that work on open documents.
+-- The rest of the memory is for the steps that work on open documents. A settled document takes more than an open one, so
+-- what is open counts with that.
 local memory = call('INFO', 'memory')
-local used = tonumber(string.match(memory, '\nused_memory:(%d+)'))
 local most = tonumber(string.match(memory, '\nmaxmemory:(%d+)') or '0')
-if most > 0 and used >= most * tonumber(ARGV[9]) then return {used, most} end
+if most > 0 then
+  local used = tonumber(string.match(memory, '\nused_memory:(%d+)')) + SETTLED * call('ZCARD', prefix .. 'open:' .. queue)
+  if used >= most * tonumber(ARGV[9]) then return {used, most} end
+end
 local ids = {}
 for position, i in ipairs(fresh) do
   local doc = prefix .. 'doc:' .. ARGV[i]

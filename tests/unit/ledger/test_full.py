@@ -55,7 +55,7 @@ def test_a_server_in_use_up_to_the_share_opens_nothing_and_writes_nothing(
     limit(0.8)
     with pytest.raises(ServerFullError) as refused:
         ledger.open("b", Queue.PDF, documents(3))
-    assert "are opened below 75%" in refused.value.message
+    assert "the limit for new ones is 75%" in refused.value.message
     assert "maxmemory" in refused.value.message
     assert client.keys() == []
 
@@ -131,3 +131,15 @@ def test_a_server_without_any_memory_runs_every_step_but_open(
     assert ledger.requeue_lost(four, Queue.PDF, "w@host/1.a", refund=True)
     with pytest.raises(ServerFullError):
         batch.open()
+
+
+def test_what_is_open_counts_with_the_memory_that_its_results_will_take(
+    ledger: Ledger, batch: Batch, limit: Callable[[float], None]
+) -> None:
+    batch.open(3_000)
+    limit(0.72)
+    with pytest.raises(ServerFullError):
+        batch.open()
+    ledger.client.delete("t:open:pdf")
+    limit(0.72)
+    assert batch.open()
