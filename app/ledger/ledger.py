@@ -127,8 +127,8 @@ class Ledger(Reader):
         return opened
 
     def _open_chunk(self, lane: tuple[Any, ...], args: list[Any], when_full: WhenFull | None) -> int:
-        share = self.config.open_below_memory
-        while isinstance(reply := self.run("open", *lane, share, *args), list):
+        share, retention = self.config.open_below_memory, self.config.retention_seconds
+        while isinstance(reply := self.run("open", *lane, share, retention, *args), list):
             used, most = (int(number) / 2**20 for number in reply)
             error = ServerFullError(
                 f"The Redis server at {masked(self.config.redis_url)} has too little memory left for new documents: "

@@ -1,6 +1,6 @@
 -- Open documents: their entries, and their places in the fair order of their queue; unless the server is full.
 -- ARGV: key prefix, queue, now (us), least window, batch, weight of its lane, 1 for express or 0, message template,
---   share of maxmemory from which nothing is opened; then id, source, options ('' for none) by threes
+--   share of maxmemory from which nothing is opened, retention (s); then id, source, options ('' for none) by threes
 -- Returns how many were opened, or {bytes in use or needed for what is open, maxmemory} if the server is full. A known
 -- document is skipped, so that a chunk may be sent again after a lost reply.
 local prefix, queue, now, least = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -12,7 +12,7 @@ check(batch, 'hash', prefix .. 'batches', 'zset', prefix .. 'open:' .. queue, 'z
   prefix .. 'templates', 'hash', prefix .. 'due:' .. queue, 'zset', prefix .. 'running:' .. queue, 'hash',
   queue, 'list', prefix .. 'settled:' .. name, 'list')
 local fresh, seen = {}, {}
-for i = 10, #ARGV, 3 do
+for i = 11, #ARGV, 3 do
   local id = ARGV[i]
   if not seen[id] and call('EXISTS', prefix .. 'doc:' .. id) == 0 then fresh[#fresh + 1] = i end
   seen[id] = true
@@ -24,7 +24,12 @@ local memory = call('INFO', 'memory')
 local most = tonumber(string.match(memory, '\nmaxmemory:(%d+)') or '0')
 if most > 0 then
   local used = tonumber(string.match(memory, '\nused_memory:(%d+)')) + SETTLED * call('ZCARD', prefix .. 'open:' .. queue)
-  if used >= most * tonumber(ARGV[9]) then return {used, most} end
+  if used >= most * tonumber(ARGV[9]) then
+    -- A batch whose documents are all settled must not expire while a flood waits to add the others.
+    call('EXPIRE', batch, ARGV[10], 'XX')
+    call('EXPIRE', prefix .. 'settled:' .. name, ARGV[10], 'XX')
+    return {used, most}
+  end
 end
 local ids = {}
 for position, i in ipairs(fresh) do

@@ -143,3 +143,27 @@ def test_what_is_open_counts_with_the_memory_that_its_results_will_take(
     ledger.client.delete("t:open:pdf")
     limit(0.72)
     assert batch.open()
+
+
+def test_a_batch_does_not_expire_while_a_flood_waits_to_add_to_it(
+    ledger: Ledger, client: redis.Redis, limit: Callable[[float], None]
+) -> None:
+    (first, *others) = documents(8)
+    ledger.open("b", Queue.PDF, [first])
+    document = ledger.start(first.document_id, queue=Queue.PDF, worker="w")
+    assert isinstance(document, Document)
+    ledger.settle(document, Outcome(state=State.SUCCEEDED), token="w/1")
+    kept = ("t:batch:b", "t:settled:b")
+    for key in kept:
+        client.expire(key, 2)
+    limit(0.8)
+    with pytest.raises(ServerFullError):
+        ledger.open("b", Queue.PDF, others)
+    assert all(client.ttl(key) > 90 for key in kept), "the whole retention once more"
+    limit(0.0)
+    ledger.open("b", Queue.PDF, others)
+    assert all(client.ttl(key) == -1 for key in kept)
+    limit(0.8)
+    with pytest.raises(ServerFullError):
+        ledger.open("b", Queue.PDF, documents(1))
+    assert all(client.ttl(key) == -1 for key in kept), "an open batch does not expire"
