@@ -19,6 +19,8 @@ PREFIX = "FLEET_"
 GRACE_RESERVE_SECONDS = 15.0
 """Seconds reserved at the end of the termination grace period to requeue the message and exit."""
 
+_SECONDS_PER_DOCUMENT = r"^$|^[a-z]+=[0-9]+(\.[0-9]+)?(,[a-z]+=[0-9]+(\.[0-9]+)?)*$"
+
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=366 * 24 * 3_600)]  # bounded: no server accepts "inf" as a time
 
@@ -38,8 +40,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # A worker.
     heartbeat_file: str = ""
-    """File that a worker (or beat) touches while it works, waits for work, or waits for its server; a liveness probe checks
-    its age. Empty: none."""
+    """File that a worker (or beat) touches while it works, waits for work, or waits for its server; a liveness probe
+    checks its age. Empty: none."""
     presence_seconds: Seconds = 30.0
     """Time after its last report from which a worker counts as dead; its documents then go to another."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
@@ -76,6 +78,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retention_seconds: Positive = 7 * 24 * 3_600
     """How long the ledger keeps the documents of a finished batch."""
 
+    # Scaling.
+    seconds_per_document: Annotated[str, Meta(pattern=_SECONDS_PER_DOCUMENT)] = ""
+    """Seconds that scaling counts on for a document of each queue, as `pdf=0.5,ocr=1.5`: `fleet status` says if workers
+    need twice as long or half of that. Empty: not known."""
+
     # Limits of one document.
     max_document_bytes: Positive = 100 * 1024 * 1024
     """Larger documents are refused unread: a worker holds its document in memory."""
@@ -108,6 +115,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # Sending and storing.
     flood_chunk: Annotated[int, Meta(ge=1, le=2_000)] = 500
     """Documents that one atomic step opens; a larger number is faster and blocks the server for longer."""
+    open_below_memory: Annotated[float, Meta(gt=0, le=1)] = 0.75
+    """Share of the Redis server's maxmemory from which no document is opened; the rest is for the work on open ones."""
+    full_server_timeout_seconds: Seconds = 24 * 3_600.0
+    """How long in all a command that opens documents waits for room on a full Redis server before it fails."""
     server_timeout_seconds: Seconds = 30.0
     """How long `fleet status --follow`, and a local run on a server that it did not start, wait for a Redis server that
     went away."""
@@ -118,6 +129,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def least_window(self) -> int:
         """`window` as a number; 0 stands for `all`."""
         return 0 if self.window == "all" else int(self.window)
+
+    @property
+    def expected_seconds(self) -> dict[str, float]:
+        """`seconds_per_document` by queue."""
+        pairs = (part.split("=") for part in self.seconds_per_document.split(",") if part)
+        return {queue: float(seconds) for queue, seconds in pairs}
 
     def require(self, name: Literal["redis_url", "store_url"]) -> str:
         """Return the address `redis_url` or `store_url`.

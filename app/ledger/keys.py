@@ -3,7 +3,7 @@
 | key | type | holds |
 | --- | --- | --- |
 | `<prefix>doc:<id>` | hash | one document, by the short fields below |
-| `<prefix>batch:<id>` | hash | counts: total, left, succeeded, failed, quarantined, duplicates, error:<code> |
+| `<prefix>batch:<id>` | hash | counts: total, left, succeeded, failed, quarantined, duplicates, trimmed, error:<code> |
 | `<prefix>settled:<batch>` | list | document ids, in the order they were settled; once more after each retry |
 | `<prefix>batches` | sorted set | batch ids by the time they were last opened |
 | `<prefix>open:<queue>` | sorted set | open documents, waiting or running, in the order in which they are sent |
@@ -14,7 +14,7 @@
 | `<prefix>workers:<queue>` | hash | live workers: the time of their last report, and the documents in progress |
 | `<prefix>taken:<queue>:<worker>` | list | messages that a worker took from the queue and has not started |
 | `<prefix>templates` | hash | the message of each queue, cut where a document's id stands |
-| `<prefix>times:<queue>` | hash | service times: sums of wait and work, and the cells of their histogram |
+| `<prefix>times:<queue>` | hash | service times: passes, sums of wait and work, and the cells of their histogram |
 | `<prefix>quarantine` | sorted set | quarantined documents by time |
 | `<prefix>counts` | hash | messages that the reconciler resent and returned |
 | `<prefix>beat:*` | several | beat's schedule and its lock (RedBeat's) |

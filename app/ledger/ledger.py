@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import msgspec
 
 from app.config import Settings
-from app.ledger.connection import RETRIES, OnError, connect
+from app.errors import ServerFullError
+from app.ledger.connection import RETRIES, OnError, connect, masked
 from app.ledger.keys import Keys
 from app.ledger.message import Delivery, template
-from app.ledger.models import Advance, Document, NotStarted, Outcome, State, Submission
+from app.ledger.models import Advance, Document, NotStarted, Outcome, State, Submission, WhenFull
 from app.ledger.reader import Reader
 from app.ledger.record import cell, decode_document, encode_options, encode_results, encode_token, micros
 from app.ledger.steps import Steps, source
@@ -33,8 +34,11 @@ SCRIPTS = (
     "return",
     "end",
     "report",
+    "forget",
     "fill",
 )
+ROOM = 0.95
+"""A flood that waits goes on below this share of `open_below_memory`: else it would stop and go on with each chunk."""
 _STARTED = ("b", "n", "o", "p", "t", "v", "A", "c", "r", "y")
 """The fields that the step `start` returns."""
 
@@ -87,6 +91,7 @@ class Ledger(Reader):
         *,
         weight: int = 1,
         express: bool = False,
+        when_full: WhenFull | None = None,
     ) -> int:
         """Open documents on the lane of their batch, in atomic steps of `flood_chunk` documents.
 
@@ -96,9 +101,13 @@ class Ledger(Reader):
             submissions: The documents; the store must hold their originals already.
             weight: The share of the queue that the batch's lane gets, relative to the 1 of an ordinary lane.
             express: Whether they go before every document of an ordinary lane: a person waits for them.
+            when_full: What to do if the server is full; None: raise the error.
 
         Returns:
             The number of documents opened; documents that the ledger knew before are not counted.
+
+        Raises:
+            ServerFullError: the server is full; the chunks before this one are open.
         """
         groups = chunks(submissions, self.config.flood_chunk)
 
@@ -114,13 +123,30 @@ class Ledger(Reader):
             args = make()
             while args:
                 following = maker.submit(make)
-                opened += int(
-                    self.run(
-                        "open", *self.filling(queue), batch_id, weight, int(express), template(queue), *args
-                    )
-                )
+                lane = batch_id, weight, int(express), template(queue)
+                opened += self._open_chunk(queue, lane, args, when_full)
                 args = following.result()
         return opened
+
+    def _open_chunk(
+        self, queue: Queue, lane: tuple[Any, ...], args: list[Any], when_full: WhenFull | None
+    ) -> int:
+        share = self.config.open_below_memory
+        while isinstance(reply := self.run("open", *self.filling(queue), *lane, share, *args), list):
+            used, most = (int(number) / 2**20 for number in reply)
+            error = ServerFullError(
+                f"The Redis server at {masked(self.config.redis_url)} has too little memory left for new documents: "
+                f"{used:,.1f} of its {most:,.1f} MiB (maxmemory) are in use or needed by open ones, and the limit for "
+                f"new ones is {self.config.open_below_memory:.0%}. Raise maxmemory, or wait until settled ones have "
+                f"expired (FLEET_RETENTION_SECONDS is {self.config.retention_seconds:,} s)."
+            )
+            if when_full is None:
+                raise error
+            when_full.refused(error)
+            share = self.config.open_below_memory * ROOM
+        if when_full is not None:
+            when_full.opened(int(reply))
+        return int(reply)
 
     def start(
         self, document_id: str, *, queue: Queue, worker: str, delivery: Delivery | None = None
@@ -270,7 +296,7 @@ class Ledger(Reader):
         """Record that the worker of a process (as `pdf-1@host/4711`) is gone: its documents are requeued soon."""
         for worker in self.client.hkeys(self.keys.workers(queue)):
             if worker.rpartition(".")[0] == process:
-                self.client.hset(self.keys.workers(queue), worker, "0")
+                self.run("forget", str(queue), worker)
 
     def end_worker(self, queue: Queue, worker: str, documents: Sequence[str]) -> None:
         """Take a worker's documents out of the scaling metric: the worker is being stopped."""

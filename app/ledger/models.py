@@ -1,10 +1,12 @@
 """The ledger's types: documents and their states, the outcomes of work, the counts of batches and queues."""
 
 from enum import StrEnum
+from typing import Protocol
 
 import msgspec
 
 from app.documents.models import OcrMode, ResultKind
+from app.errors import ServerFullError
 from app.queues import Queue
 
 
@@ -61,6 +63,16 @@ class Advance(msgspec.Struct, frozen=True, kw_only=True):
     summary: bytes
     """As in `Outcome`, of this pass."""
     results: tuple[ResultKind, ...] = ()
+
+
+class WhenFull(Protocol):
+    """What to do while a full server opens no documents."""
+
+    def refused(self, error: ServerFullError) -> None:
+        """Return when to try again, or raise an error; called after each refusal."""
+
+    def opened(self, documents: int) -> None:
+        """Take note of a chunk that was opened."""
 
 
 class NotStarted(StrEnum):
@@ -136,6 +148,23 @@ class BatchCounts(msgspec.Struct, frozen=True, kw_only=True):
     def done(self) -> bool:
         """Whether every document of the batch is settled."""
         return self.total > 0 and self.settled >= self.total
+
+
+class ServiceTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """The service times of one queue since the ledger began; a pass is one document's way through one queue.
+
+    The percentiles are upper bounds, as a histogram keeps the times: None is above its last bound.
+    """
+
+    passes: int = 0
+    mean_wait_seconds: float = 0.0
+    """From the moment when a document was opened here to the start of its last attempt."""
+    wait_p50_seconds: float | None = 0.0
+    wait_p95_seconds: float | None = 0.0
+    mean_work_seconds: float = 0.0
+    """From the start of that attempt to its end: the seconds a document that scaling needs."""
+    work_p50_seconds: float | None = 0.0
+    work_p95_seconds: float | None = 0.0
 
 
 class QueueDepth(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,24 +1,38 @@
--- Open documents: their entries, and their places in the fair order of their queue.
--- ARGV: key prefix, queue, now (us), least window, batch, weight of its lane, 1 for express or 0, message template; then id,
---   source, options ('' for none) by threes
--- Returns how many were opened; a known document is skipped, so that a chunk may be sent again after a lost reply.
+-- Open documents: their entries, and their places in the fair order of their queue; unless the server is full.
+-- ARGV: key prefix, queue, now (us), least window, batch, weight of its lane, 1 for express or 0, message template,
+--   share of maxmemory from which nothing is opened; then id, source, options ('' for none) by threes
+-- Returns how many were opened, or {bytes in use or needed for what is open, maxmemory} if the server is full. A known
+-- document is skipped, so that a chunk may be sent again after a lost reply.
 local prefix, queue, name = ARGV[1], ARGV[2], ARGV[5]
 local batch, lanes, templates = prefix .. 'batch:' .. name, prefix .. 'lanes:' .. queue, prefix .. 'templates'
+-- Bytes that a settled document may take beyond those of an open one: the message of an error.
+local SETTLED = 100
 -- These meet a key of a wrong type before anything is written.
 call('HLEN', batch)
 call('HLEN', lanes)
 call('HLEN', templates)
 call('ZCARD', prefix .. 'batches')
-call('ZCARD', prefix .. 'open:' .. queue)
 call('ZCARD', prefix .. 'due:' .. queue)
 plan(prefix, queue, tonumber(ARGV[3]), 0)
+local open = call('ZCARD', prefix .. 'open:' .. queue)
 local fresh, seen = {}, {}
-for i = 9, #ARGV, 3 do
+for i = 10, #ARGV, 3 do
   local id = ARGV[i]
   if not seen[id] and call('EXISTS', prefix .. 'doc:' .. id) == 0 then fresh[#fresh + 1] = i end
   seen[id] = true
 end
 if #fresh == 0 then return 0 end
+-- The rest of the memory is for the steps that work on open documents, which count with what they may still take.
+local memory = call('INFO', 'memory')
+local most = tonumber(string.match(memory, '\nmaxmemory:(%d+)') or '0')
+if most > 0 then
+  local used = tonumber(string.match(memory, '\nused_memory:(%d+)')) + SETTLED * open
+  if used >= most * tonumber(ARGV[9]) then
+    -- A batch whose documents are all settled must not expire while a flood waits to add the others.
+    if call('HEXISTS', batch, 'finished') == 1 then call('HSET', batch, 'finished', ARGV[3]) end
+    return {used, most}
+  end
+end
 local ids = {}
 for position, i in ipairs(fresh) do
   local doc = prefix .. 'doc:' .. ARGV[i]

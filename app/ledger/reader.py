@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from app.ledger.keys import Keys
-from app.ledger.models import BatchCounts, Document, QueueDepth
-from app.ledger.record import decode_batch, decode_document, passes
+from app.ledger.models import BatchCounts, Document, QueueDepth, ServiceTimes
+from app.ledger.record import decode_batch, decode_document, decode_times
 from app.queues import DOCUMENT_TASKS, Queue
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Reader:
                 pipe.hlen(self.keys.running(queue))
                 pipe.hlen(self.keys.ending(queue))
                 pipe.zcard(self.keys.due(queue))
-                pipe.hgetall(self.keys.times(queue))
+                pipe.hget(self.keys.times(queue), "passes")
                 pipe.zrange(self.keys.open(queue), 0, 0)
             replies = pipe.execute()
         columns = 7
@@ -83,18 +83,26 @@ class Reader:
         now = self.clock()
         ages = self._ages([row[-1][0] for row in rows if row[-1]], now)
         depths = {}
-        for queue, (opened, window, running, ending, delayed, times, first) in zip(names, rows, strict=True):
+        for queue, (opened, window, running, ending, delayed, passes, first) in zip(names, rows, strict=True):
             # The tasks of other queues keep no ledger: what waits of them is the queue itself.
             waiting = max(0, opened - running) if queue in DOCUMENT_TASKS else window
             depths[queue] = QueueDepth(
                 waiting=waiting,
                 running=running,
-                done=passes(times),
+                done=int(passes or 0),
                 oldest_wait_seconds=ages.get(first[0], 0.0) if first else 0.0,
                 ending=ending,
                 delayed=delayed,
             )
         return depths
+
+    def times(self, queues: Iterable[Queue]) -> dict[Queue, ServiceTimes]:
+        """Return the service times of each queue, as its workers measured them."""
+        names = list(queues)
+        with self.client.pipeline(transaction=False) as pipe:
+            for queue in names:
+                pipe.hgetall(self.keys.times(queue))
+            return {queue: decode_times(fields) for queue, fields in zip(names, pipe.execute(), strict=True)}
 
     def _ages(self, document_ids: Sequence[str], now: float) -> dict[str, float]:
         """Return how long ago documents were opened, in seconds."""

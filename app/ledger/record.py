@@ -1,13 +1,14 @@
 """The entries of documents and batches, between Redis hashes and the ledger's models."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from itertools import accumulate
 from typing import Any
 
 import msgspec
 
 from app.documents.models import ResultKind
-from app.ledger.models import BatchCounts, Document, Options, State
+from app.ledger.models import BatchCounts, Document, Options, ServiceTimes, State
 
 MICRO = 1_000_000
 RESULTS = {"t": ResultKind.TEXT, "i": ResultKind.THUMBNAIL, "d": ResultKind.DOCUMENT}
@@ -35,9 +36,33 @@ def _bucket(value: float, bounds: tuple[float, ...]) -> int:
     return sum(value > bound for bound in bounds)
 
 
-def passes(times: Mapping[str, str]) -> int:
-    """Return how many passes the hash of a queue's service times has counted."""
-    return sum(int(count) for name, count in times.items() if ":" in name)
+def decode_times(fields: Mapping[str, str]) -> ServiceTimes:
+    """Return the service times that a queue's hash holds."""
+    passes = int(fields.get("passes", 0))
+    if not passes:
+        return ServiceTimes()
+    waits, works = [0] * (len(WAIT_BOUNDS) + 1), [0] * (len(WORK_BOUNDS) + 1)
+    for name, count in fields.items():
+        wait, separator, work = name.partition(":")
+        if separator:
+            waits[int(wait)] += int(count)
+            works[int(work)] += int(count)
+    return ServiceTimes(
+        passes=passes,
+        mean_wait_seconds=int(fields["wait"]) / MICRO / passes,
+        wait_p50_seconds=_percentile(50, waits, WAIT_BOUNDS),
+        wait_p95_seconds=_percentile(95, waits, WAIT_BOUNDS),
+        mean_work_seconds=int(fields["work"]) / MICRO / passes,
+        work_p50_seconds=_percentile(50, works, WORK_BOUNDS),
+        work_p95_seconds=_percentile(95, works, WORK_BOUNDS),
+    )
+
+
+def _percentile(percent: int, counts: Sequence[int], bounds: tuple[float, ...]) -> float | None:
+    """Return the upper bound of the bucket that the percentile is in; None for the last bucket, which has none."""
+    wanted = sum(counts) * percent / 100
+    bucket = next(place for place, seen in enumerate(accumulate(counts)) if seen >= wanted)
+    return bounds[bucket] if bucket < len(bounds) else None
 
 
 def encode_token(token: str) -> str:

@@ -1,5 +1,6 @@
-"""The end of retention: documents of batches that were finished long ago leave the ledger."""
+"""The end of retention: documents that were settled long ago leave the ledger, and then their batches."""
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from app.ledger.record import MICRO
@@ -11,9 +12,10 @@ CHUNK = 1_000
 
 
 def forget_expired(ledger: "Ledger", *, most: int = 10_000) -> int:
-    """Remove the documents of batches that were finished `retention_seconds` ago, and then the batches.
+    """Remove the documents that were settled `retention_seconds` ago, and the batches that were finished by then.
 
-    A batch with a document in the quarantine stays: somebody has yet to decide about it.
+    A batch keeps a document in the quarantine, and those settled after it: somebody has yet to decide about it. It also
+    keeps all of them while documents are opened in it.
 
     Args:
         ledger: The ledger.
@@ -26,44 +28,39 @@ def forget_expired(ledger: "Ledger", *, most: int = 10_000) -> int:
         ServerError: the server does not answer.
     """
     client, keys = ledger.client, ledger.keys
-    limit = (ledger.clock() - ledger.config.retention_seconds) * MICRO
+    limit = int((ledger.clock() - ledger.config.retention_seconds) * MICRO)
     removed = 0
-    for batch_id in _finished(ledger, limit):
+    for batch_id in client.zrange(keys.batches, "-inf", limit, byscore=True):
         if removed >= most:
             break
-        if _undecided(ledger, batch_id):
-            continue
-        while documents := client.lrange(keys.settled(batch_id), 0, CHUNK - 1):
+        while expired := _expired(ledger, batch_id, limit):
             with client.pipeline() as pipe:
-                pipe.unlink(*(keys.document(document_id) for document_id in documents))
-                pipe.ltrim(keys.settled(batch_id), len(documents), -1)
+                pipe.unlink(*(keys.document(document_id) for document_id in expired))
+                pipe.ltrim(keys.settled(batch_id), len(expired), -1)
+                pipe.hincrby(keys.batch(batch_id), "trimmed", len(expired))
                 removed += pipe.execute()[0]
-        client.unlink(keys.batch(batch_id))
-        client.zrem(keys.batches, batch_id)
+        finished = client.hget(keys.batch(batch_id), "finished")
+        if finished is not None and int(finished) <= limit and not client.exists(keys.settled(batch_id)):
+            client.unlink(keys.batch(batch_id))
+            client.zrem(keys.batches, batch_id)
     return removed
 
 
-def _finished(ledger: "Ledger", limit: float) -> list[str]:
-    """Return the batches that were finished before `limit` (us)."""
+def _expired(ledger: "Ledger", batch_id: str, limit: int) -> list[str]:
+    """Return the documents at the head of a batch's settled ones that were settled before `limit` (us)."""
     client, keys = ledger.client, ledger.keys
-    # A batch is finished after it was opened.
-    listed = client.zrange(keys.batches, "-inf", limit, byscore=True)
+    listed = client.lrange(keys.settled(batch_id), 0, CHUNK - 1)
+    if not listed:
+        return []
     with client.pipeline(transaction=False) as pipe:
-        for batch_id in listed:
-            pipe.hget(keys.batch(batch_id), "finished")
-        moments = pipe.execute()
-    pairs = zip(listed, moments, strict=True)
-    return [batch_id for batch_id, moment in pairs if moment is not None and int(moment) <= limit]
+        pipe.zmscore(keys.quarantine, listed)
+        for document_id in listed:
+            pipe.hmget(keys.document(document_id), "q", "f")
+        quarantined, *found = pipe.execute()
 
+    def over(place: int) -> bool:
+        queue, finished = found[place]
+        settled = queue is None or (finished is not None and int(finished) <= limit)
+        return settled and quarantined[place] is None
 
-def _undecided(ledger: "Ledger", batch_id: str) -> bool:
-    """Return whether a document of the batch is in the quarantine."""
-    if not ledger.batch(batch_id).quarantined:
-        return False
-    client, keys = ledger.client, ledger.keys
-    start = 0
-    while documents := client.lrange(keys.settled(batch_id), start, start + CHUNK - 1):
-        if any(place is not None for place in client.zmscore(keys.quarantine, documents)):
-            return True
-        start += len(documents)
-    return False
+    return [listed[place] for place in takewhile(over, range(len(listed)))]

@@ -36,6 +36,7 @@ call('HINCRBY', counts, state, 1)
 call('HINCRBY', counts, 'left', -1)
 if code ~= '' then call('HINCRBY', counts, 'error:' .. code, 1) end
 if state == 'quarantined' then call('ZADD', prefix .. 'quarantine', ARGV[3], id) end
+call('HINCRBY', times, 'passes', 1)
 call('HINCRBY', times, 'wait', ARGV[9])
 call('HINCRBY', times, 'work', ARGV[10])
 call('HINCRBY', times, ARGV[11], 1)

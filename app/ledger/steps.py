@@ -20,13 +20,12 @@ if TYPE_CHECKING:
 def source(name: str) -> str:
     """Return the Lua source of a step, with what the steps share.
 
-    A full server refuses what opens documents, and runs every other step: they make room, or little use of it.
+    A server that has no memory left runs every step: they make room, or little use of it. Only `open` needs more, and
+    refuses by itself while there is some left.
     """
     folder = files("app.ledger")
-    flags = "" if name == "open" else " flags=allow-oom"
-    return "\n".join(
-        (f"#!lua{flags}", *(folder.joinpath(f"{part}.lua").read_text() for part in ("window", name)))
-    )
+    parts = (folder.joinpath(f"{part}.lua").read_text() for part in ("window", name))
+    return "\n".join(("#!lua flags=allow-oom", *parts))
 
 
 class Steps:

@@ -34,6 +34,8 @@ class _Followed:
     """A batch, and the reported part of its list of settled documents."""
 
     reported: int = 0
+    trimmed: int = 0
+    """Ids that are no longer in the list; `reported` counts them too."""
     counts: BatchCounts | None = None
 
 
@@ -98,12 +100,13 @@ class Tail:
         newest = max((score for _, score in listed), default=0.0)
         for position, (batch_id, score) in enumerate(listed):
             fields, settled = replies[2 * position : 2 * position + 2]
-            known = _Followed(settled, decode_batch(batch_id, fields))
+            trimmed = _trimmed(fields)
+            known = _Followed(trimmed + settled, trimmed, decode_batch(batch_id, fields))
             if self._from is not None:
                 self._go_back(batch_id, known, self._from - SKEW_SECONDS)
             if score >= newest - OVERLAP_SECONDS * MICRO:
                 self._recent[batch_id] = (score, known)
-            if known.reported < settled or not _over(known):
+            if known.reported < trimmed + settled or not _over(known):
                 self._followed[batch_id] = known
         self._since = newest
 
@@ -112,9 +115,10 @@ class Tail:
         client, keys = self.reader.client, self.reader.keys
         if followed.counts is not None and (followed.counts.finished or since) < since:
             return
-        while followed.reported:
-            start = max(0, followed.reported - PAGE)
-            ids = client.lrange(keys.settled(batch_id), start, followed.reported - 1)
+        trimmed = followed.trimmed
+        while followed.reported > trimmed:
+            start = max(trimmed, followed.reported - PAGE)
+            ids = client.lrange(keys.settled(batch_id), start - trimmed, followed.reported - trimmed - 1)
             with client.pipeline(transaction=False) as pipe:
                 for document_id in ids:
                     pipe.hget(keys.document(document_id), "f")
@@ -130,7 +134,8 @@ class Tail:
         with client.pipeline(transaction=False) as pipe:
             for batch_id, followed in self._followed.items():
                 pipe.hgetall(keys.batch(batch_id))
-                pipe.lrange(keys.settled(batch_id), followed.reported, followed.reported + page - 1)
+                first = followed.reported - followed.trimmed
+                pipe.lrange(keys.settled(batch_id), first, first + page - 1)
             if self._since is not None:
                 oldest = self._since - OVERLAP_SECONDS * MICRO
                 pipe.zrange(keys.batches, oldest, "+inf", byscore=True, withscores=True)
@@ -139,6 +144,10 @@ class Tail:
         for position, (batch_id, followed) in enumerate(self._followed.items()):
             fields, found = replies[2 * position : 2 * position + 2]
             followed.counts = decode_batch(batch_id, fields)
+            if (trimmed := _trimmed(fields)) != followed.trimmed:
+                followed.trimmed, followed.reported = trimmed, max(trimmed, followed.reported)
+                first = followed.reported - trimmed
+                found = client.lrange(keys.settled(batch_id), first, first + page - 1)
             fresh[batch_id] = found
             if _over(followed) and not found:
                 emptied.append(batch_id)
@@ -156,6 +165,11 @@ class Tail:
                 self._followed.setdefault(batch_id, known)
         self._since = max((score for _, score in listed), default=self._since)
         self._recent = recent
+
+
+def _trimmed(fields: dict[str, str]) -> int:
+    """Return how many ids retention has removed from the head of a batch's list."""
+    return int(fields.get("trimmed", 0))
 
 
 def _over(followed: _Followed) -> bool:

@@ -15,6 +15,7 @@ from app.errors import FleetError, ServerError, ServerRefusedError, SettingsErro
 from app.ledger.connection import masked, ping
 from app.ledger.ledger import Ledger
 from app.ledger.reconcile import Reconciler
+from app.ledger.retention import forget_expired
 from app.local.claim import ServerClaim
 from app.local.fleet import LocalFleet, QueueStatus
 from app.local.processes import ProcessGroup
@@ -159,6 +160,7 @@ class Session:
         if now - self._reconciled >= self.config.reconcile_seconds:
             self._reconciled = now
             self._reconciler.reconcile()
+            forget_expired(self.ledger)
         if self._claim is not None:
             self._claim.hold()
         return statuses

@@ -32,7 +32,7 @@ from app.queues import DOCUMENT_TASKS
 DELIVERY = "delivery"
 """The property of a received message that holds its `Delivery`; it is never sent."""
 FULL_PAUSE_SECONDS = 0.5
-"""Pause after a server without memory refused a take."""
+"""Pause after a look at the empty queue of a server without memory, on which no take can wait for a message."""
 _DOCUMENT_TASKS = frozenset(DOCUMENT_TASKS.values())
 
 
@@ -173,8 +173,9 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu carries no types
 
     def _take_from_full_server(self) -> bytes | None:
         """Take the next message from a server that has no memory left, which refuses BLMOVE."""
-        self._not_before = time.monotonic() + FULL_PAUSE_SECONDS
         taken: bytes | None = self.step("take", self.taken_key)
+        if taken is None:
+            self._not_before = time.monotonic() + FULL_PAUSE_SECONDS
         return taken
 
 

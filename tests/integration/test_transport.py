@@ -208,16 +208,19 @@ def _drained(connection: Connection) -> bool:
 
 
 def test_a_server_without_memory_still_gives_its_messages(
-    connection: Connection, server: ValkeyServer, observer: "redis_py.Redis"
+    connection: Connection, server: ValkeyServer, observer: "redis_py.Redis", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = sent(server)
+    monkeypatch.setattr(transport, "FULL_PAUSE_SECONDS", 1_000.0)  # only an empty queue is a reason to pause
+    one, two = sent(server), sent(server)
     observer.config_set("maxmemory", 1)
     with pytest.raises(redis_py.exceptions.OutOfMemoryError):
         observer.lpush("pdf", "x")
     found = consume(connection)
-    wait_for(lambda: _drained(connection) or found, "the message")
-    assert [one.headers["id"] for one in found] == [one]
+    wait_for(lambda: _drained(connection) or found, "the first message")
     found[0].ack()
+    wait_for(lambda: _drained(connection) or len(found) == 2, "the second message", seconds=20.0)
+    found[1].ack()
+    assert [message.headers["id"] for message in found] == [one, two]
     assert observer.llen(TAKEN) == 0
 
 

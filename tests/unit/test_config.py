@@ -139,3 +139,17 @@ def test_an_address_that_is_needed_and_missing_is_named() -> None:
 def test_a_wrong_setting_ends_a_command_as_usage() -> None:
     assert issubclass(SettingsError, UsageError)
     assert SettingsError.exit_code == 2
+
+
+class TestSecondsPerDocument:
+    def test_are_read_by_queue(self) -> None:
+        assert load({"FLEET_SECONDS_PER_DOCUMENT": "pdf=0.5,ocr=2"}).expected_seconds == {
+            "pdf": 0.5,
+            "ocr": 2.0,
+        }
+        assert DEFAULTS.expected_seconds == {}
+
+    @pytest.mark.parametrize("value", ["0.5", "pdf=", "pdf=.5", "pdf=1,", "pdf=1 ocr=2", "pdf=-1"])
+    def test_of_another_form_are_refused(self, value: str) -> None:
+        with pytest.raises(SettingsError, match="FLEET_SECONDS_PER_DOCUMENT"):
+            load({"FLEET_SECONDS_PER_DOCUMENT": value})

@@ -82,6 +82,13 @@ class LiveView:
             self._print(snapshot)
             self._printed_at = now
 
+    def note(self, line: str) -> None:
+        """Print a sentence; on a terminal it stays above the table."""
+        if self._moving:
+            self.console.print(line)
+        else:
+            self._line(line)
+
     def _picture(self, snapshot: RunSnapshot, left: str) -> Group:
         width, bars = fitted(COLUMNS, self.console.width)
         return Group(
@@ -148,5 +155,8 @@ class LiveView:
         text = f"done {snapshot.counts.settled}/{self.total}  failed {failed}  {rate}  {queues}"
         if text != self._printed:
             self._printed = text
-            sys.stderr.write(f"[{time.monotonic() - self._began:6.1f} s]  {text}\n")
-            sys.stderr.flush()
+            self._line(text)
+
+    def _line(self, text: str) -> None:
+        sys.stderr.write(f"[{time.monotonic() - self._began:6.1f} s]  {text}\n")
+        sys.stderr.flush()

@@ -5,7 +5,7 @@ import redis
 from app.documents.models import ResultKind
 from app.ledger.ledger import Ledger
 from app.ledger.message import document_id_of, new_id
-from app.ledger.models import Advance, Document, Outcome, State, Submission
+from app.ledger.models import Advance, Document, Outcome, ServiceTimes, State, Submission
 from app.queues import Queue
 from tests.unit.ledger.conftest import Batch, Clock
 
@@ -208,3 +208,34 @@ def test_every_key_begins_with_the_prefix_or_is_a_queue(
     ledger.report_presence(Queue.PDF, "w", [])
     strangers = {key for key in map(str, client.keys("*")) if not key.startswith("t:")}
     assert strangers <= {queue.value for queue in Queue}
+
+
+def test_service_times_are_measured_for_each_queue(ledger: Ledger, batch: Batch, clock: Clock) -> None:
+    assert ledger.times([Queue.PDF])[Queue.PDF] == ServiceTimes()
+    ids = batch.open(20)
+    clock.now += 3  # the wait
+    for number, document_id in enumerate(ids):
+        document = started(ledger, document_id)
+        before = clock.now
+        clock.now += 70.0 if number == 0 else 0.2
+        if number == 0:
+            ledger.advance(document, Advance(queue=Queue.OCR, summary=b"{}"))
+        else:
+            ledger.settle(document, SUCCESS, token=f"w/{number}")
+        clock.now = before
+    times = ledger.times([Queue.PDF, Queue.OCR])
+    assert times[Queue.OCR] == ServiceTimes()
+    found = times[Queue.PDF]
+    assert (found.passes, ledger.depths([Queue.PDF])[Queue.PDF].done) == (20, 20)
+    assert found.mean_wait_seconds == pytest.approx(3.0)
+    assert found.mean_work_seconds == pytest.approx((70 + 19 * 0.2) / 20)
+    assert (found.wait_p50_seconds, found.work_p50_seconds, found.work_p95_seconds) == (5.0, 0.25, 0.25)
+
+
+def test_a_percentile_above_every_bound_of_the_histogram_has_none(
+    ledger: Ledger, batch: Batch, clock: Clock
+) -> None:
+    document = started(ledger, *batch.open())
+    clock.now += 61.0
+    ledger.settle(document, SUCCESS, token="w/1")
+    assert ledger.times([Queue.PDF])[Queue.PDF].work_p50_seconds is None

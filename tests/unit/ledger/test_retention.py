@@ -30,16 +30,17 @@ def test_a_finished_batch_is_forgotten_after_its_retention(
     assert left <= {"t:times:pdf", "t:templates", "t:lanes:pdf"}, "nothing of a batch is left"
 
 
-def test_an_open_batch_stays_whatever_its_age(
+def test_an_open_batch_keeps_its_counts_whatever_its_age(
     ledger: Ledger, batch: Batch, client: redis.Redis, clock: Clock
 ) -> None:
     first, second = batch.open(2)
     settle(ledger, first, Outcome(state=State.SUCCEEDED))
     clock.now += 1_000
-    assert forget_expired(ledger) == 0
+    assert forget_expired(ledger) == 1
+    assert client.exists(f"t:doc:{first}", f"t:doc:{second}") == 1
     settle(ledger, second, Outcome(state=State.SUCCEEDED))
     assert forget_expired(ledger) == 0, "it is finished only now"
-    assert client.exists(f"t:doc:{first}", f"t:doc:{second}") == 2
+    assert ledger.batch(batch.batch_id).succeeded == 2
 
 
 def test_a_batch_stays_until_somebody_has_decided_about_its_quarantine(
@@ -51,9 +52,10 @@ def test_a_batch_stays_until_somebody_has_decided_about_its_quarantine(
         settle(ledger, document_id, Outcome(state=State.SUCCEEDED))
     document = settle(ledger, last, QUARANTINED)
     clock.now += 1_000
-    assert forget_expired(ledger) == 0
+    assert forget_expired(ledger) == 4
+    assert ledger.quarantined() == [last]
     assert ledger.drop(document)
-    assert forget_expired(ledger) == 5
+    assert forget_expired(ledger) == 1
     assert ledger.batches() == []
 
 

@@ -90,5 +90,20 @@ def test_without_a_terminal_there_are_plain_lines(capsys: pytest.CaptureFixture[
     assert console.file.getvalue() == ""  # type: ignore[attr-defined]
 
 
+def test_a_sentence_stays_above_the_table() -> None:
+    output = io.StringIO()
+    with LiveView(1_000, "title", console=Console(file=output, force_terminal=True, width=100)) as view:
+        view.update(SNAPSHOTS[0])
+        view.note("Waiting for room.")
+        view.update(SNAPSHOTS[1])
+    assert output.getvalue().count("Waiting for room.") == 1
+
+
+def test_a_sentence_is_a_line_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with LiveView(1_000, "title", console=Console(file=io.StringIO(), width=100)) as view:
+        view.note("Waiting for room.")
+    assert capsys.readouterr().err.endswith("]  Waiting for room.\n")
+
+
 def test_times_read_as_on_a_clock() -> None:
     assert [clock(seconds) for seconds in (0, 59.9, 60, 3_725)] == ["0:00", "0:59", "1:00", "1:02:05"]
