@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 SCAN_CHUNK = 1_000
+ABSENCE_SECONDS = 5.0
+"""Shortest time without an answer that counts as an absence of the server."""
 SENT = 9e15
 """What the score of a sent document lacks to the time of sending; as in window.lua."""
 
@@ -79,12 +81,8 @@ class Reconciler:
         Raises:
             ServerError: the server does not answer.
         """
-        now = self._clock()
+        now = self.see_server()
         presence = self._ledger.config.presence_seconds
-        # Workers could not report while the server was away, or might not have been: they get the time to do it.
-        if now - self._last > presence:
-            self._contact = now
-        self._last = now
         findings = {}
         for queue in Queue:
             findings[queue] = found = self._reconcile(queue, now, silent=now - self._contact > presence / 2)
@@ -93,6 +91,20 @@ class Reconciler:
             if queue in DOCUMENT_TASKS:
                 self._ledger.fill(queue)
         return findings
+
+    def see_server(self) -> float:
+        """Record that the server answers, and return the time; call it more often than passes are made.
+
+        After a longer time without an answer workers count as gone only when they have had the time to report again.
+
+        Raises:
+            ServerError: the server does not answer.
+        """
+        now = self._clock()
+        if now - self._last > max(self._ledger.config.presence_seconds / 2, ABSENCE_SECONDS):
+            self._contact = now
+        self._last = now
+        return now
 
     def _server_time(self) -> float:
         seconds, micros = self._ledger.client.time()

@@ -92,6 +92,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat carries no t
                 forget_expired(self._ledger)
                 self._reconciled = time.monotonic()
             else:
+                self._reconciler.see_server()
                 for queue in DOCUMENT_TASKS:
                     self._ledger.fill(queue)  # ends the pauses of documents that are due
         except ServerError as error:

@@ -4,6 +4,7 @@ import pytest
 import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from app.config import Settings
 from app.ledger.ledger import Ledger
 from app.ledger.message import document_id_of
 from app.ledger.models import Advance, Document, Outcome, State
@@ -210,6 +211,25 @@ def test_workers_get_time_to_report_after_an_absence_of_the_server(
     report(ledger, clock, "a/1", document_id)
     reconcile.idle(25)
     assert ledger.depths([Queue.PDF])[Queue.PDF].running == 1
+
+
+def test_a_presence_shorter_than_the_interval_of_passes_is_judged_too(
+    client: redis.Redis, clock: Clock
+) -> None:
+    ledger = Ledger(client, Settings(key_prefix="t:", presence_seconds=6.0), clock)
+    batch = Batch(ledger)
+    batch.open(1)
+    document_id = take(ledger)
+    started(ledger, document_id)
+    report(ledger, clock, "a/1", document_id)
+    reconciler = Reconciler(ledger, clock=clock)
+    orphaned = 0
+    for _ in range(3):  # as beat does it: a pass every ten seconds, and ticks every two
+        orphaned += reconciler.reconcile()[Queue.PDF].orphaned
+        for _ in range(5):
+            clock.now += 2
+            reconciler.see_server()
+    assert orphaned == 1
 
 
 @pytest.mark.parametrize(
