@@ -5,7 +5,7 @@
 local prefix, id, batch, state, code = ARGV[1], ARGV[4], ARGV[5], ARGV[7], ARGV[8]
 local doc, counts, settled = prefix .. 'doc:' .. id, prefix .. 'batch:' .. batch, prefix .. 'settled:' .. batch
 local times = prefix .. 'times:' .. ARGV[2]
-local known = call('HMGET', doc, 's', 'q', 'z', 'p', 'c', 'i', 'x')
+local known = call('HMGET', doc, 's', 'q', 'z', 'p', 'c', 'i')
 -- Another worker may have advanced it meanwhile.
 local queue = known[2]
 if not queue then return 0 end
@@ -27,7 +27,7 @@ if not held then
   call('ZREM', prefix .. 'due:' .. queue, id)
 end
 call('HSET', doc, 's', string.sub(state, 1, 1), 'z', ARGV[6], 'f', ARGV[3], unpack(ARGV, 12))
-if known[5] or known[6] or known[7] then call('HDEL', doc, 'c', 'i', 'x') end
+if known[5] or known[6] then call('HDEL', doc, 'c', 'i') end
 if known[4] and state ~= 'quarantined' then call('HDEL', doc, 'p') end
 if held then call('HDEL', running, id) end
 call('ZREM', open, id)

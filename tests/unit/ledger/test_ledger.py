@@ -157,6 +157,19 @@ def test_advancing_moves_the_document_and_its_message_together(
     assert msgspec.json.decode(again.summary) == {"pages": 1}
 
 
+def test_a_settled_document_tells_when_each_of_its_passes_was_started(
+    ledger: Ledger, batch: Batch, clock: Clock
+) -> None:
+    (document_id,) = batch.open()
+    first = started(ledger, document_id)
+    clock.now += 5
+    ledger.advance(first, Advance(queue=Queue.OCR, summary=b"{}"))
+    clock.now += 7
+    ledger.settle(started(ledger, document_id, queue=Queue.OCR), SUCCESS, token="w/1")
+    document = known(ledger, document_id)
+    assert (document.started, document.advanced, document.attempt_started) == (1_000.0, 1_005.0, 1_012.0)
+
+
 def test_a_quarantined_document_can_be_sent_again(ledger: Ledger, batch: Batch, client: redis.Redis) -> None:
     (document_id,) = batch.open()
     outcome = Outcome(state=State.QUARANTINED, error="worker_lost", message="killed three")
