@@ -42,7 +42,7 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu carries no types
     def append(self, message: Any, delivery_tag: str) -> None:
         """Add a received message; one that is no document's counts as running from here on."""
         virtual.QoS.append(self, message, delivery_tag)
-        if message.headers.get("task") not in _DOCUMENT_TASKS:
+        if (message.headers or {}).get("task") not in _DOCUMENT_TASKS:
             self.channel.step("hold", delivery_tag, self.channel.worker)
 
     def ack(self, delivery_tag: str) -> None:
