@@ -19,7 +19,7 @@ PREFIX = "FLEET_"
 GRACE_RESERVE_SECONDS = 15.0
 """Seconds reserved at the end of the termination grace period to requeue the message and exit."""
 
-_SECONDS_PER_DOCUMENT = r"^$|^[a-z]+=[0-9]+(\.[0-9]+)?(,[a-z]+=[0-9]+(\.[0-9]+)?)*$"
+_SECONDS_PER_DOCUMENT = r"^$|^[a-z0-9-]+=[0-9]+(\.[0-9]+)?(,[a-z0-9-]+=[0-9]+(\.[0-9]+)?)*$"
 
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=366 * 24 * 3_600)]  # bounded: no server accepts "inf" as a time

@@ -15,6 +15,7 @@ BY_THE_CHART = {
     "heartbeat_file",
     "soft_limit_seconds",
     "grace_seconds",
+    "seconds_per_document",
 }
 """Settings given by other values: two places for one setting could disagree."""
 FREE = {"global", "affinity", "valueFrom", "items"}

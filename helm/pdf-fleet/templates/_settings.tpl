@@ -8,6 +8,13 @@ AWS_ENDPOINT_URL: {{ printf "http://%s-store:7070" (include "fleet.fullname" .) 
 {{- else if $store.external.endpoint }}
 AWS_ENDPOINT_URL: {{ $store.external.endpoint | quote }}
 {{- end }}
+{{- $seconds := list }}
+{{- range $name, $worker := include "fleet.workers" . | fromYaml }}
+{{- if $worker.secondsPerDocument }}
+{{- $seconds = append $seconds (printf "%s=%s" $worker.queue (include "fleet.number" $worker.secondsPerDocument)) }}
+{{- end }}
+{{- end }}
+FLEET_SECONDS_PER_DOCUMENT: {{ join "," $seconds | quote }}
 {{- range $name, $value := .Values.settings }}
 {{ $name }}: {{ include "fleet.number" $value | quote }}
 {{- end }}
