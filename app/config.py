@@ -19,6 +19,8 @@ PREFIX = "FLEET_"
 GRACE_RESERVE_SECONDS = 15.0
 """Seconds reserved at the end of the termination grace period to requeue the message and exit."""
 
+_SECONDS_PER_DOCUMENT = r"^$|^[a-z0-9-]+=[0-9]+(\.[0-9]+)?(,[a-z0-9-]+=[0-9]+(\.[0-9]+)?)*$"
+
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=366 * 24 * 3_600)]  # bounded: no server accepts "inf" as a time
 
@@ -38,15 +40,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # A worker.
     heartbeat_file: str = ""
-    """File that the worker's loop touches; a liveness probe checks its age. Empty: none."""
+    """File that a worker (or beat) touches while it works, waits for work, or waits for its server; a liveness probe
+    checks its age. Empty: none."""
     presence_seconds: Seconds = 30.0
     """Time after its last report from which a worker counts as dead; its documents then go to another."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     """Lowest level that is logged; at INFO Celery writes several lines per document."""
 
-    # Attempts and time. `check_order` demands soft limit < grace - 15 < grace < visibility timeout.
+    # Attempts and time. `check_order` demands soft limit < grace - 15.
     max_attempts: Positive = 3
     """Number of starts after which a document is quarantined instead of started again."""
+    max_interruptions: Annotated[int, Meta(ge=0)] = 10
+    """Number of starts that do not count as the worker was ended from outside (a shutdown, a lost node)."""
     max_retries: Annotated[int, Meta(ge=0)] = 20
     """Number of retries of a task after transient errors."""
     retry_backoff_seconds: Seconds = 0.5
@@ -57,18 +62,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Time after which OCR of a document ends and keeps the pages recognised so far; 100 pages take 150 s."""
     grace_seconds: Seconds = 690.0
     """Time between SIGTERM and SIGKILL: terminationGracePeriodSeconds."""
-    visibility_timeout_seconds: Seconds = 900.0
-    """Time after which kombu delivers an unacknowledged message again; the reconciler is faster."""
     result_expires_seconds: Positive = 3_600
     """How long Celery keeps the result of a task that stores one; the results of documents are in the ledger."""
 
+    # Queues.
+    window: Annotated[str, Meta(pattern="^([1-9][0-9]{0,5}|all)$")] = "16"
+    """Fewest messages that a queue holds while documents wait (it holds twice the running documents if that is more);
+    `all`: every open document has its message on the queue."""
+
     # The reconciler.
     reconcile_seconds: Seconds = 10.0
-    """Interval between two comparisons of the open documents with queue and in-flight hash."""
+    """Interval at which the reconciler searches for documents whose worker or message is gone."""
     reconcile_after_seconds: Seconds = 20.0
     """Age in its queue from which a document's missing message counts as lost: a younger one may be on its way."""
     retention_seconds: Positive = 7 * 24 * 3_600
-    """How long the ledger keeps a settled document."""
+    """How long the ledger keeps the documents of a finished batch."""
+
+    # Scaling.
+    seconds_per_document: Annotated[str, Meta(pattern=_SECONDS_PER_DOCUMENT)] = ""
+    """Seconds that scaling counts on for a document of each queue, as `pdf=0.5,ocr=1.5`: `fleet status` says if workers
+    need twice as long or half of that. Empty: not known."""
 
     # Limits of one document.
     max_document_bytes: Positive = 100 * 1024 * 1024
@@ -100,13 +113,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Number of documents after which the child is replaced: bounds a leak in PDFium."""
 
     # Sending and storing.
-    flood_chunk: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    flood_chunk: Annotated[int, Meta(ge=1, le=2_000)] = 500
     """Documents that one atomic step opens; a larger number is faster and blocks the server for longer."""
+    open_below_memory: Annotated[float, Meta(gt=0, le=1)] = 0.75
+    """Share of the Redis server's maxmemory from which no document is opened; the rest is for the work on open ones."""
+    full_server_timeout_seconds: Seconds = 24 * 3_600.0
+    """How long in all a command that opens documents waits for room on a full Redis server before it fails."""
     server_timeout_seconds: Seconds = 30.0
     """How long `fleet status --follow`, and a local run on a server that it did not start, wait for a Redis server that
     went away."""
     socket_timeout_seconds: Seconds = 10.0
     """How long the broker, ledger or object store may stay silent before the connection counts as broken."""
+
+    @property
+    def least_window(self) -> int:
+        """`window` as a number; 0 stands for `all`."""
+        return 0 if self.window == "all" else int(self.window)
+
+    @property
+    def expected_seconds(self) -> dict[str, float]:
+        """`seconds_per_document` by queue."""
+        pairs = (part.split("=") for part in self.seconds_per_document.split(",") if part)
+        return {queue: float(seconds) for queue, seconds in pairs}
 
     def require(self, name: Literal["redis_url", "store_url"]) -> str:
         """Return the address `redis_url` or `store_url`.
@@ -131,7 +159,6 @@ def check_order(settings: Settings) -> None:
         ("FLEET_SOFT_LIMIT_SECONDS", settings.soft_limit_seconds),
         ("FLEET_GRACE_SECONDS - 15", settings.grace_seconds - GRACE_RESERVE_SECONDS),
         ("FLEET_GRACE_SECONDS", settings.grace_seconds),
-        ("FLEET_VISIBILITY_TIMEOUT_SECONDS", settings.visibility_timeout_seconds),
     )
     for (lower, low), (higher, high) in pairwise(steps):
         if not low < high:

@@ -52,6 +52,10 @@ class ServerRefusedError(ServerError):
     """The Redis server refuses a command: another try will not help."""
 
 
+class ServerFullError(FleetError):
+    """The Redis server has too little memory left: raise maxmemory, or wait until settled documents have expired."""
+
+
 class TransientError(FleetError):
     """Something around the document failed; the task is tried again."""
 

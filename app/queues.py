@@ -28,13 +28,3 @@ ROUTES: dict[TaskName, Queue] = {
 
 DOCUMENT_TASKS: dict[Queue, TaskName] = {Queue.PDF: TaskName.PROCESS, Queue.OCR: TaskName.RECOGNIZE}
 """The task of a document in each queue that documents go through."""
-
-
-def inflight_key(queue: str, prefix: str) -> str:
-    """Return the key of the hash with a queue's messages in flight; KEDA reads its HLEN."""
-    return f"{prefix}inflight:{queue}"
-
-
-def inflight_index_key(queue: str, prefix: str) -> str:
-    """Return the key of the sorted set with each delivery tag in flight and its time of delivery (s, epoch)."""
-    return f"{prefix}inflight-index:{queue}"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.errors import FleetError
-from bench import flood, memory, sandbox, start, throughput
+from bench import flood, ledger, memory, sandbox, start, throughput
 from bench.results import RESULTS, Finding, measured, save, table
 
 
@@ -15,7 +15,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=", ".join(FIGURES))
-    parser.add_argument("--documents", type=int, help="documents a run (throughput, flood, memory)")
+    parser.add_argument("--documents", type=int, help="documents a run (throughput, flood, memory, ledger)")
     parser.add_argument("--repeats", type=int, help="times that each side is measured")
     parser.add_argument(
         "--quick",
@@ -64,12 +64,17 @@ def _memory(given: argparse.Namespace) -> Finding:
     return memory.measure(documents_wanted=wanted, every=max(5, min(memory.SAMPLE_EVERY, wanted // 20)))
 
 
+def _ledger(given: argparse.Namespace) -> Finding:
+    return ledger.measure(documents=given.documents or (2_000 if given.quick else 1_000_000))
+
+
 FIGURES: dict[str, tuple[str, Callable[[argparse.Namespace], Finding]]] = {
     "throughput": (throughput.TITLE, _throughput),
     "flood": (flood.TITLE, _flood),
     "start": (start.TITLE, _start),
     "sandbox": (sandbox.TITLE, _sandbox),
     "memory": (memory.TITLE, _memory),
+    "ledger": (ledger.TITLE, _ledger),
 }
 
 

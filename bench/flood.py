@@ -8,7 +8,6 @@ from redis import Redis
 from app.ledger.message import new_id
 from app.ledger.models import Submission
 from app.queues import Queue
-from app.storage.layout import original_key
 from app.worker.celery_app import broker_url
 from bench.results import Bound, Finding, Series, Target
 from bench.rig import Rig
@@ -23,7 +22,7 @@ def measure_flood(rig: Rig, documents: int) -> float:
     batch = new_id()
     began = time.perf_counter()
     submissions = (
-        Submission(document_id=one, source=f"{number:06}.pdf", object_key=original_key(batch, one))
+        Submission(document_id=one, source=f"{number:06}.pdf")
         for number, one in enumerate(new_id() for _ in range(documents))
     )
     sent = rig.ledger.open(batch, Queue.PDF, submissions)

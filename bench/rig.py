@@ -168,9 +168,7 @@ class Rig:
             document_id = new_id()
             key = original_key(batch, document_id)
             self.store.put(key, path.read_bytes())
-            chosen.append(
-                Submission(document_id=document_id, source=path.name, object_key=key, options=options)
-            )
+            chosen.append(Submission(document_id=document_id, source=path.name, options=options))
         return chosen
 
     def send(self, submissions: Sequence[Submission], batch: str) -> float:

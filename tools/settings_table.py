@@ -41,7 +41,7 @@ HEAD = """\
 Every setting is an environment variable. A command refuses to start (exit code 2, one sentence) if a `FLEET_` name is
 not on this page, if a value is out of bounds, or if the order of the time limits would lose work:
 
-    FLEET_SOFT_LIMIT_SECONDS < FLEET_GRACE_SECONDS - 15 < FLEET_GRACE_SECONDS < FLEET_VISIBILITY_TIMEOUT_SECONDS
+    FLEET_SOFT_LIMIT_SECONDS < FLEET_GRACE_SECONDS - 15
 
 `fleet demo` and `fleet process` shorten some times for one machine: `local_settings()` in `app/local/session.py`.
 """

@@ -7,6 +7,7 @@ import msgspec
 from reportlab.pdfgen.canvas import Canvas
 
 from app.client.submit import POLL_SECONDS, wait_for_fleet
+from app.documents.models import ResultKind
 from app.errors import FleetError
 from app.ledger.ledger import Ledger
 from app.ledger.message import new_id
@@ -42,8 +43,8 @@ def check_fleet(timeout: float) -> Passage:
     key = original_key(batch_id, document_id)
     store.put(key, _page(words))
     try:
-        submission = Submission(document_id=document_id, source="check.pdf", object_key=key)
-        ledger.open(batch_id, Queue.PDF, [submission])
+        submission = Submission(document_id=document_id, source="check.pdf")
+        ledger.open(batch_id, Queue.PDF, [submission], express=True)
         document = _settled(ledger, document_id, deadline)
         if document.state is not State.SUCCEEDED:
             raise FleetError(
@@ -51,7 +52,7 @@ def check_fleet(timeout: float) -> Passage:
             )
         _compare(store, document, words)
     finally:
-        for stored in (key, *result_keys(key).values()):
+        for stored in (key, *result_keys(batch_id, document_id).values()):
             store.delete(stored)
     return Passage(
         document_id=document_id,
@@ -86,10 +87,11 @@ def _settled(ledger: Ledger, document_id: str, deadline: float) -> Document:
 
 
 def _compare(store: ObjectStore, document: Document, words: str) -> None:
+    keys = result_keys(document.batch, document.document_id)
     try:
-        text = "".join(get_text(store, document.results["text"]))
-        thumbnail = store.get(document.results["thumbnail"])
-    except (KeyError, FileNotFoundError) as error:
+        text = "".join(get_text(store, keys[ResultKind.TEXT]))
+        thumbnail = store.get(keys[ResultKind.THUMBNAIL])
+    except FileNotFoundError as error:
         raise FleetError(
             f"The document succeeded, but its results are not in the store ({error}): see that this command and the "
             "workers have the same FLEET_STORE_URL."

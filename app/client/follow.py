@@ -51,7 +51,7 @@ class NewsFeed:
         queues = {
             queue.value: QueueNews(
                 waiting=depth.waiting,
-                running=depth.inflight,
+                running=depth.running,
                 done=depth.done,
                 oldest_wait_seconds=round(depth.oldest_wait_seconds, 3),
             )

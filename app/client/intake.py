@@ -140,6 +140,4 @@ def submissions(
             continue
         key = original_key(batch_id, intake.document_id)
         store.put(key, data)
-        yield Submission(
-            document_id=intake.document_id, source=intake.source, object_key=key, options=options
-        )
+        yield Submission(document_id=intake.document_id, source=intake.source, options=options)

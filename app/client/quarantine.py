@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from app.errors import UsageError
 from app.ledger.ledger import Ledger
 from app.ledger.models import Document, State
+from app.storage.layout import original_key
 from app.storage.store import ObjectStore
 
 
@@ -41,6 +42,6 @@ def drop_quarantined(ledger: Ledger, documents: Sequence[Document]) -> int:
     dropped = 0
     for document in documents:
         if store is not None:
-            store.delete(document.object)
+            store.delete(original_key(document.batch, document.document_id))
         dropped += ledger.drop(document)
     return dropped

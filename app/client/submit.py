@@ -4,10 +4,12 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from app.client.connect import connect
 from app.client.intake import Intake, Unreadable, expand, named, submissions
+from app.client.room import RoomWait
 from app.config import settings
 from app.errors import FleetError, ServerError, StorageError, UsageError
 from app.ledger.ledger import Ledger, chunks
@@ -59,6 +61,7 @@ def submit(
     timeout: float = 0.0,
     on_made: Callable[[int], None] = lambda _ready: None,
     on_sent: Callable[[int, int], None],
+    on_wait: Callable[[str], None] = lambda _line: None,
 ) -> BatchCounts:
     """Store originals and open their documents; without paths, synthetic ones.
 
@@ -71,12 +74,14 @@ def submit(
         timeout: Seconds to wait for the server and the store.
         on_made: Called with the number of synthetic documents that are ready.
         on_sent: Called with the number of originals that are stored, and the number of all.
+        on_wait: Called with a sentence when it begins to wait for a full server, and with one when it goes on.
 
     Returns:
         The batch's counts.
 
     Raises:
         UsageError: the batch's id is not valid, or the paths name no file.
+        ServerFullError: the server stays full.
         FleetError: the server or the store does not answer, or a file cannot be read.
     """
     if batch_id is not None and not BATCH_ID.fullmatch(batch_id):
@@ -90,8 +95,8 @@ def submit(
         files = [synthetic.path for synthetic in synthetics]
     if not files:
         raise UsageError("There is no file to send in the folders given.")
-    intakes = named(files, batch_id=batch_id)
     batch_id = batch_id or new_id()
+    intakes = named(files, batch_id=batch_id)
     wanted = list(_not_yet_open(ledger, intakes))
     refused: list[Unreadable] = []
     chosen = []
@@ -107,7 +112,13 @@ def submit(
         on_sent(len(chosen), len(wanted))
     if refused:
         raise FleetError(f"{refused[0].intake.source}: {refused[0].reason} Nothing was sent.")
-    ledger.open(batch_id, Queue.PDF, chosen)
+    room_wait = RoomWait(
+        ledger.config.full_server_timeout_seconds,
+        batch_id=batch_id,
+        on_line=on_wait,
+        pause=partial(time.sleep, POLL_SECONDS),
+    )
+    ledger.open(batch_id, Queue.PDF, chosen, when_full=room_wait)
     counts = ledger.batch(batch_id)
     _refuse_missing(counts, len(intakes))
     return counts

@@ -23,6 +23,15 @@ class OcrMode(StrEnum):
     ALWAYS = "always"
 
 
+class ResultKind(StrEnum):
+    """What is stored of a document that was processed."""
+
+    TEXT = "text"
+    THUMBNAIL = "thumbnail"
+    DOCUMENT = "document"
+    """Its facts."""
+
+
 class Page(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Facts about one page: its number (from 1), its size in points, its text and its error."""
 

@@ -1,20 +1,31 @@
--- Move a running document to its next queue, with its message, in one atomic step.
--- KEYS: document, open set of the old queue, open set of the new queue, the new queue, counts, in-flight hash of the old
---   queue, its index
--- ARGV: id, old queue, new queue, now, message, delivery tag ('' for none), then the fields and values to write
-local doc = KEYS[1]
-local known = redis.call('HMGET', doc, 'state', 'queue', 'attempts', 'attempts_before')
-if known[1] ~= 'running' and known[1] ~= 'queued' then return 0 end
-if known[2] ~= ARGV[2] then return 0 end
+-- Move a running document to its next queue, with the results of this pass.
+-- ARGV: key prefix, queue, now (us), least window, id, next queue, batch, message template of the next queue, wait (us),
+--   work (us), histogram cell; then the fields and values to write
+local prefix, queue, id, following = ARGV[1], ARGV[2], ARGV[5], ARGV[6]
+local doc, times, templates = prefix .. 'doc:' .. id, prefix .. 'times:' .. queue, prefix .. 'templates'
+local known = call('HMGET', doc, 's', 'q', 'a', 'A')
+if known[2] ~= queue or (known[1] and known[1] ~= 'r') then return 0 end
+-- These meet a key of a wrong type before anything is written.
+plan(prefix, following, tonumber(ARGV[3]), 0)
+call('ZCARD', prefix .. 'open:' .. queue)
+call('HLEN', prefix .. 'running:' .. queue)
+call('HLEN', prefix .. 'ending:' .. queue)
+call('HLEN', prefix .. 'lanes:' .. following)
+call('ZCARD', prefix .. 'due:' .. queue)
+call('HLEN', times)
+call('HLEN', templates)
 local before = math.max(tonumber(known[3] or '0'), tonumber(known[4] or '0'))
-redis.call('HSET', doc, 'state', 'queued', 'queue', ARGV[3], 'attempts', 0, 'attempts_before', before, 'advanced', ARGV[4],
-  unpack(ARGV, 7))
-redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
-redis.call('HINCRBY', KEYS[5], ARGV[2], 1)
-redis.call('LPUSH', KEYS[4], ARGV[5])
-if ARGV[6] ~= '' then
-  redis.call('HDEL', KEYS[6], ARGV[6])
-  redis.call('ZREM', KEYS[7], ARGV[6])
-end
+call('HSET', doc, 'q', following, 'A', before, 'v', ARGV[3], unpack(ARGV, 12))
+call('HDEL', doc, 's', 'a', 'c', 'i', 'x')
+call('ZREM', prefix .. 'open:' .. queue, id)
+call('ZREM', prefix .. 'due:' .. queue, id)
+call('HDEL', prefix .. 'running:' .. queue, id)
+call('HDEL', prefix .. 'ending:' .. queue, id)
+call('HSET', templates, following, ARGV[8])
+add_waiting(prefix, following, ARGV[7], {id}, 1, false)
+call('HINCRBY', times, 'passes', 1)
+call('HINCRBY', times, 'wait', ARGV[9])
+call('HINCRBY', times, 'work', ARGV[10])
+call('HINCRBY', times, ARGV[11], 1)
+fill(plan(prefix, following, tonumber(ARGV[3]), tonumber(ARGV[4])))
 return 1

@@ -20,6 +20,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from app.errors import ServerError, ServerRefusedError, SettingsError
+from app.runtime import heartbeat
 
 if TYPE_CHECKING:
     from app.config import Settings
@@ -152,9 +153,18 @@ def connection_options(settings: "Settings") -> dict[str, Any]:
     }
 
 
+class _Pauses(ExponentialWithJitterBackoff):
+    """Pauses between tries; each begins with a beat, as a process that waits for its server does not hang."""
+
+    def compute(self, failures: int) -> float:
+        """Return the seconds until the next try."""
+        heartbeat.beat()
+        return float(super().compute(failures))
+
+
 def backoff() -> ExponentialWithJitterBackoff:
     """Return the pauses between tries, up to 2 s."""
-    return ExponentialWithJitterBackoff(base=0.05, cap=2.0)
+    return _Pauses(base=0.05, cap=2.0)
 
 
 def ping(settings: "Settings") -> None:

@@ -2,49 +2,47 @@
 
 | key | type | holds |
 | --- | --- | --- |
-| `<prefix>doc:<id>` | hash | one document: state, queue, attempts, times, error, results, summary |
-| `<prefix>batch:<id>` | hash | a batch's counts: total, succeeded, failed, quarantined, duplicates, error:<code> |
-| `<prefix>batch-documents:<id>` | list | the batch's document ids, in the order they were opened |
-| `<prefix>settled:<batch>` | list | document ids, in the order they were settled |
+| `<prefix>doc:<id>` | hash | one document, by the short fields below |
+| `<prefix>batch:<id>` | hash | counts: total, left, succeeded, failed, quarantined, duplicates, trimmed, error:<code> |
+| `<prefix>settled:<batch>` | list | document ids, in the order they were settled; once more after each retry |
 | `<prefix>batches` | sorted set | batch ids by the time they were last opened |
-| `<prefix>open:<queue>` | sorted set | open documents of the queue, by the time they were sent |
+| `<prefix>open:<queue>` | sorted set | open documents, waiting or running, in the order in which they are sent |
+| `<prefix>running:<queue>` | hash | documents (and plain tasks) that workers are working on: id to worker |
+| `<prefix>ending:<queue>` | hash | the same of workers that are being stopped: they need no replica |
+| `<prefix>due:<queue>` | sorted set | documents that pause before a retry, by the time it is due |
+| `<prefix>lanes:<queue>` | hash | the clock of the queue's fair order, and the end of each batch's lane in it |
+| `<prefix>workers:<queue>` | hash | live workers: the time of their last report, and the documents in progress |
+| `<prefix>taken:<queue>:<worker>` | list | messages that a worker took from the queue and has not started |
+| `<prefix>templates` | hash | the message of each queue, cut where a document's id stands |
+| `<prefix>times:<queue>` | hash | service times: passes, sums of wait and work, and the cells of their histogram |
 | `<prefix>quarantine` | sorted set | quarantined documents by time |
-| `<prefix>counts` | hash | finished passes by queue; messages that the reconciler resent and requeued |
-| `<prefix>missing:<queue>` | set | documents whose message the last reconciliation did not find |
-| `<prefix>worker:<name>` | string | documents that a live worker has in progress; expires when it stops reporting |
+| `<prefix>counts` | hash | messages that the reconciler resent and returned |
 | `<prefix>beat:*` | several | beat's schedule and its lock (RedBeat's) |
-| `<prefix>inflight:<queue>` | hash | messages delivered and not yet acknowledged (kombu's unacked hash) |
-| `<prefix>inflight-index:<queue>` | sorted set | the delivery tags of these messages, by the time of delivery |
-| `<queue>` | list | messages waiting (kombu's queue) |
+| `<queue>` | list | the window: messages of the documents that are next (kombu's queue) |
+
+A document's fields are short, since there are many documents: `b` batch, `n` name of its source, `q` queue, `o` opened,
+`s` initial of its state (none: queued), `a` attempts, `A` attempts in earlier queues, `t` started, `x` started again,
+`v` advanced, `f` finished, `e` and `m` code and message of the (last) error, `c` retries, `i` interruptions,
+`p` options, `r` kinds of results (none: all), `y` summary, `z` who settled it. Times are in microseconds
+since the epoch.
 """
 
 from dataclasses import dataclass
 
-from app.queues import inflight_index_key, inflight_key
-
 
 @dataclass(frozen=True)
 class Keys:
-    """The ledger's keys, built from `prefix` and an id or a name."""
+    """The keys that begin with `prefix`."""
 
     prefix: str
 
-    @property
-    def document_prefix(self) -> str:
-        """Prefix of every document's key."""
-        return f"{self.prefix}doc:"
-
     def document(self, document_id: str) -> str:
         """Hash of one document."""
-        return f"{self.document_prefix}{document_id}"
+        return f"{self.prefix}doc:{document_id}"
 
     def batch(self, batch_id: str) -> str:
         """Hash of one batch's counts."""
         return f"{self.prefix}batch:{batch_id}"
-
-    def batch_documents(self, batch_id: str) -> str:
-        """List of a batch's documents."""
-        return f"{self.prefix}batch-documents:{batch_id}"
 
     def settled(self, batch_id: str) -> str:
         """List of a batch's settled documents."""
@@ -59,6 +57,30 @@ class Keys:
         """Sorted set of a queue's open documents."""
         return f"{self.prefix}open:{queue}"
 
+    def running(self, queue: str) -> str:
+        """Hash of the documents and plain tasks that a queue's workers are working on."""
+        return f"{self.prefix}running:{queue}"
+
+    def ending(self, queue: str) -> str:
+        """Hash of the documents of workers that are being stopped."""
+        return f"{self.prefix}ending:{queue}"
+
+    def due(self, queue: str) -> str:
+        """Sorted set of the documents that pause before a retry."""
+        return f"{self.prefix}due:{queue}"
+
+    def workers(self, queue: str) -> str:
+        """Hash of a queue's workers."""
+        return f"{self.prefix}workers:{queue}"
+
+    def taken(self, queue: str, worker: str) -> str:
+        """List of the messages that a worker took and has not started."""
+        return f"{self.prefix}taken:{queue}:{worker}"
+
+    def times(self, queue: str) -> str:
+        """Hash of a queue's service times."""
+        return f"{self.prefix}times:{queue}"
+
     @property
     def quarantine(self) -> str:
         """Sorted set of the quarantined documents."""
@@ -66,21 +88,5 @@ class Keys:
 
     @property
     def counts(self) -> str:
-        """Hash of the fleet's counts."""
+        """Hash of the fleet's counters."""
         return f"{self.prefix}counts"
-
-    def missing(self, queue: str) -> str:
-        """Set of the documents whose message the last reconciliation did not find."""
-        return f"{self.prefix}missing:{queue}"
-
-    def worker(self, name: str) -> str:
-        """String with the documents that a live worker has in progress."""
-        return f"{self.prefix}worker:{name}"
-
-    def inflight(self, queue: str) -> str:
-        """Hash of the messages in flight."""
-        return inflight_key(queue, self.prefix)
-
-    def inflight_index(self, queue: str) -> str:
-        """Sorted set of the messages in flight, by the time of their delivery."""
-        return inflight_index_key(queue, self.prefix)

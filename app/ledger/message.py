@@ -1,32 +1,28 @@
-"""The messages of documents in the queues and the in-flight hashes: Celery's protocol 2 in kombu's envelope.
+"""A document's message: Celery's protocol 2 in kombu's envelope.
 
-Any ordinary Celery worker understands them. Source of the format: Celery's "Message Protocol" page. Only this module
-knows the envelope; the transport, the reconciler and the ledger's steps use its functions.
+Any ordinary Celery worker understands it. Source of the format: Celery's "Message Protocol" page. This module alone
+knows the envelope; the transport, the reconciler and the ledger's steps take it from here.
 """
 
 import os
 import re
 import socket
-from base64 import b64encode
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 import msgspec
 
 from app.queues import DOCUMENT_TASKS, Queue
 
-_ID_MARK = "@document-id@"
-_TAG_MARK = "@delivery-tag@"
-_BODY_MARK = "@body@"
+_CUT = "\x01"
 _EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+_ID_MARK = "@document-id@"
 _TASK_ID = re.compile(r'"id": ?"([^"]+)"')
 
 
 def new_id() -> str:
-    """Return a random UUID as text: the id of a document, a batch or a delivery."""
+    """Return a random UUID as text: the id of a document or a batch."""
     return str(uuid4())
 
 
@@ -39,52 +35,46 @@ def derived_id(batch_id: str, name: str) -> str:
 class Delivery:
     """One delivery of a message to a worker.
 
-    The transport's QoS creates it and keeps it until the message is acknowledged or requeued. The task passes it to the
-    ledger, which sets `recorded` and `acknowledged`.
+    The transport's QoS makes it and keeps it until the message is acknowledged or requeued; the task passes it to the
+    ledger, whose step `start` sets the mark.
     """
 
-    tag: str
-    entry: bytes
-    """The message as the in-flight hash holds it."""
-    recorded: bool = False
-    """Whether the in-flight hash holds it."""
-    acknowledged: bool = False
-    """Whether the ledger removed it from the in-flight hash when it settled or advanced the document."""
-
-
-def message(document_id: str, queue: Queue) -> str:
-    """Return a new message that sends a document through `queue`; its task id is the document's id."""
-    body = b64encode(msgspec.json.encode(([document_id], {}, _EMBED))).decode()
-    made = _template(queue).replace(_ID_MARK, document_id)
-    return made.replace(_TAG_MARK, new_id()).replace(_BODY_MARK, body)
+    message: bytes
+    """The message as it lay in the queue and lies in the worker's list."""
+    worker: str
+    """The worker's name in the ledger."""
+    taken: str
+    """Key of the worker's list."""
+    started: bool = False
+    """Whether the ledger removed it from the worker's list when its document was started."""
 
 
 def document_id_of(raw: str) -> str | None:
-    """Return the document id in a message or an in-flight entry, without decoding it; None if there is none."""
+    """Return the document id in a message, without decoding it; None if there is none."""
     found = _TASK_ID.search(raw)
     return found[1] if found else None
 
 
-def inflight_entry(message: Mapping[str, Any], exchange: str, routing_key: str) -> bytes:
-    """Return a message as kombu writes it to the in-flight hash."""
-    return msgspec.json.encode([message, exchange, routing_key])
-
-
-def redelivered(entry: str) -> str:
-    """Return the message of an in-flight entry with the marks that kombu sets when it restores one."""
-    message = msgspec.json.decode(entry)[0]
+def redelivered(raw: str | bytes) -> str:
+    """Return a message with the marks that kombu sets when it restores one."""
+    message = msgspec.json.decode(raw)
     message["headers"]["redelivered"] = True
     message["properties"]["delivery_info"]["redelivered"] = True
     return msgspec.json.encode(message).decode()
 
 
-@lru_cache(maxsize=8)
-def _template(queue: Queue) -> str:
-    """Return a message with a mark in each place that differs between messages.
+def message(document_id: str, queue: Queue) -> str:
+    """Return the message that sends a document through `queue`; task id and delivery tag are the document's id."""
+    return template(queue).replace(_CUT, document_id)
 
-    Celery itself makes the headers, so that workers of the same version understand them.
+
+@lru_cache(maxsize=8)
+def template(queue: Queue) -> str:
+    """Return the message of `queue` with the character U+0001 wherever the document's id stands.
+
+    Celery itself makes the headers, so that they are what workers of this version expect.
     """
-    # Imported late: Celery takes 0.2 s, and many processes send nothing.
+    # A process that sends nothing does without Celery, which takes 0.2 s to import.
     from celery import Celery  # noqa: PLC0415
     from celery.app.amqp import AMQP  # noqa: PLC0415
 
@@ -94,7 +84,7 @@ def _template(queue: Queue) -> str:
         origin=f"{os.getpid()}@{socket.gethostname()}",
     )  # fmt: skip
     content = {
-        "body": _BODY_MARK,
+        "body": msgspec.json.encode(([_ID_MARK], {}, _EMBED)).decode(),
         "content-encoding": "utf-8",
         "content-type": "application/json",
         "headers": task.headers,
@@ -103,8 +93,9 @@ def _template(queue: Queue) -> str:
             "delivery_mode": 2,
             "delivery_info": {"exchange": "", "routing_key": queue.value},
             "priority": 0,
-            "body_encoding": "base64",
-            "delivery_tag": _TAG_MARK,
+            # The body is text, not base64: the server puts the id into it.
+            "body_encoding": "utf-8",
+            "delivery_tag": _ID_MARK,
         },
     }
-    return msgspec.json.encode(content).decode()
+    return msgspec.json.encode(content).decode().replace(_ID_MARK, _CUT)

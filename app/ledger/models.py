@@ -1,10 +1,12 @@
 """The ledger's types: documents and their states, the outcomes of work, the counts of batches and queues."""
 
 from enum import StrEnum
+from typing import Protocol
 
 import msgspec
 
-from app.documents.models import OcrMode
+from app.documents.models import OcrMode, ResultKind
+from app.errors import ServerFullError
 from app.queues import Queue
 
 
@@ -35,11 +37,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """One document to open: its id, its owner's name for it, and the key of its original in the store."""
+    """One document to open, whose original is in the store already: its id, and its owner's name for it."""
 
     document_id: str
     source: str
-    object_key: str
     options: Options = Options()
 
 
@@ -51,8 +52,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None = None
     summary: bytes | None = None
     """JSON of the summary that the index line shows: pages, characters and so on."""
-    results: dict[str, str] = {}
-    """Object keys by what they hold: text, thumbnail, document."""
+    results: tuple[ResultKind, ...] = ()
+    """What was stored."""
 
 
 class Advance(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +62,17 @@ class Advance(msgspec.Struct, frozen=True, kw_only=True):
     queue: Queue
     summary: bytes
     """As in `Outcome`, of this pass."""
-    results: dict[str, str] = {}
+    results: tuple[ResultKind, ...] = ()
+
+
+class WhenFull(Protocol):
+    """What to do while a full server opens no documents."""
+
+    def refused(self, error: ServerFullError) -> None:
+        """Return when to try again, or raise an error; called after each refusal."""
+
+    def opened(self, documents: int) -> None:
+        """Take note of a chunk that was opened."""
 
 
 class NotStarted(StrEnum):
@@ -72,6 +83,8 @@ class NotStarted(StrEnum):
     """It is settled already."""
     ADVANCED = "advanced"
     """It is in another queue now."""
+    RUNNING = "running"
+    """Another worker is working on it."""
     EXHAUSTED = "exhausted"
     """It had all its attempts: quarantine it."""
 
@@ -82,13 +95,14 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     document_id: str
     batch: str
     source: str
-    object: str
     state: State
     queue: str
     opened: float
     attempts: int = 0
     attempts_before: int = 0
     """Most attempts that any earlier queue needed."""
+    retries: int = 0
+    """Retries after transient errors in its present queue."""
     options: Options = Options()
     started: float | None = None
     attempt_started: float | None = None
@@ -96,12 +110,13 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     """Time when its first pass ended and it moved to another queue."""
     finished: float | None = None
     worker: str | None = None
+    """The worker that started it, as `start` returns it."""
     error: str | None = None
     message: str | None = None
     last_error: str | None = None
     last_message: str | None = None
     summary: msgspec.Raw = msgspec.Raw(b"{}")
-    results: dict[str, str] = {}
+    results: tuple[ResultKind, ...] = ()
 
     @property
     def starts(self) -> int:
@@ -135,12 +150,33 @@ class BatchCounts(msgspec.Struct, frozen=True, kw_only=True):
         return self.total > 0 and self.settled >= self.total
 
 
+class ServiceTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """The service times of one queue since the ledger began; a pass is one document's way through one queue.
+
+    The percentiles are upper bounds, as a histogram keeps the times: None is above its last bound.
+    """
+
+    passes: int = 0
+    mean_wait_seconds: float = 0.0
+    """From the moment when a document was opened here to the start of its last attempt."""
+    wait_p50_seconds: float | None = 0.0
+    wait_p95_seconds: float | None = 0.0
+    mean_work_seconds: float = 0.0
+    """From the start of that attempt to its end: the seconds a document that scaling needs."""
+    work_p50_seconds: float | None = 0.0
+    work_p95_seconds: float | None = 0.0
+
+
 class QueueDepth(msgspec.Struct, frozen=True, kw_only=True):
-    """The work of one queue: LLEN of its list and HLEN of its in-flight hash."""
+    """The work of one queue, as KEDA measures it."""
 
     waiting: int
-    inflight: int
+    running: int
     done: int = 0
     """Passes finished since the ledger began: documents settled here or advanced to another queue."""
     oldest_wait_seconds: float = 0.0
-    """Age of the open document that was sent first, in seconds."""
+    """Age in seconds of the document that is next in line."""
+    ending: int = 0
+    """Documents of workers that are being stopped."""
+    delayed: int = 0
+    """Documents that pause before a retry."""

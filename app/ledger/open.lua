@@ -1,33 +1,51 @@
--- Open documents: ledger entries, their place in the batch and their messages, in one atomic step.
--- KEYS: batch, batch documents, batches, open set of the queue, the queue itself, settled list
--- ARGV: document key prefix, batch id, now, queue name, then id, source, object key, options, message by fives
--- A known document is skipped, so that a chunk may be sent again after a lost reply.
-local prefix, batch, now, queue = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local opened, messages, scores = {}, {}, {}
-for i = 5, #ARGV, 5 do
+-- Open documents: their entries, and their places in the fair order of their queue; unless the server is full.
+-- ARGV: key prefix, queue, now (us), least window, batch, weight of its lane, 1 for express or 0, message template,
+--   share of maxmemory from which nothing is opened; then id, source, options ('' for none) by threes
+-- Returns how many were opened, or {bytes in use or needed for what is open, maxmemory} if the server is full. A known
+-- document is skipped, so that a chunk may be sent again after a lost reply.
+local prefix, queue, name = ARGV[1], ARGV[2], ARGV[5]
+local batch, lanes, templates = prefix .. 'batch:' .. name, prefix .. 'lanes:' .. queue, prefix .. 'templates'
+-- Bytes that a settled document may take beyond those of an open one: the message of an error.
+local SETTLED = 100
+-- These meet a key of a wrong type before anything is written.
+call('HLEN', batch)
+call('HLEN', lanes)
+call('HLEN', templates)
+call('ZCARD', prefix .. 'batches')
+call('ZCARD', prefix .. 'due:' .. queue)
+plan(prefix, queue, tonumber(ARGV[3]), 0)
+local open = call('ZCARD', prefix .. 'open:' .. queue)
+local fresh, seen = {}, {}
+for i = 10, #ARGV, 3 do
   local id = ARGV[i]
-  local key = prefix .. id
-  if redis.call('EXISTS', key) == 0 then
-    -- Fields with their default value are left out: this is the fleet's hottest line.
-    redis.call('HSET', key, 'state', 'queued', 'batch', batch, 'source', ARGV[i + 1], 'object', ARGV[i + 2],
-      'queue', queue, 'opened', now)
-    if ARGV[i + 3] ~= '' then redis.call('HSET', key, 'options', ARGV[i + 3]) end
-    opened[#opened + 1] = id
-    messages[#messages + 1] = ARGV[i + 4]
-    scores[#scores + 1] = now
-    scores[#scores + 1] = id
+  if not seen[id] and call('EXISTS', prefix .. 'doc:' .. id) == 0 then fresh[#fresh + 1] = i end
+  seen[id] = true
+end
+if #fresh == 0 then return 0 end
+-- The rest of the memory is for the steps that work on open documents, which count with what they may still take.
+local memory = call('INFO', 'memory')
+local most = tonumber(string.match(memory, '\nmaxmemory:(%d+)') or '0')
+if most > 0 then
+  local used = tonumber(string.match(memory, '\nused_memory:(%d+)')) + SETTLED * open
+  if used >= most * tonumber(ARGV[9]) then
+    -- A batch whose documents are all settled must not expire while a flood waits to add the others.
+    if call('HEXISTS', batch, 'finished') == 1 then call('HSET', batch, 'finished', ARGV[3]) end
+    return {used, most}
   end
 end
-if #opened > 0 then
-  redis.call('ZADD', KEYS[4], unpack(scores))
-  redis.call('RPUSH', KEYS[2], unpack(opened))
-  redis.call('HINCRBY', KEYS[1], 'total', #opened)
-  redis.call('HSETNX', KEYS[1], 'opened', now)
-  redis.call('HDEL', KEYS[1], 'finished')
-  redis.call('PERSIST', KEYS[1])
-  redis.call('PERSIST', KEYS[2])
-  redis.call('PERSIST', KEYS[6])
-  redis.call('ZADD', KEYS[3], now, batch)
-  redis.call('LPUSH', KEYS[5], unpack(messages))
+local ids = {}
+for position, i in ipairs(fresh) do
+  local doc = prefix .. 'doc:' .. ARGV[i]
+  call('HSET', doc, 'b', name, 'n', ARGV[i + 1], 'q', queue, 'o', ARGV[3])
+  if ARGV[i + 2] ~= '' then call('HSET', doc, 'p', ARGV[i + 2]) end
+  ids[position] = ARGV[i]
 end
-return #opened
+call('HINCRBY', batch, 'total', #ids)
+call('HINCRBY', batch, 'left', #ids)
+call('HSETNX', batch, 'opened', ARGV[3])
+call('HDEL', batch, 'finished')
+call('ZADD', prefix .. 'batches', ARGV[3], name)
+call('HSET', templates, queue, ARGV[8])
+add_waiting(prefix, queue, name, ids, tonumber(ARGV[6]), ARGV[7] == '1')
+fill(plan(prefix, queue, tonumber(ARGV[3]), tonumber(ARGV[4])))
+return #ids

@@ -4,11 +4,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from app.ledger.keys import Keys
-from app.ledger.models import BatchCounts, Document, QueueDepth
-from app.queues import Queue
+from app.ledger.models import BatchCounts, Document, QueueDepth, ServiceTimes
+from app.ledger.record import decode_batch, decode_document, decode_times
+from app.queues import DOCUMENT_TASKS, Queue
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -38,7 +37,7 @@ class Reader:
                 pipe.hgetall(self.keys.document(document_id))
             found = pipe.execute()
         return [
-            decode_document(document_id, fields) if fields.get("batch") else None
+            decode_document(document_id, fields) if fields.get("b") else None
             for document_id, fields in zip(document_ids, found, strict=True)
         ]
 
@@ -62,53 +61,54 @@ class Reader:
         """Return a batch's counts; all zero for an unknown batch."""
         return decode_batch(batch_id, self.client.hgetall(self.keys.batch(batch_id)))
 
-    def batch_documents(self, batch_id: str) -> list[str]:
-        """Return the ids of a batch's documents, in the order they were opened."""
-        return list(self.client.lrange(self.keys.batch_documents(batch_id), 0, -1))
-
     def settled(self, batch_id: str, start: int = 0) -> list[str]:
         """Return the ids of a batch's settled documents from the `start`-th on, in the order of settling."""
         return list(self.client.lrange(self.keys.settled(batch_id), start, -1))
 
     def depths(self, queues: Iterable[Queue]) -> dict[Queue, QueueDepth]:
-        """Return the work of each queue, in one round trip: KEDA's two measurements, and the ledger's own."""
+        """Return the work of each queue, in at most two round trips: KEDA's two measurements, and the ledger's own."""
         names = list(queues)
         with self.client.pipeline(transaction=False) as pipe:
             for queue in names:
+                pipe.zcard(self.keys.open(queue))
                 pipe.llen(str(queue))
-                pipe.hlen(self.keys.inflight(queue))
-                pipe.hget(self.keys.counts, str(queue))
-                pipe.zrange(self.keys.open(queue), 0, 0, withscores=True)
+                pipe.hlen(self.keys.running(queue))
+                pipe.hlen(self.keys.ending(queue))
+                pipe.zcard(self.keys.due(queue))
+                pipe.hget(self.keys.times(queue), "passes")
+                pipe.zrange(self.keys.open(queue), 0, 0)
             replies = pipe.execute()
+        columns = 7
+        rows = [replies[columns * row : columns * row + columns] for row in range(len(names))]
         now = self.clock()
+        ages = self._ages([row[-1][0] for row in rows if row[-1]], now)
         depths = {}
-        for position, queue in enumerate(names):
-            waiting, inflight, done, oldest = replies[4 * position : 4 * position + 4]
-            age = max(0.0, now - oldest[0][1]) if oldest else 0.0
+        for queue, (opened, window, running, ending, delayed, passes, first) in zip(names, rows, strict=True):
+            # The tasks of other queues keep no ledger: what waits of them is the queue itself.
+            waiting = max(0, opened - running) if queue in DOCUMENT_TASKS else window
             depths[queue] = QueueDepth(
-                waiting=waiting, inflight=inflight, done=int(done or 0), oldest_wait_seconds=age
+                waiting=waiting,
+                running=running,
+                done=int(passes or 0),
+                oldest_wait_seconds=ages.get(first[0], 0.0) if first else 0.0,
+                ending=ending,
+                delayed=delayed,
             )
         return depths
 
+    def times(self, queues: Iterable[Queue]) -> dict[Queue, ServiceTimes]:
+        """Return the service times of each queue, as its workers measured them."""
+        names = list(queues)
+        with self.client.pipeline(transaction=False) as pipe:
+            for queue in names:
+                pipe.hgetall(self.keys.times(queue))
+            return {queue: decode_times(fields) for queue, fields in zip(names, pipe.execute(), strict=True)}
 
-def decode_document(document_id: str, fields: dict[str, str]) -> Document:
-    """Decode a document from the strings of its hash."""
-    given: dict[str, Any] = {name: value for name, value in fields.items() if value != ""}
-    given["document_id"] = document_id
-    for name in ("options", "results"):
-        if name in given:
-            given[name] = msgspec.json.decode(given[name])
-    if "summary" in given:
-        given["summary"] = msgspec.Raw(given["summary"].encode())
-    return msgspec.convert(given, Document, strict=False)
-
-
-def decode_batch(batch_id: str, fields: dict[str, str]) -> BatchCounts:
-    """Decode a batch's counts from the strings of its hash."""
-    errors = {
-        name.removeprefix("error:"): int(count)
-        for name, count in fields.items()
-        if name.startswith("error:") and int(count)
-    }
-    known = {name: value for name, value in fields.items() if not name.startswith("error:")}
-    return msgspec.convert({"batch_id": batch_id, "errors": errors, **known}, BatchCounts, strict=False)
+    def _ages(self, document_ids: Sequence[str], now: float) -> dict[str, float]:
+        """Return how long ago documents were opened, in seconds."""
+        documents = self.documents(document_ids) if document_ids else []
+        return {
+            document.document_id: max(0.0, now - (document.advanced or document.opened))
+            for document in documents
+            if document is not None
+        }

@@ -1,26 +1,27 @@
-"""The reconciler: it compares the open documents with the broker's messages, and mends the difference.
+"""The reconciler: it finds the documents whose worker or message is gone, and puts them back.
 
-A worker receives a message by BRPOP, and records it in the in-flight hash a moment later, usually in the step that
-starts the document. A worker that dies between the two loses the message for good; one that dies later leaves it in the
-hash until the visibility timeout. The ledger shows both cases, so that the reconciler need not wait for the timeout.
+A document is in one place at a time: in the open set, on the queue or in a worker's list as a message, or in the hash
+of what is running (or ending). So the window, the workers' lists and these hashes show every loss, however many
+documents wait.
 
-Its findings, and its action for each:
+Its findings, and what it does about each:
 
-* *lost*: open, but in neither queue nor in-flight hash, twice in a row: sent again.
-* *orphaned*: in flight, but its worker is gone or no longer works on it: requeued, first in line.
-* *stuck*: in flight, but not started although prefetch is off: requeued.
-* *stale*: in flight, but settled (its acknowledgement was lost): dropped.
+* *lost*: sent a while ago, but neither on the queue nor taken nor running: sent again.
+* *orphaned*: running, but its worker is gone or no longer works on it: requeued, first in line.
+* *returned*: a message that a worker took before it was gone: put back onto the queue, next in line.
+* *stale*: in the open set, but settled or in another queue: removed.
 
 A wrong guess costs a second execution, never a second settlement.
 """
 
 import logging
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.ledger.message import document_id_of, message, redelivered
-from app.ledger.models import Document, State
+from app.ledger.message import document_id_of, redelivered
+from app.ledger.record import MICRO
 from app.queues import DOCUMENT_TASKS, Queue
 
 if TYPE_CHECKING:
@@ -28,160 +29,195 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 SCAN_CHUNK = 1_000
+ABSENCE_SECONDS = 5.0
+"""Shortest time without an answer that counts as an absence of the server."""
+SENT = 9e15
+"""What the score of a sent document lacks to the time of sending; as in window.lua."""
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
-    """The documents that one reconciliation of one queue mended, counted by finding."""
+    """What one pass over one queue put right, as counts."""
 
     lost: int = 0
     orphaned: int = 0
-    stuck: int = 0
+    returned: int = 0
     stale: int = 0
 
     @property
     def any(self) -> bool:
-        """Whether any document was mended."""
-        return bool(self.lost or self.orphaned or self.stuck or self.stale)
+        """Whether there was anything to put right."""
+        return bool(self.lost or self.orphaned or self.returned or self.stale)
 
 
-def anything_open(ledger: "Ledger") -> bool:
-    """Return whether there is anything to compare: an open document, or a message in a queue or in flight."""
-    with ledger.client.pipeline(transaction=False) as pipe:
-        for queue in DOCUMENT_TASKS:
-            pipe.exists(ledger.keys.open(queue), str(queue), ledger.keys.inflight(queue))
-        return any(pipe.execute())
+class Report(msgspec.Struct, frozen=True):
+    """A worker's last report: its time by the server's clock (0: the worker is known to be gone), and its documents."""
+
+    time: float
+    documents: frozenset[str]
 
 
-def reconcile_queues(ledger: "Ledger") -> dict[Queue, Findings]:
-    """Reconcile every queue of documents; return the findings by queue."""
-    findings = {queue: reconcile(ledger, queue) for queue in DOCUMENT_TASKS}
-    for queue, found in findings.items():
-        if found.any:
-            logger.warning("reconcile %s: %s", queue, found)
-    return findings
+class Reconciler:
+    """Reconciles the queues of one ledger, a pass at a time; it remembers what the pass before suspected.
 
+    Args:
+        ledger: The ledger.
+        audited: The most open documents of a queue that one pass compares with their entries.
+        clock: The time in seconds since the epoch; None: that of the server, as in the workers' reports.
+    """
 
-def reconcile(ledger: "Ledger", queue: Queue) -> Findings:
-    """Reconcile one queue; return the findings."""
-    inflight = _mend_inflight(ledger, queue)
-    return Findings(lost=_resend_lost(ledger, queue), **inflight)
+    def __init__(
+        self, ledger: "Ledger", *, audited: int = 10_000, clock: Callable[[], float] | None = None
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock or self._server_time
+        self._audited = audited
+        self._suspects: dict[Queue, dict[tuple[str, str], float]] = {}
+        self._cursors: dict[Queue, int] = {}
+        self._last = self._contact = float("-inf")
 
+    def reconcile(self) -> dict[Queue, Findings]:
+        """Make one pass over every queue, and fill the windows; return the findings in each.
 
-def _mend_inflight(ledger: "Ledger", queue: Queue) -> dict[str, int]:
-    """Requeue or drop messages in flight; return the counts of the findings."""
-    counts = {"orphaned": 0, "stuck": 0, "stale": 0}
-    entries: dict[str, str] = ledger.client.hgetall(ledger.keys.inflight(queue))
-    if not entries:
-        return counts
-    delivered: dict[str, float] = dict(
-        ledger.client.zrange(ledger.keys.inflight_index(queue), 0, -1, withscores=True)
-    )
-    documents = ledger.documents([document_id_of(entry) or "" for entry in entries.values()])
-    holders = {document.worker for document in documents if document is not None and document.worker}
-    in_progress = _in_progress(ledger, sorted(holders))
-    now = ledger.clock()
-    for (tag, entry), document in zip(entries.items(), documents, strict=True):
-        if document is None:
-            continue  # another application's task
-        # A worker keeps a message until its retry is due.
-        held_back = ledger.config.retry_backoff_max_seconds if document.last_error else 0.0
-        finding = _judge(
-            document,
-            in_progress,
-            now=now,
-            delivered=delivered.get(tag, now),
-            timeout=ledger.config.presence_seconds + held_back,
+        Raises:
+            ServerError: the server does not answer.
+        """
+        now = self.see_server()
+        presence = self._ledger.config.presence_seconds
+        findings = {}
+        for queue in Queue:
+            findings[queue] = found = self._reconcile(queue, now, silent=now - self._contact > presence / 2)
+            if found.any:
+                logger.warning("reconcile %s: %s", queue, found)
+            if queue in DOCUMENT_TASKS:
+                self._ledger.fill(queue)
+        return findings
+
+    def see_server(self) -> float:
+        """Record that the server answers, and return the time; call it more often than passes are made.
+
+        After a longer time without an answer workers count as gone only when they have had the time to report again.
+
+        Raises:
+            ServerError: the server does not answer.
+        """
+        now = self._clock()
+        if now - self._last > max(self._ledger.config.presence_seconds / 2, ABSENCE_SECONDS):
+            self._contact = now
+        self._last = now
+        return now
+
+    def _server_time(self) -> float:
+        seconds, micros = self._ledger.client.time()
+        return float(seconds + micros / MICRO)
+
+    def _reconcile(self, queue: Queue, now: float, *, silent: bool) -> Findings:
+        reports = self._reports(queue)
+        timeout = self._ledger.config.presence_seconds
+        gone = {
+            worker
+            for worker, report in reports.items()
+            if report.time == 0 or (silent and now - report.time > timeout)
+        }
+        orphaned = self._requeue_orphans(queue, now, reports, gone)
+        returned = sum(self._return_messages(queue, worker) for worker in gone)
+        lost = stale = 0
+        if queue in DOCUMENT_TASKS:
+            lost = self._resend_lost(queue, now, reports.keys() - gone)
+            stale = self._remove_stale(queue)
+        return Findings(lost=lost, orphaned=orphaned, returned=returned, stale=stale)
+
+    def _reports(self, queue: Queue) -> dict[str, Report]:
+        found = self._ledger.client.hgetall(self._ledger.keys.workers(queue))
+        reports = {}
+        for worker, text in found.items():
+            moment, _, documents = text.partition(" ")
+            reports[worker] = Report(float(moment), frozenset(documents.split()))
+        return reports
+
+    def _requeue_orphans(self, queue: Queue, now: float, reports: dict[str, Report], gone: set[str]) -> int:
+        """Requeue what is running, or was when its worker was stopped, and whose worker does not work on it."""
+        ledger, keys = self._ledger, self._ledger.keys
+        before, suspects = self._suspects.get(queue, {}), {}
+        restarted = _restarted(reports, gone)
+        orphaned = 0
+        for key, surroundings in ((keys.running(queue), False), (keys.ending(queue), True)):
+            for document_id, worker in ledger.client.hgetall(key).items():
+                report = reports.get(worker)
+                if worker not in gone:
+                    if report is not None and document_id in report.documents:
+                        continue
+                    since = before.get((document_id, worker))
+                    # A worker may have started it since its last report: the next report tells.
+                    if since is None or (report is not None and report.time <= since):
+                        suspects[document_id, worker] = since or now
+                        continue
+                # A worker that was stopped, or whose pod did not come back, was ended by its surroundings.
+                refund = surroundings or (report is not None and report.time > 0 and worker not in restarted)
+                orphaned += ledger.requeue_lost(document_id, queue, worker, refund=refund and worker in gone)
+        self._suspects[queue] = suspects
+        return orphaned
+
+    def _return_messages(self, queue: Queue, worker: str) -> int:
+        """Put the messages that a worker took before it was gone back onto the queue, and forget the worker."""
+        ledger = self._ledger
+        taken = ledger.keys.taken(queue, worker)
+        messages = ledger.client.lrange(taken, 0, -1)
+        returned = sum(
+            int(ledger.run("return", str(queue), taken, message, redelivered(message)))
+            for message in messages
         )
-        if finding is None:
-            continue
-        back = "" if finding == "stale" else redelivered(entry)
-        keys = [
-            ledger.keys.inflight(queue),
-            ledger.keys.inflight_index(queue),
-            str(queue),
-            ledger.keys.counts,
-        ]
-        counts[finding] += int(ledger.run("return", keys, [tag, back]))
-    return counts
+        ledger.client.hdel(ledger.keys.workers(queue), worker)
+        return returned
+
+    def _resend_lost(self, queue: Queue, now: float, workers: Iterable[str]) -> int:
+        """Send the documents again that were sent and are nowhere."""
+        ledger, client = self._ledger, self._ledger.client
+        oldest = (now - ledger.config.reconcile_after_seconds) * MICRO - SENT
+        sent = client.zrange(
+            ledger.keys.open(queue), "-inf", oldest, byscore=True, offset=0, num=self._audited
+        )
+        if not sent:
+            return 0
+        # In the order in which a document moves, so that one that moves meanwhile is seen; `resend` looks once more.
+        held = set(self._window(queue))
+        with client.pipeline(transaction=False) as pipe:
+            for worker in workers:
+                pipe.lrange(ledger.keys.taken(queue, worker), 0, -1)
+            held.update(document_id_of(raw) or "" for taken in pipe.execute() for raw in taken)
+        held |= client.hgetall(ledger.keys.running(queue)).keys()
+        missing = [document_id for document_id in sent if document_id not in held]
+        return sum(int(ledger.run("resend", *ledger.filling(queue), document_id)) for document_id in missing)
+
+    def _window(self, queue: Queue) -> Iterator[str]:
+        """Yield the ids of the documents whose messages wait on the queue."""
+        start = 0
+        while page := self._ledger.client.lrange(str(queue), start, start + SCAN_CHUNK - 1):
+            yield from filter(None, map(document_id_of, page))
+            start += len(page)
+
+    def _remove_stale(self, queue: Queue) -> int:
+        """Compare the next open documents with their entries; remove those that are not open in this queue."""
+        client, keys = self._ledger.client, self._ledger.keys
+        stale = seen = 0
+        while seen < self._audited:
+            cursor, page = client.zscan(keys.open(queue), self._cursors.get(queue, 0), count=SCAN_CHUNK)
+            self._cursors[queue] = cursor
+            names = [document_id for document_id, _ in page]
+            documents = self._ledger.documents(names)
+            wrong = [
+                document_id
+                for document_id, document in zip(names, documents, strict=True)
+                if document is None or document.state.final or document.queue != queue
+            ]
+            if wrong:
+                stale += client.zrem(keys.open(queue), *wrong)
+            seen += len(page)
+            if cursor == 0:
+                break
+        return stale
 
 
-def _judge(
-    document: Document,
-    in_progress: dict[str, set[str] | None],
-    *,
-    now: float,
-    delivered: float,
-    timeout: float,
-) -> str | None:
-    """Return the finding about a message in flight, or None if there is nothing to mend."""
-    if document.state.final:
-        settled_for = now - (document.finished or now)
-        return "stale" if settled_for > timeout else None
-    if document.state is State.RUNNING and document.worker is not None:
-        held = in_progress.get(document.worker)
-        if held is None:
-            return "orphaned"
-        started = document.attempt_started or now
-        overdue = now - max(started, delivered) > timeout
-        return "orphaned" if overdue and document.document_id not in held else None
-    return "stuck" if now - delivered > timeout else None
-
-
-def _in_progress(ledger: "Ledger", workers: list[str]) -> dict[str, set[str] | None]:
-    """Return the documents that each worker reports as in progress; None for a worker that is gone."""
-    if not workers:
-        return {}
-    replies = ledger.client.mget([ledger.keys.worker(worker) for worker in workers])
-    return {
-        worker: None if reply is None else set(msgspec.json.decode(reply))
-        for worker, reply in zip(workers, replies, strict=True)
-    }
-
-
-def _resend_lost(ledger: "Ledger", queue: Queue) -> int:
-    keys, client = ledger.keys, ledger.client
-    with client.pipeline() as pipe:
-        pipe.zcard(keys.open(queue))
-        pipe.llen(str(queue))
-        pipe.hlen(keys.inflight(queue))
-        opened, waiting, inflight = pipe.execute()
-    # Every open document has a message, so only fewer messages than documents make the long scan necessary. A duplicate
-    # hides a lost message until the duplicate is done.
-    if waiting + inflight >= opened:
-        client.delete(keys.missing(queue))
-        return 0
-    old = client.zrange(
-        keys.open(queue), "-inf", ledger.clock() - ledger.config.reconcile_after_seconds, byscore=True
-    )
-    found = _held_by_broker(ledger, queue) if old else set()
-    missing = [document_id for document_id in old if document_id not in found]
-    # Between BRPOP and its record a message is in neither for a moment: it is lost only if it is missing twice.
-    suspects = set(client.smembers(keys.missing(queue)))
-    with client.pipeline() as pipe:
-        pipe.delete(keys.missing(queue))
-        fresh = [document_id for document_id in missing if document_id not in suspects]
-        if fresh:
-            pipe.sadd(keys.missing(queue), *fresh)
-        pipe.execute()
-    resent = 0
-    for document_id in missing:
-        if document_id in suspects:
-            names = [keys.document(document_id), keys.open(queue), str(queue), keys.counts]
-            args = [document_id, str(queue), ledger.clock(), message(document_id, queue)]
-            done = int(ledger.run("resend", names, args))
-            if not done:  # settled or advanced, yet still in the open set of this queue
-                client.zrem(keys.open(queue), document_id)
-            resent += done
-    return resent
-
-
-def _held_by_broker(ledger: "Ledger", queue: Queue) -> set[str]:
-    """Return the ids of the documents whose messages wait in the queue or are in flight."""
-    held: set[str] = set()
-    start = 0
-    while page := ledger.client.lrange(str(queue), start, start + SCAN_CHUNK - 1):
-        held.update(found for raw in page if (found := document_id_of(raw)))
-        start += len(page)
-    entries = ledger.client.hvals(ledger.keys.inflight(queue))
-    held.update(found for entry in entries if (found := document_id_of(entry)))
-    return held
+def _restarted(reports: dict[str, Report], gone: set[str]) -> set[str]:
+    """Return the workers that are gone while another of the same host lives: they crashed, and were restarted."""
+    alive = {worker.partition("/")[0] for worker in reports.keys() - gone}
+    return {worker for worker in gone if worker.partition("/")[0] in alive}

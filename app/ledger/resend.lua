@@ -1,10 +1,18 @@
--- Send an open document again whose message is lost; it may have been settled or advanced meanwhile.
--- KEYS: document, open set of the queue, the queue, counts
--- ARGV: id, queue, now, message
-local known = redis.call('HMGET', KEYS[1], 'state', 'queue')
-if known[1] ~= 'queued' and known[1] ~= 'running' then return 0 end
-if known[2] ~= ARGV[2] then return 0 end
-redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
-redis.call('LPUSH', KEYS[3], ARGV[4])
-redis.call('HINCRBY', KEYS[4], 'resent', 1)
+-- Send a document again whose message is lost; it may have been started, settled or advanced meanwhile.
+-- ARGV: key prefix, queue, now (us), least window, id
+local prefix, queue, id = ARGV[1], ARGV[2], ARGV[5]
+local open = prefix .. 'open:' .. queue
+local place = call('ZSCORE', open, id)
+if not place or tonumber(place) >= 0 or call('HEXISTS', prefix .. 'running:' .. queue, id) == 1 then return 0 end
+local known = call('HMGET', prefix .. 'doc:' .. id, 's', 'q')
+if known[1] or known[2] ~= queue then
+  call('ZREM', open, id)
+  return 0
+end
+-- These meet a key of a wrong type before anything is written.
+plan(prefix, queue, tonumber(ARGV[3]), 0)
+call('HLEN', prefix .. 'counts')
+call('ZADD', open, FIRST, id)
+call('HINCRBY', prefix .. 'counts', 'resent', 1)
+fill(plan(prefix, queue, tonumber(ARGV[3]), tonumber(ARGV[4])))
 return 1

@@ -1,17 +1,21 @@
--- Send a quarantined document again, with no attempt counted and a new message, in one atomic step.
--- KEYS: document, batch, settled list, quarantine, open set of its queue, the queue
--- ARGV: id, now, message
-local doc, batch = KEYS[1], KEYS[2]
-if redis.call('HGET', doc, 'state') ~= 'quarantined' then return 0 end
--- A dropped document keeps its state, and expires.
-if redis.call('ZREM', KEYS[4], ARGV[1]) == 0 then return 0 end
-local code = redis.call('HGET', doc, 'error')
-redis.call('HDEL', doc, 'error', 'message', 'finished', 'settled_by', 'attempts_before')
-redis.call('HSET', doc, 'state', 'queued', 'attempts', 0)
-redis.call('LREM', KEYS[3], 1, ARGV[1])
-redis.call('HINCRBY', batch, 'quarantined', -1)
-if code and code ~= '' then redis.call('HINCRBY', batch, 'error:' .. code, -1) end
-redis.call('HDEL', batch, 'finished')
-redis.call('ZADD', KEYS[5], ARGV[2], ARGV[1])
-redis.call('LPUSH', KEYS[6], ARGV[3])
+-- Open a quarantined document again, first in line, with no attempt counted.
+-- ARGV: key prefix, queue, now (us), least window, id, batch, message template
+local prefix, queue, id = ARGV[1], ARGV[2], ARGV[5]
+local doc, batch = prefix .. 'doc:' .. id, prefix .. 'batch:' .. ARGV[6]
+local known = call('HMGET', doc, 's', 'e')
+if known[1] ~= 'q' then return 0 end
+-- These meet a key of a wrong type before anything is written.
+plan(prefix, queue, tonumber(ARGV[3]), 0)
+call('HLEN', batch)
+call('HLEN', prefix .. 'templates')
+-- A dropped document keeps its state.
+if call('ZREM', prefix .. 'quarantine', id) == 0 then return 0 end
+call('HDEL', doc, 's', 'e', 'm', 'f', 'z', 'a', 'A')
+call('HINCRBY', batch, 'quarantined', -1)
+call('HINCRBY', batch, 'left', 1)
+if known[2] then call('HINCRBY', batch, 'error:' .. known[2], -1) end
+call('HDEL', batch, 'finished')
+call('HSET', prefix .. 'templates', queue, ARGV[7])
+call('ZADD', prefix .. 'open:' .. queue, FIRST, id)
+fill(plan(prefix, queue, tonumber(ARGV[3]), tonumber(ARGV[4])))
 return 1

@@ -1,10 +1,6 @@
--- Requeue a message in flight, first in line, or drop it if its document is settled.
--- KEYS: in-flight hash, its index, the queue, counts
--- ARGV: delivery tag, message ('' to drop)
-if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
-redis.call('ZREM', KEYS[2], ARGV[1])
-if ARGV[2] ~= '' then
-  redis.call('RPUSH', KEYS[3], ARGV[2])
-  redis.call('HINCRBY', KEYS[4], 'returned', 1)
-end
+-- Put a message that a worker holds back onto the queue, next in line.
+-- ARGV: key prefix, queue, list of the worker's messages, the message there, the message as it is sent again
+if call('LREM', ARGV[3], 1, ARGV[4]) == 0 then return 0 end
+call('RPUSH', ARGV[2], ARGV[5])
+call('HINCRBY', ARGV[1] .. 'counts', 'returned', 1)
 return 1

@@ -1,49 +1,47 @@
 -- Settle a document: the first settlement counts; later ones only add to the duplicates.
--- KEYS: document, batch, settled list, quarantine, open set of its queue, counts, batch documents,
---   in-flight hash, its index
--- ARGV: id, token of the settler, now, retention in seconds, queue, delivery tag ('' for none), state, error code
---   ('' for none), then further fields and values to write
--- The same step acknowledges the message: a settled document has none in flight.
--- The same token settling again is a repeated request after a lost reply, and no duplicate.
-local doc, batch = KEYS[1], KEYS[2]
-local function acknowledge()
-  if ARGV[6] ~= '' then
-    redis.call('HDEL', KEYS[8], ARGV[6])
-    redis.call('ZREM', KEYS[9], ARGV[6])
-  end
-end
-local known = redis.call('HMGET', doc, 'state', 'settled_by', 'options')
-if not known[1] then return 0 end
-if known[1] == 'succeeded' or known[1] == 'failed' or known[1] == 'quarantined' then
-  if known[2] == ARGV[2] then
-    acknowledge()
-    return 1
-  end
-  redis.call('HINCRBY', batch, 'duplicates', 1)
+-- ARGV: key prefix, queue, now (us), id, batch, token of the settler, state, error code ('' for none), wait (us), work (us),
+--   histogram cell; then further fields and values to write
+-- The same token settling again repeats a request whose reply was lost, and is no duplicate.
+local prefix, id, batch, state, code = ARGV[1], ARGV[4], ARGV[5], ARGV[7], ARGV[8]
+local doc, counts, settled = prefix .. 'doc:' .. id, prefix .. 'batch:' .. batch, prefix .. 'settled:' .. batch
+local times = prefix .. 'times:' .. ARGV[2]
+local known = call('HMGET', doc, 's', 'q', 'z', 'p', 'c', 'i')
+-- Another worker may have advanced it meanwhile.
+local queue = known[2]
+if not queue then return 0 end
+if known[1] and known[1] ~= 'r' then
+  if known[3] == ARGV[6] then return 1 end
+  call('HINCRBY', counts, 'duplicates', 1)
   return 0
 end
-local state, code = ARGV[7], ARGV[8]
-redis.call('HSET', doc, 'state', state, 'error', code, 'settled_by', ARGV[2], 'finished', ARGV[3], unpack(ARGV, 9))
-redis.call('ZREM', KEYS[5], ARGV[1])
-acknowledge()
-redis.call('HINCRBY', batch, state, 1)
-redis.call('HINCRBY', KEYS[6], ARGV[5], 1)
-if code ~= '' then redis.call('HINCRBY', batch, 'error:' .. code, 1) end
-redis.call('RPUSH', KEYS[3], ARGV[1])
-if state == 'quarantined' then
-  redis.call('ZADD', KEYS[4], ARGV[3], ARGV[1])
-else
-  if known[3] then redis.call('HDEL', doc, 'options') end
-  redis.call('EXPIRE', doc, ARGV[4])
+local open, running, ending = prefix .. 'open:' .. queue, prefix .. 'running:' .. queue, prefix .. 'ending:' .. queue
+-- These meet a key of a wrong type before anything is written.
+local left = tonumber(call('HGET', counts, 'left') or '1')
+call('LLEN', settled)
+call('ZCARD', open)
+call('HLEN', times)
+local held = call('HEXISTS', running, id) == 1
+if not held then
+  -- Another worker has put it back, or this one is being stopped.
+  call('HDEL', ending, id)
+  call('ZREM', prefix .. 'due:' .. queue, id)
 end
-local counts = redis.call('HMGET', batch, 'total', 'succeeded', 'failed', 'quarantined')
-local done = 0
-for i = 2, 4 do done = done + tonumber(counts[i] or '0') end
-if done >= tonumber(counts[1] or '0') then
-  redis.call('HSET', batch, 'finished', ARGV[3])
-  -- A batch with documents in quarantine does not expire: somebody has yet to decide about them.
-  if tonumber(counts[4] or '0') == 0 then
-    for _, key in ipairs({batch, KEYS[3], KEYS[7]}) do redis.call('EXPIRE', key, ARGV[4]) end
-  end
+call('HSET', doc, 's', string.sub(state, 1, 1), 'z', ARGV[6], 'f', ARGV[3], unpack(ARGV, 12))
+if known[5] or known[6] then call('HDEL', doc, 'c', 'i') end
+if known[4] and state ~= 'quarantined' then call('HDEL', doc, 'p') end
+if held then call('HDEL', running, id) end
+call('ZREM', open, id)
+call('RPUSH', settled, id)
+call('HINCRBY', counts, state, 1)
+call('HINCRBY', counts, 'left', -1)
+if code ~= '' then call('HINCRBY', counts, 'error:' .. code, 1) end
+if state == 'quarantined' then call('ZADD', prefix .. 'quarantine', ARGV[3], id) end
+call('HINCRBY', times, 'passes', 1)
+call('HINCRBY', times, 'wait', ARGV[9])
+call('HINCRBY', times, 'work', ARGV[10])
+call('HINCRBY', times, ARGV[11], 1)
+if left <= 1 then
+  call('HSET', counts, 'finished', ARGV[3])
+  for _, name in ipairs({'pdf', 'ocr'}) do call('HDEL', prefix .. 'lanes:' .. name, 'lane:' .. batch) end
 end
 return 1

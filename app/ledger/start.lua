@@ -1,26 +1,37 @@
 -- Count an attempt before the work begins.
--- KEYS: document, presence of the worker, in-flight hash of the queue, its index
--- ARGV: queue, now, worker, most attempts, id, presence in milliseconds, delivery tag, the message as the in-flight hash
---   holds it ('' if it does already)
--- Returns {'unknown'}, {'final'}, {'advanced'}, {'exhausted', attempts} or {'started', field, value, ...}.
-local doc = KEYS[1]
-local known = redis.call('HMGET', doc, 'state', 'queue', 'attempts', 'started', 'last_error')
+-- ARGV: key prefix, queue, now (us), least window, id, worker, most attempts, list of the worker's messages ('' if its
+--   message is not there)
+-- Returns {'unknown'}, {'final'}, {'advanced'}, {'running'}, {'exhausted'}, or {'started', attempts, then the values of
+--   b n o p t v A c r y}; the same worker starting it again repeats a request whose reply was lost.
+local prefix, queue, id, worker, taken = ARGV[1], ARGV[2], ARGV[5], ARGV[6], ARGV[8]
+local doc, running = prefix .. 'doc:' .. id, prefix .. 'running:' .. queue
+local known = call('HMGET', doc, 's', 'q', 'a', 'm', 'b', 'n', 'o', 'p', 't', 'v', 'A', 'c', 'r', 'y')
 local state = known[1]
-if not state then return {'unknown'} end
-if state == 'succeeded' or state == 'failed' or state == 'quarantined' then return {'final'} end
-if known[2] ~= ARGV[1] then return {'advanced'} end
+if not known[2] then return {'unknown'} end
+if state and state ~= 'r' then return {'final'} end
+if known[2] ~= queue then return {'advanced'} end
 local attempts = tonumber(known[3] or '0')
-if attempts >= tonumber(ARGV[4]) then return {'exhausted', tostring(attempts)} end
-redis.call('HSET', doc, 'state', 'running', 'attempts', attempts + 1, 'worker', ARGV[3], 'attempt_started', ARGV[2],
-  'started', known[4] or ARGV[2])
--- They belong to an earlier attempt; this one may end without leaving any.
-if known[5] then redis.call('HDEL', doc, 'last_error', 'last_message') end
-if ARGV[8] ~= '' then
-  redis.call('HSET', KEYS[3], ARGV[7], ARGV[8])
-  redis.call('ZADD', KEYS[4], ARGV[2], ARGV[7])
+local holder = call('HGET', running, id)
+if holder and holder ~= worker then return {'running'} end
+local todo = plan(prefix, queue, tonumber(ARGV[3]), tonumber(ARGV[4]))
+local messages = taken == '' and 0 or call('LLEN', taken)
+if not holder then
+  if attempts >= tonumber(ARGV[7]) then return {'exhausted'} end
+  attempts = attempts + 1
+  -- 't' is the first start; a later one is in 'x'.
+  call('HSET', doc, 's', 'r', 'a', attempts, known[9] and 'x' or 't', ARGV[3])
+  -- They belong to an earlier attempt; this one may end without leaving any.
+  if known[4] then call('HDEL', doc, 'e', 'm') end
+  call('HSET', running, id, worker)
 end
--- A worker's first document reports its presence; later reports come from the worker, with all documents in progress.
-redis.call('SET', KEYS[2], '["' .. ARGV[5] .. '"]', 'PX', ARGV[6], 'NX')
-local fields = redis.call('HGETALL', doc)
-table.insert(fields, 1, 'started')
-return fields
+if messages == 1 then
+  call('DEL', taken)
+elseif messages > 1 then
+  for _, message in ipairs(call('LRANGE', taken, 0, -1)) do
+    if string.find(message, id, 1, true) then call('LREM', taken, 1, message) end
+  end
+end
+fill(todo)
+local reply = {'started', tostring(attempts)}
+for i = 5, 14 do reply[i - 2] = known[i] or '' end
+return reply

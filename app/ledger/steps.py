@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
@@ -12,6 +14,18 @@ from app.errors import FleetError
 if TYPE_CHECKING:
     from redis import Redis
     from redis.commands.core import Script
+
+
+@lru_cache
+def source(name: str) -> str:
+    """Return the Lua source of a step, with what the steps share.
+
+    A server that has no memory left runs every step: they make room, or little use of it. Only `open` needs more, and
+    refuses by itself while there is some left.
+    """
+    folder = files("app.ledger")
+    parts = (folder.joinpath(f"{part}.lua").read_text() for part in ("window", name))
+    return "\n".join(("#!lua flags=allow-oom", *parts))
 
 
 class Steps:
@@ -31,7 +45,7 @@ class Steps:
         self._connection: Any = None
         self._connected = False
 
-    def run(self, step: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+    def run(self, step: str, args: Sequence[Any]) -> Any:
         """Run a step and return its reply.
 
         Raises:
@@ -39,11 +53,11 @@ class Steps:
         """
         script = self._scripts[step]
         if not self._turn.acquire(blocking=False):
-            return script(keys=keys, args=args)
+            return script(args=args)
         try:
             if self._connected:
                 try:
-                    self._connection.send_command("EVALSHA", script.sha, len(keys), *keys, *args)
+                    self._connection.send_command("EVALSHA", script.sha, 0, *args)
                     return self._connection.read_response()
                 except BaseException as error:
                     # Also after the exception of a signal handler, or the next step would read the unread reply.
@@ -52,7 +66,7 @@ class Steps:
                     if not isinstance(error, RedisError):
                         raise
                     # The server is away, or it was restarted and has no scripts; the client handles both.
-            reply = script(keys=keys, args=args)
+            reply = script(args=args)
             self._connect()
             return reply
         finally:

@@ -1,12 +1,12 @@
 """The tail of the ledger: the documents that were settled since the previous poll, and their batches."""
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
 from app.ledger.models import BatchCounts, Document
-from app.ledger.reader import Reader, decode_batch
+from app.ledger.reader import Reader
+from app.ledger.record import MICRO, decode_batch
 
 MOST_BATCHES = 1_000
 """Batches examined at the start, the newest first."""
@@ -14,8 +14,6 @@ PAGE = 2_000
 """Documents reported in one poll, over all batches."""
 OVERLAP_SECONDS = 60.0
 """Difference between the clocks of two submitters up to which the tail misses no new batch."""
-REMEMBERED = 64
-"""Documents of a batch that the tail remembers, to find its position in the batch's list again after a retry."""
 SKEW_SECONDS = 5.0
 """Difference between the workers' clocks and that of `since` up to which the tail misses no document."""
 
@@ -36,8 +34,8 @@ class _Followed:
     """A batch, and the reported part of its list of settled documents."""
 
     reported: int = 0
-    last: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    """The ids reported last: they find the position again after a retry removed ids from the list."""
+    trimmed: int = 0
+    """Ids that are no longer in the list; `reported` counts them too."""
     counts: BatchCounts | None = None
 
 
@@ -79,7 +77,6 @@ class Tail:
         # Nothing can fail from here on, so these documents count as reported.
         for batch_id, found in fresh.items():
             self._followed[batch_id].reported += len(found)
-            self._followed[batch_id].last.extend(found)
         batches = [followed.counts for followed in self._followed.values() if followed.counts]
         more = any(len(found) >= self._page for found in fresh.values())
         if self._only is None:
@@ -99,17 +96,17 @@ class Tail:
             for batch_id, _ in listed:
                 pipe.hgetall(keys.batch(batch_id))
                 pipe.llen(keys.settled(batch_id))
-                pipe.lrange(keys.settled(batch_id), -REMEMBERED, -1)
             replies = pipe.execute()
         newest = max((score for _, score in listed), default=0.0)
         for position, (batch_id, score) in enumerate(listed):
-            fields, settled, last = replies[3 * position : 3 * position + 3]
-            known = _Followed(settled, deque(last, maxlen=REMEMBERED), decode_batch(batch_id, fields))
+            fields, settled = replies[2 * position : 2 * position + 2]
+            trimmed = _trimmed(fields)
+            known = _Followed(trimmed + settled, trimmed, decode_batch(batch_id, fields))
             if self._from is not None:
                 self._go_back(batch_id, known, self._from - SKEW_SECONDS)
-            if score >= newest - OVERLAP_SECONDS:
+            if score >= newest - OVERLAP_SECONDS * MICRO:
                 self._recent[batch_id] = (score, known)
-            if known.reported < settled or not _over(known):
+            if known.reported < trimmed + settled or not _over(known):
                 self._followed[batch_id] = known
         self._since = newest
 
@@ -118,20 +115,18 @@ class Tail:
         client, keys = self.reader.client, self.reader.keys
         if followed.counts is not None and (followed.counts.finished or since) < since:
             return
-        while followed.reported:
-            start = max(0, followed.reported - PAGE)
-            ids = client.lrange(keys.settled(batch_id), start, followed.reported - 1)
+        trimmed = followed.trimmed
+        while followed.reported > trimmed:
+            start = max(trimmed, followed.reported - PAGE)
+            ids = client.lrange(keys.settled(batch_id), start - trimmed, followed.reported - trimmed - 1)
             with client.pipeline(transaction=False) as pipe:
                 for document_id in ids:
-                    pipe.hget(keys.document(document_id), "finished")
+                    pipe.hget(keys.document(document_id), "f")
                 times = pipe.execute()
-            before = [place for place, at in enumerate(times) if at is None or float(at) < since]
+            before = [place for place, at in enumerate(times) if at is None or int(at) < since * MICRO]
             followed.reported = start + before[-1] + 1 if before else start
             if before:
-                ids = ids[: before[-1] + 1]
-                followed.last = deque(ids, maxlen=REMEMBERED)
                 return
-        followed.last.clear()
 
     def _read(self) -> tuple[dict[str, list[str]], list[str]]:
         """Return each batch's unreported documents, and the finished batches without any."""
@@ -139,43 +134,26 @@ class Tail:
         with client.pipeline(transaction=False) as pipe:
             for batch_id, followed in self._followed.items():
                 pipe.hgetall(keys.batch(batch_id))
-                start = max(followed.reported - 1, 0)
-                pipe.lrange(keys.settled(batch_id), start, followed.reported + page - 1)
+                first = followed.reported - followed.trimmed
+                pipe.lrange(keys.settled(batch_id), first, first + page - 1)
             if self._since is not None:
-                oldest = self._since - OVERLAP_SECONDS
+                oldest = self._since - OVERLAP_SECONDS * MICRO
                 pipe.zrange(keys.batches, oldest, "+inf", byscore=True, withscores=True)
             replies = pipe.execute()
         fresh, emptied = {}, []
         for position, (batch_id, followed) in enumerate(self._followed.items()):
             fields, found = replies[2 * position : 2 * position + 2]
             followed.counts = decode_batch(batch_id, fields)
-            if followed.reported:
-                in_place = bool(followed.last) and found[:1] == [followed.last[-1]]
-                found = found[1:] if in_place else self._found_again(batch_id, followed)
+            if (trimmed := _trimmed(fields)) != followed.trimmed:
+                followed.trimmed, followed.reported = trimmed, max(trimmed, followed.reported)
+                first = followed.reported - trimmed
+                found = client.lrange(keys.settled(batch_id), first, first + page - 1)
             fresh[batch_id] = found
             if _over(followed) and not found:
                 emptied.append(batch_id)
         if self._since is not None:
             self._take_new(replies[-1])
         return fresh, emptied
-
-    def _found_again(self, batch_id: str, followed: _Followed) -> list[str]:
-        """Return the unreported ids of a batch after a retry has removed ids from its list."""
-        key = self.reader.keys.settled(batch_id)
-        with self.reader.client.pipeline(transaction=False) as pipe:
-            for document_id in followed.last:
-                pipe.lpos(key, document_id)
-            pipe.llen(key)
-            *places, length = pipe.execute()
-        left = [
-            (place, known) for place, known in zip(places, followed.last, strict=True) if place is not None
-        ]
-        followed.reported = max((place + 1 for place, _ in left), default=length)
-        followed.last = deque((known for _, known in left), maxlen=REMEMBERED)
-        if not left:
-            followed.last.extend(self.reader.client.lrange(key, -REMEMBERED, -1))
-            return []
-        return list(self.reader.client.lrange(key, followed.reported, followed.reported + self._page - 1))
 
     def _take_new(self, listed: list[tuple[str, float]]) -> None:
         """Follow the new batches, and the known ones in which documents were opened since the previous poll."""
@@ -187,6 +165,11 @@ class Tail:
                 self._followed.setdefault(batch_id, known)
         self._since = max((score for _, score in listed), default=self._since)
         self._recent = recent
+
+
+def _trimmed(fields: dict[str, str]) -> int:
+    """Return how many ids retention has removed from the head of a batch's list."""
+    return int(fields.get("trimmed", 0))
 
 
 def _over(followed: _Followed) -> bool:

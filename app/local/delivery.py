@@ -6,10 +6,11 @@ from pathlib import Path
 import msgspec
 
 from app.client.intake import Intake, Unreadable
+from app.documents.models import ResultKind
 from app.errors import FleetError
 from app.ledger.models import Document, State
 from app.runtime import atomic
-from app.storage.layout import RESULT_FILES, DocumentSummary
+from app.storage.layout import RESULT_FILES, DocumentSummary, result_keys
 from app.storage.store import ObjectStore
 
 INDEX = "index.jsonl"
@@ -68,9 +69,11 @@ class OutputFolder:
         summary = msgspec.json.decode(document.summary, type=DocumentSummary)
         written = {}
         if document.state is State.SUCCEEDED:
-            for kind, key in document.results.items():
+            keys = result_keys(document.batch, document.document_id)
+            for kind in document.results:
                 try:
-                    written[kind] = self._write(f"{intake.name}/{RESULT_FILES[kind]}", self.store.get(key))
+                    content = self.store.get(keys[kind])
+                    written[kind] = self._write(f"{intake.name}/{RESULT_FILES[kind]}", content)
                 except FileNotFoundError:
                     continue  # deleted meanwhile: its path in the index is null
         self._clear(intake, keep=written)
@@ -86,7 +89,7 @@ class OutputFolder:
             ocr_pages=summary.ocr_pages,
             attempts=document.starts,
             seconds=round((document.finished or 0.0) - (document.started or document.finished or 0.0), 4),
-            results=Delivered(text=written.get("text"), thumbnail=written.get("thumbnail")),
+            results=Delivered(text=written.get(ResultKind.TEXT), thumbnail=written.get(ResultKind.THUMBNAIL)),
         )
         self._lines[intake.document_id] = line
         return line

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from app.client.room import RoomWait
 from app.config import Settings
 from app.errors import FleetError, StorageFullError
 from app.ledger.message import new_id
@@ -14,7 +15,7 @@ from app.ledger.models import BatchCounts, Submission
 from app.local.claim import claimed
 from app.local.record import RunRecorder, run_meta
 from app.local.session import Session
-from app.local.snapshot import RunFollower, RunSnapshot
+from app.local.snapshot import TICK_SECONDS, RunFollower, RunSnapshot
 from app.policy.policy import Policy
 from app.producer.corpus import default_directory, make_set
 from app.producer.models import Synthetic
@@ -38,7 +39,7 @@ def store_originals(session: Session, documents: Sequence[Synthetic], batch_id: 
             session.store.put(key, synthetic.path.read_bytes())
         except OSError as error:
             raise FleetError(f"{synthetic.path} cannot be read: {error.strerror}; start again.") from None
-        submissions.append(Submission(document_id=document_id, source=synthetic.path.name, object_key=key))
+        submissions.append(Submission(document_id=document_id, source=synthetic.path.name))
     return submissions
 
 
@@ -49,6 +50,7 @@ def flood_and_follow(
     *,
     recorder: RunRecorder,
     on_progress: Callable[[RunSnapshot], None],
+    on_wait: Callable[[str], None] = lambda _line: None,
 ) -> BatchCounts:
     """Open all documents at once, and follow the batch until all are settled and every replica is gone.
 
@@ -67,9 +69,16 @@ def flood_and_follow(
                 raise StorageFullError(document.message or "")
         on_progress(snapshot)
 
+    def pause() -> None:
+        show(follower.snapshot())  # the fleet goes on meanwhile
+        time.sleep(TICK_SECONDS)
+
     # The timeline begins with an empty fleet.
     show(follower.snapshot())
-    session.ledger.open(batch_id, Queue.PDF, submissions)
+    room_wait = RoomWait(
+        session.config.full_server_timeout_seconds, batch_id=batch_id, on_line=on_wait, pause=pause
+    )
+    session.ledger.open(batch_id, Queue.PDF, submissions, when_full=room_wait)
     for snapshot in follower.until(lambda now: now.counts.settled >= len(submissions) and now.idle):
         show(snapshot)
     return session.ledger.batch(batch_id)
@@ -112,6 +121,7 @@ def run(
     command: str,
     report: Path,
     on_progress: Callable[[RunSnapshot], None],
+    on_wait: Callable[[str], None],
 ) -> Result:
     """Process the documents on a local fleet and write the report.
 
@@ -123,6 +133,7 @@ def run(
         command: The command line, for the report.
         report: The report's folder.
         on_progress: Called with each snapshot.
+        on_wait: Called with a sentence when the run begins to wait for a full server, and with one when it goes on.
 
     Raises:
         FleetError: the fleet fails, or the report's folder is in use or cannot be written.
@@ -134,7 +145,9 @@ def run(
         recorder = RunRecorder(timeline, epoch=time.time)
         with Session(config, policies, on_event=recorder.event) as session:
             chosen = store_originals(session, documents, batch_id)
-            counts = flood_and_follow(session, chosen, batch_id, recorder=recorder, on_progress=on_progress)
+            counts = flood_and_follow(
+                session, chosen, batch_id, recorder=recorder, on_progress=on_progress, on_wait=on_wait
+            )
             ids = [submission.document_id for submission in chosen]
             found = session.ledger.documents(ids)
             replaced = session.fleet.replaced

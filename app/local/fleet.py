@@ -135,7 +135,7 @@ class LocalFleet:
         for queue, fleet in self._fleets.items():
             self._reap(queue, fleet)
             depth = depths[queue]
-            sample = Measurement(waiting=depth.waiting, inflight=depth.inflight, replicas=fleet.desired)
+            sample = Measurement(waiting=depth.waiting, running=depth.running, replicas=fleet.desired)
             decision = fleet.autoscaler.step(now, sample)
             if decision.replicas != fleet.desired:
                 change = {"before": fleet.desired, "after": decision.replicas}
@@ -169,7 +169,7 @@ class LocalFleet:
         """Remove the workers that ended; the next `_adjust` replaces those that were not stopped."""
         for replica in [replica for replica in fleet.replicas if replica.process.poll() is not None]:
             # First: if the server is away, the next step does this again.
-            self.ledger.forget_presence(replica.worker)
+            self.ledger.forget_workers(queue, replica.worker)
             fleet.replicas.remove(replica)
             if replica.ready:
                 fleet.failed_starts = 0

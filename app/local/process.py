@@ -1,5 +1,6 @@
 """`fleet process`: files through a local fleet, and their results into a folder."""
 
+import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -7,12 +8,13 @@ from pathlib import Path
 import msgspec
 
 from app.client.intake import Intake, Unreadable, submissions
+from app.client.room import RoomWait
 from app.errors import StorageFullError
 from app.ledger.message import new_id
 from app.ledger.models import BatchCounts, Options
 from app.local.delivery import UNREADABLE_FILE, IndexLine, OutputFolder
 from app.local.session import Session
-from app.local.snapshot import RunFollower, RunSnapshot
+from app.local.snapshot import TICK_SECONDS, RunFollower, RunSnapshot
 from app.policy.policy import Policy
 from app.queues import Queue
 
@@ -36,6 +38,7 @@ def process_files(
     options: Options,
     on_line: Callable[[IndexLine], None],
     on_progress: Callable[[RunSnapshot], None],
+    on_wait: Callable[[str], None] = lambda _line: None,
 ) -> BatchCounts:
     """Process files on a local fleet and write their results below `output`.
 
@@ -48,6 +51,7 @@ def process_files(
         options: How each document is processed.
         on_line: Called with each document's index line when it is settled.
         on_progress: Called with each snapshot.
+        on_wait: Called with a sentence when the run begins to wait for a full server, and with one when it goes on.
 
     Returns:
         The batch's counts; `failed` includes files that cannot be read.
@@ -78,10 +82,17 @@ def process_files(
         counts = with_refused(snapshot.counts, len(refused))
         on_progress(msgspec.structs.replace(snapshot, counts=counts))
 
+    def pause() -> None:
+        deliver(follower.snapshot())  # the fleet goes on meanwhile
+        time.sleep(TICK_SECONDS)
+
+    room_wait = RoomWait(
+        session.config.full_server_timeout_seconds, batch_id=batch_id, on_line=on_wait, pause=pause
+    )
     try:
         while chunk := list(islice(waiting, SUBMIT_CHUNK)):
             opened += len(chunk)
-            session.ledger.open(batch_id, Queue.PDF, chunk)
+            session.ledger.open(batch_id, Queue.PDF, chunk, when_full=room_wait)
             deliver(follower.snapshot())
         for unreadable in refused:
             on_line(folder.refuse(unreadable))

@@ -56,7 +56,7 @@ class RunRecorder:
             self._peaks[queue.value] = max(self._peaks.get(queue.value, 0), status.ready)
             queues[queue.value] = QueueSample(
                 waiting=status.depth.waiting,
-                running=status.depth.inflight,
+                running=status.depth.running,
                 replicas=status.replicas,
                 ready=status.ready,
                 done=status.depth.done,

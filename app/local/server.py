@@ -9,6 +9,8 @@ from app.errors import ServerError
 from app.local.processes import ProcessGroup, last_line
 
 MAX_RESTARTS = 5
+COMPACT = {"hash-max-listpack-value": "128", "list-compress-depth": "1"}
+"""Options that keep the entries of settled documents, and the lists of them, small; the chart's Redis has them too."""
 SOCKET_PATH_LIMIT = 100
 """Bytes; the limit of a unix socket's path is 104 on macOS and 108 on Linux."""
 
@@ -68,6 +70,7 @@ class EmbeddedServer:
             "appendfsync": "no",
             "auto-aof-rewrite-percentage": "0",
             "maxmemory-policy": "noeviction",
+            **COMPACT,
         }
         command = [_binary(), *(part for name, value in options.items() for part in (f"--{name}", value))]
         with self._log.open("ab") as log:

@@ -14,7 +14,8 @@ from app.config import Settings
 from app.errors import FleetError, ServerError, ServerRefusedError, SettingsError, StorageFullError
 from app.ledger.connection import masked, ping
 from app.ledger.ledger import Ledger
-from app.ledger.reconcile import reconcile_queues
+from app.ledger.reconcile import Reconciler
+from app.ledger.retention import forget_expired
 from app.local.claim import ServerClaim
 from app.local.fleet import LocalFleet, QueueStatus
 from app.local.processes import ProcessGroup
@@ -100,6 +101,7 @@ class Session:
             ping(self.config)
             self.store = ObjectStore.of(self.config)
             self.ledger = Ledger.of(self.config, retries=0, on_error=self._await_server)
+            self._reconciler = Reconciler(self.ledger)
             if self._server is None:
                 self._claim = ServerClaim(self.ledger.client, self.config)
                 self._started.callback(self._claim.release)
@@ -151,10 +153,14 @@ class Session:
         self._server_is_away = False
         with self._in_folder():
             statuses = self.fleet.step(depths)
+        for queue, depth in depths.items():
+            if depth.delayed:
+                self.ledger.fill(queue)
         now = time.monotonic()
         if now - self._reconciled >= self.config.reconcile_seconds:
             self._reconciled = now
-            reconcile_queues(self.ledger)
+            self._reconciler.reconcile()
+            forget_expired(self.ledger)
         if self._claim is not None:
             self._claim.hold()
         return statuses

@@ -17,9 +17,9 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """One queue at one moment, as the controllers measure it."""
 
     waiting: int
-    """LLEN of the queue."""
-    inflight: int
-    """HLEN of its in-flight hash: messages delivered and not yet acknowledged."""
+    """Documents (or plain tasks) that no worker works on."""
+    running: int
+    """Documents (or plain tasks) that workers work on; those of workers that are being stopped do not count."""
     replicas: int
     """Desired replicas (spec.replicas), whether or not they exist yet."""
     existing: int | None = None
@@ -82,8 +82,8 @@ class Autoscaler:
         elif metric > policy.activation_target * MILLI:
             self._last_active_ns = now_ns
             self._keda_reason = Reason.FALLBACK if sample is None else None
-            if self._replicas == 0:
-                self._replicas = max(1, policy.min_replicas)
+            if self._replicas < policy.least_active:
+                self._replicas = policy.woken_replicas
                 self._keda_reason = Reason.ACTIVATED
                 # Also the HPA's reason until its first sync decides the number.
                 self._hpa_reason = Reason.ACTIVATED
@@ -132,4 +132,4 @@ class Autoscaler:
         return fallback.replicas_for(self._replicas) * MILLI
 
     def _measure(self, sample: Measurement) -> int:
-        return self.policy.metric_milli(sample.waiting, sample.inflight)
+        return self.policy.metric_milli(sample.waiting, sample.running)

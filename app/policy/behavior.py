@@ -70,15 +70,17 @@ class ScaleEvent(msgspec.Struct, frozen=True):
 
 
 class ScalingRules(msgspec.Struct, frozen=True, kw_only=True):
-    """The rules of one direction: its policies, which of them applies, and its stabilization window (s).
+    """The rules of one direction: its policies, which of them applies, its stabilization window (s) and its tolerance.
 
     Raises:
-        SettingsError: for no policy at all, or a window outside [0, 3600] s.
+        SettingsError: for no policy at all, a window outside [0, 3600] s, or a tolerance outside [0, 1).
     """
 
     policies: tuple[ScalingPolicy, ...]
     select_policy: SelectPolicy = SelectPolicy.MAX
     stabilization_window_seconds: float = 0.0
+    tolerance: float | None = None
+    """The deviation of usage from its target that changes nothing in this direction; None: the cluster's."""
 
     def __post_init__(self) -> None:
         if not self.policies:
@@ -88,6 +90,8 @@ class ScalingRules(msgspec.Struct, frozen=True, kw_only=True):
                 f"A stabilization window ({self.stabilization_window_seconds:g} s) must be between 0 and "
                 f"{MAX_WINDOW_SECONDS} s."
             )
+        if self.tolerance is not None and not 0 <= self.tolerance < 1:
+            raise SettingsError(f"A tolerance ({self.tolerance:g}) must be at least 0 and below 1.")
 
     @property
     def longest_period_ns(self) -> int:

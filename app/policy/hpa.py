@@ -1,7 +1,7 @@
 """The sync of a HorizontalPodAutoscaler with one external metric of type AverageValue and target 1.
 
 It follows kube-controller-manager's horizontal.go and replica_calculator.go (1.33 and later): a recommendation
-with tolerance, its stabilization over past recommendations, then the rate limits of `behavior`.
+with the tolerance of its direction, its stabilization over past recommendations, then the rate limits of `behavior`.
 """
 
 from enum import StrEnum
@@ -49,10 +49,13 @@ class HorizontalPodAutoscaler:
 
     def __init__(self, policy: Policy) -> None:
         # KEDA gives its HPA at least 1: only KEDA itself scales to zero.
-        self.min_replicas = max(1, policy.min_replicas)
+        self.min_replicas = policy.woken_replicas
         self.max_replicas = policy.max_replicas
-        self.tolerance = policy.tolerance
         self.behavior = policy.behavior
+        self._most_under, self._most_over = (
+            policy.tolerance if rules.tolerance is None else rules.tolerance
+            for rules in (policy.behavior.scale_down, policy.behavior.scale_up)
+        )
         self._recommendations: list[tuple[int, int]] = []
         self._ups: list[ScaleEvent] = []
         self._downs: list[ScaleEvent] = []
@@ -103,12 +106,13 @@ class HorizontalPodAutoscaler:
     def recommend(self, metric_milli: int, existing: int) -> int:
         """Return the recommendation of the metric alone: itself rounded up, or no change within tolerance.
 
-        The bounds are 1 - tolerance and 1 + tolerance, both included (Tolerances.isWithin): 11 documents on
-        10 replicas change nothing, although abs(1 - 1.1) is a little above 0.1 in floats.
+        The bounds are 1 - tolerance (of scaling down) and 1 + tolerance (of scaling up), both included
+        (Tolerances.isWithin): with 0.1, 11 documents on 10 replicas change nothing, although abs(1 - 1.1) is a little
+        above 0.1 in floats.
         """
         if existing > 0:
             usage_ratio = metric_milli / (MILLI * existing)
-            if 1.0 - self.tolerance <= usage_ratio <= 1.0 + self.tolerance:
+            if 1.0 - self._most_under <= usage_ratio <= 1.0 + self._most_over:
                 return existing
         return rounded_up(metric_milli)
 

@@ -70,21 +70,24 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     backlog_per_replica: int
     """Documents, waiting or running, per replica; see `backlog_per_replica()`."""
     min_replicas: int = 0
+    wake_replicas: int | None = None
+    """KEDA's minReplicaCount beside an idleReplicaCount of 0: the first poll that sees work raises 0 to this, and no
+    fewer run until the cooldown is over; None: from 0 to 1."""
     activation_target: float = 0.0
     """KEDA activates a fleet, and keeps it active, while the metric (in replicas, not documents) exceeds this."""
-    polling_seconds: float = 5.0
+    polling_seconds: float = 1.0
     """KEDA's pollingInterval: applies to 0 <-> 1 only."""
-    cooldown_seconds: float = 720.0
-    """KEDA's cooldownPeriod, N -> 0 only; longer than a worker's grace period, so that all work has ended by then."""
+    cooldown_seconds: float = 60.0
+    """KEDA's cooldownPeriod: applies to N -> 0 only. It may be shorter than a document: running ones keep the fleet."""
     sync_seconds: float = 15.0
     """--horizontal-pod-autoscaler-sync-period of the kube-controller-manager: applies to 1 <-> N."""
     tolerance: float = 0.1
-    """--horizontal-pod-autoscaler-tolerance: the deviation of usage from its target that changes nothing."""
+    """--horizontal-pod-autoscaler-tolerance, for a direction whose rules have none of their own."""
     behavior: Behavior = Behavior(
-        scale_up=ScalingRules(policies=(pods(100, period_seconds=15),)),
-        scale_down=ScalingRules(
-            policies=(percent(25, period_seconds=30),), stabilization_window_seconds=120.0
+        scale_up=ScalingRules(
+            policies=(pods(100, period_seconds=15), percent(100, period_seconds=15)), tolerance=0.0
         ),
+        scale_down=ScalingRules(policies=(percent(50, period_seconds=15),)),
     )
     fallback: Fallback | None = Fallback()
 
@@ -95,11 +98,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("polling_seconds", "sync_seconds"):
             if not 0 < getattr(self, name) < math.inf:
                 raise SettingsError(f"{name} ({getattr(self, name):g} s) must be above 0 and finite.")
-        if not 0 <= self.min_replicas <= self.max_replicas:
-            raise SettingsError(
-                f"min_replicas ({self.min_replicas}) must be between 0 and max_replicas "
-                f"({self.max_replicas})."
-            )
+        self._check_replicas()
         if self.backlog_per_replica > MAX_BACKLOG_PER_REPLICA:
             raise SettingsError(
                 f"backlog_per_replica ({self.backlog_per_replica}) must be at most "
@@ -110,6 +109,30 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("cooldown_seconds", "activation_target"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise SettingsError(f"{name} ({getattr(self, name):g}) must be at least 0 and finite.")
+
+    def _check_replicas(self) -> None:
+        least, wake, most = self.min_replicas, self.wake_replicas, self.max_replicas
+        if not 0 <= least <= most:
+            raise SettingsError(f"min_replicas ({least}) must be between 0 and max_replicas ({most}).")
+        if wake is None:
+            return
+        if least:
+            raise SettingsError(
+                f"wake_replicas ({wake}) wakes a fleet from 0, and min_replicas ({least}) never lets it sleep: "
+                "use one of them."
+            )
+        if not 1 <= wake <= most:
+            raise SettingsError(f"wake_replicas ({wake}) must be between 1 and max_replicas ({most}).")
+
+    @property
+    def woken_replicas(self) -> int:
+        """The fewest replicas of a fleet that is awake."""
+        return max(1, self.wake_replicas or self.min_replicas)
+
+    @property
+    def least_active(self) -> int:
+        """KEDA itself scales up a fleet with work that has fewer replicas than this."""
+        return self.wake_replicas or 1
 
     @classmethod
     def cluster(cls, max_replicas: int, *, backlog_per_replica: int, min_replicas: int = 0) -> Self:
@@ -128,20 +151,20 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             cooldown_seconds=3.0,
             sync_seconds=0.5,
             behavior=Behavior(
-                scale_up=ScalingRules(policies=(percent(100, period_seconds=0.5),)),
+                scale_up=ScalingRules(policies=(percent(100, period_seconds=0.5),), tolerance=0.0),
                 scale_down=ScalingRules(
                     policies=(percent(50, period_seconds=0.5),), stabilization_window_seconds=2.0
                 ),
             ),
         )
 
-    def metric_milli(self, waiting: int, inflight: int) -> int:
+    def metric_milli(self, waiting: int, running: int) -> int:
         """Return the replicas that the queue needs, in thousandths, truncated as KEDA does it.
 
-        max(inflight, (waiting + inflight) / backlog_per_replica): the second term covers all work; the first keeps
+        max(running, (waiting + running) / backlog_per_replica): the second term covers all work; the first keeps
         every busy replica, as a replica has one document in progress.
         """
-        metric = max(inflight, (waiting + inflight) / self.backlog_per_replica)
+        metric = max(running, (waiting + running) / self.backlog_per_replica)
         return int(metric * MILLI)
 
 

@@ -1,18 +1,32 @@
 """Keys and contents of a document's objects in the store."""
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
-from app.documents.models import Facts
-from app.storage.store import ObjectStore
+from app.documents.models import Facts, ResultKind
+
+if TYPE_CHECKING:
+    from app.storage.store import ObjectStore
 
 PAGE_BREAK = "\f"
 """Separates the pages in text.txt, as in pdftotext."""
-RESULT_FILES = {"text": "text.txt", "thumbnail": "thumbnail.jpg", "document": "document.json"}
+RESULT_FILES = {
+    ResultKind.TEXT: "text.txt",
+    ResultKind.THUMBNAIL: "thumbnail.jpg",
+    ResultKind.DOCUMENT: "document.json",
+}
 """File name of each kind of result."""
 
 
-class DocumentSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The facts of a document that the ledger keeps for its line in index.jsonl."""
+class DocumentSummary(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    rename={"pages": "p", "unreadable_pages": "u", "characters": "c", "ocr_pages": "o"},
+):
+    """The facts of a document that the ledger keeps for its line in index.jsonl; short names save its memory."""
 
     pages: int = 0
     unreadable_pages: list[int] = []
@@ -29,9 +43,9 @@ def original_key(batch_id: str, document_id: str) -> str:
     return f"{batch_id}/{document_id[:2]}/{document_id}.original"
 
 
-def result_keys(object_key: str) -> dict[str, str]:
-    """Return the keys of a document's results by kind; they lie beside its original, at `object_key`."""
-    stem = object_key.removesuffix(".original")
+def result_keys(batch_id: str, document_id: str) -> dict[ResultKind, str]:
+    """Return the keys of a document's results by kind; they lie beside its original."""
+    stem = original_key(batch_id, document_id).removesuffix(".original")
     return {kind: f"{stem}.{name}" for kind, name in RESULT_FILES.items()}
 
 
@@ -47,22 +61,22 @@ def summary_json(facts: Facts) -> bytes:
     )
 
 
-def put_text(store: ObjectStore, key: str, texts: list[str]) -> None:
+def put_text(store: "ObjectStore", key: str, texts: list[str]) -> None:
     """Store the text of all pages as one UTF-8 object; a form feed within a page becomes a line feed."""
     joined = PAGE_BREAK.join(text.replace(PAGE_BREAK, "\n") for text in texts)
     store.put(key, joined.encode("utf-8", "replace"))
 
 
-def get_text(store: ObjectStore, key: str) -> list[str]:
+def get_text(store: "ObjectStore", key: str) -> list[str]:
     """Return the text of each page, as `put_text` stored it."""
     return store.get(key).decode("utf-8").split(PAGE_BREAK)
 
 
-def put_facts(store: ObjectStore, key: str, facts: Facts) -> None:
+def put_facts(store: "ObjectStore", key: str, facts: Facts) -> None:
     """Store a document's facts as its `document.json`."""
     store.put(key, msgspec.json.format(msgspec.json.encode(facts), indent=2))
 
 
-def get_facts(store: ObjectStore, key: str) -> Facts:
+def get_facts(store: "ObjectStore", key: str) -> Facts:
     """Return a document's facts, as `put_facts` stored them."""
     return msgspec.json.decode(store.get(key), type=Facts)

@@ -1,11 +1,9 @@
 """One attempt at a document: start it, work on it, and settle, advance, retry or requeue it."""
 
 import logging
-import os
 import random
 from collections.abc import Callable
 from enum import StrEnum
-from typing import assert_never
 
 import msgspec
 from celery import Task
@@ -17,6 +15,7 @@ from app.ledger.message import Delivery
 from app.ledger.models import Advance, Document, NotStarted, Outcome, State
 from app.queues import ROUTES, Queue, TaskName
 from app.sandbox.sandbox import Interrupted
+from app.storage.layout import original_key
 from app.worker.services import Services, worker_services
 from app.worker.transport import DELIVERY
 
@@ -26,14 +25,6 @@ Work = Callable[[Services, Document], Outcome | Advance]
 """A pass over a started document; returns the document's outcome, or its next queue."""
 
 
-class TryAgainError(Exception):
-    """The task must be retried after `countdown` seconds."""
-
-    def __init__(self, countdown: float) -> None:
-        super().__init__(f"again in {countdown:.1f} s")
-        self.countdown = countdown
-
-
 class DocumentTask(Task):  # type: ignore[misc]  # Celery carries no types
     """A task on one document: it acknowledges late, stores no Celery result, and counts attempts in the ledger."""
 
@@ -41,28 +32,18 @@ class DocumentTask(Task):  # type: ignore[misc]  # Celery carries no types
     acks_late = True
     reject_on_worker_lost = True
     ignore_result = True
-    # `attend` counts retries. Celery's default max_retries=3 would drop the task and leave the document unsettled.
-    max_retries = None
 
     def attend(self, document_id: str, work: Work) -> None:
         """Make one attempt at a document.
 
         Raises:
-            celery.exceptions.Retry: to retry after a pause.
             celery.exceptions.Reject: to requeue the message.
         """
-        services = worker_services()
-        services.worker = f"{self.request.hostname}/{os.getpid()}"
         delivery = (self.request.properties or {}).get(DELIVERY)
-        queue = ROUTES[TaskName(self.name)]
         try:
-            attend(services, document_id, queue, work, retries=self.request.retries, delivery=delivery)
-        except TryAgainError as again:
-            raise self.retry(countdown=again.countdown) from again.__cause__
-        except Interrupted:
-            raise Reject("the worker is shutting down", requeue=True) from None
+            attend(worker_services(), document_id, ROUTES[TaskName(self.name)], work, delivery=delivery)
         except ServerError as error:
-            # Without the ledger this worker can record nothing, so it requeues the message until the server is back.
+            # Nothing can be recorded now: the message, or later the reconciler, brings the document back.
             raise Reject(error.message, requeue=True) from None
 
 
@@ -89,12 +70,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decide(error: Exception, *, retries: int, max_retries: int) -> Decision:
-    """Decide what happens to a document after the error that ended an attempt.
+    """Return the consequence of an error for the document whose attempt it ended.
 
     Args:
         error: Any exception of a pass.
-        retries: Number of retries of this message so far.
-        max_retries: Number of retries of one message that transient errors may cause.
+        retries: How often the document was retried already after transient errors.
+        max_retries: The limit of `retries`.
     """
     match error:
         case ServerError():
@@ -113,28 +94,19 @@ def decide(error: Exception, *, retries: int, max_retries: int) -> Decision:
 
 
 def attend(
-    services: Services,
-    document_id: str,
-    queue: Queue,
-    work: Work,
-    *,
-    retries: int = 0,
-    delivery: Delivery | None = None,
+    services: Services, document_id: str, queue: Queue, work: Work, *, delivery: Delivery | None = None
 ) -> None:
-    """Make one attempt at a document: start it, do `work`, and record the result.
+    """Make one attempt at a document: start it, do `work`, and record the end in the ledger.
 
     Args:
-        services: The services of this worker.
+        services: The ledger, the store and the sandbox.
         document_id: The document.
         queue: The queue that its message came from.
         work: The pass.
-        retries: Number of retries of this message so far.
-        delivery: The message's delivery; the step that settles or advances the document acknowledges it.
+        delivery: The message's delivery.
 
     Raises:
-        TryAgainError: the task must be retried.
-        Interrupted: the worker's grace ended; the attempt does not count.
-        ServerError: the ledger does not answer.
+        ServerError: the ledger stays away.
     """
     ledger = services.ledger
     document = ledger.start(document_id, queue=queue, worker=services.worker, delivery=delivery)
@@ -147,36 +119,32 @@ def attend(
         try:
             end = work(services, document)
         except Exception as error:
-            decision = decide(error, retries=retries, max_retries=services.config.max_retries)
-            end = _carry_out(services, document, decision, error, retries=retries)
-        if isinstance(end, Advance):
-            ledger.advance(document, end, delivery=delivery)
-        else:
-            token = f"{services.worker}/{document.attempts}"
-            ledger.settle(document, end, token=token, delivery=delivery)
-
-
-def _carry_out(
-    services: Services, document: Document, decision: Decision, error: Exception, *, retries: int
-) -> Outcome:
-    """Return the outcome of a decision, or release the document and raise what retries or requeues its message."""
-    code, message = decision.code, decision.message
-    match decision.action:
-        case Action.FAIL:
-            return Outcome(state=State.FAILED, error=code, message=message)
-        case Action.QUARANTINE:
-            return Outcome(state=State.QUARANTINED, error=code, message=message)
-        case Action.LEAVE:
-            raise error
-        case Action.REQUEUE | Action.RETRY:
+            decision = decide(error, retries=document.retries, max_retries=services.config.max_retries)
+            if decision.action is Action.LEAVE:
+                raise
             if not decision.refund:
-                logger.error("document %s: %s", document.document_id, message, exc_info=error)
-            services.ledger.release(document, code=code, message=message, refund=decision.refund)
-            if decision.action is Action.REQUEUE:
-                raise error
-            raise TryAgainError(backoff_seconds(services.config, retries)) from error
-        case never:
-            assert_never(never)
+                logger.exception("document %s: %s", document_id, decision.message)
+            _carry_out(services, document, decision)
+        else:
+            if isinstance(end, Advance):
+                ledger.advance(document, end)
+            else:
+                ledger.settle(document, end, token=f"{services.worker}/{document.attempts}")
+
+
+def _carry_out(services: Services, document: Document, decision: Decision) -> None:
+    """Record the consequence of an error."""
+    ledger, code, message = services.ledger, decision.code, decision.message
+    match decision.action:
+        case Action.FAIL | Action.QUARANTINE:
+            state = State.FAILED if decision.action is Action.FAIL else State.QUARANTINED
+            outcome = Outcome(state=state, error=code, message=message)
+            ledger.settle(document, outcome, token=f"{services.worker}/{document.attempts}")
+        case Action.RETRY:
+            pause = backoff_seconds(services.config, document.retries)
+            ledger.defer(document, code=code, message=message, pause=pause, refund=decision.refund)
+        case _:
+            ledger.requeue(document, code=code, message=message, refund=decision.refund)
 
 
 def _quarantine_exhausted(services: Services, document_id: str) -> None:
@@ -210,6 +178,6 @@ def original(services: Services, document: Document) -> bytes:
         StorageError: the store does not answer.
     """
     try:
-        return services.store.get(document.object)
+        return services.store.get(original_key(document.batch, document.document_id))
     except FileNotFoundError:
         raise DocumentMissingError from None

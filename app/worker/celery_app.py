@@ -4,8 +4,10 @@
 worker without the import time of Celery's command line.
 """
 
+import os
 import ssl
 import sys
+import time
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -17,7 +19,8 @@ from kombu.transport import TRANSPORT_ALIASES
 from app.config import Settings, settings
 from app.errors import SettingsError
 from app.ledger.connection import authorities, connection_options
-from app.queues import ROUTES, Queue, TaskName, inflight_index_key, inflight_key
+from app.ledger.keys import Keys
+from app.queues import ROUTES, Queue
 
 # kombu's table of transports by a broker URL's scheme.
 TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "app.worker.transport:Transport"))
@@ -42,12 +45,13 @@ def broker_url(redis_url: str) -> str:
     return redis_url
 
 
-def inflight_options(queue: str, prefix: str) -> dict[str, str]:
-    """Return the transport options that give a queue its own in-flight keys: one HLEN then counts its running work."""
+def taking_options(queue: Queue, worker: str, keys: Keys) -> dict[str, str]:
+    """Return the transport options of the worker that takes the messages of a queue."""
     return {
-        "unacked_key": inflight_key(queue, prefix),
-        "unacked_index_key": inflight_index_key(queue, prefix),
-        "unacked_mutex_key": f"{prefix}inflight-mutex:{queue}",
+        "queue": queue.value,
+        "worker": worker,
+        "taken_key": keys.taken(queue, worker),
+        "key_prefix": keys.prefix,
     }
 
 
@@ -61,13 +65,9 @@ def tls_options(config: Settings) -> dict[str, Any] | None:
 def transport_options(config: Settings) -> dict[str, Any]:
     """Return the options of kombu's Redis transport."""
     return {
-        # One list per queue: with more, KEDA's LLEN would miss the messages of other priorities.
+        # One list per queue: the window of messages.
         "priority_steps": [0],
-        # Longer than any task with its grace, or kombu would deliver a document again that is still in progress.
-        "visibility_timeout": config.visibility_timeout_seconds,
-        # Seconds between two searches for overdue messages; kombu makes one of every `throttle` searches.
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 1,
+        "presence_seconds": config.presence_seconds,
         # Detects a peer that vanished without closing the connection.
         "socket_timeout": config.socket_timeout_seconds,
         "socket_connect_timeout": config.socket_timeout_seconds,
@@ -102,6 +102,8 @@ def build_app(config: Settings) -> Celery:
         # True would cancel running work when the connection is lost, and Redis would not deliver it again.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
+        # It waits for its server as long as it takes, and beats meanwhile.
+        worker_consumer="app.worker.consumer:Consumer",
         broker_transport_options=transport_options(config),
         broker_use_ssl=tls,
         redis_backend_use_ssl=tls,
@@ -109,6 +111,8 @@ def build_app(config: Settings) -> Celery:
         redis_socket_timeout=config.socket_timeout_seconds,
         redis_retry_on_timeout=True,
         task_default_queue=Queue.DEFAULT.value,
+        # Without an exchange a message goes to the queue of its routing key, and no binding has to be written.
+        task_default_exchange="",
         task_create_missing_queues=False,
         task_queues=[KombuQueue(queue.value, routing_key=queue.value) for queue in Queue],
         task_routes={name.value: {"queue": queue.value} for name, queue in ROUTES.items()},
@@ -128,14 +132,6 @@ def build_app(config: Settings) -> Celery:
         redbeat_lock_timeout=BEAT_LOCK_SECONDS,
         redbeat_redis_use_ssl=tls,
         redbeat_redis_options=connection_options(config),
-        beat_schedule={
-            "reconcile": {
-                "task": TaskName.RECONCILE.value,
-                "schedule": config.reconcile_seconds,
-                # A late message may expire: the next does the same work.
-                "options": {"expires": config.reconcile_seconds * 3},
-            }
-        },
     )
     return app
 
@@ -154,8 +150,8 @@ def _refuse_other_pools(instance: Any, conf: Any, options: dict[str, Any], **_: 
         )
 
 
-def _name_inflight_keys(instance: Any, conf: Any, **_: Any) -> None:
-    """Give a worker the in-flight keys of its queue; refuse several queues."""
+def _name_worker(instance: Any, conf: Any, **_: Any) -> None:
+    """Give a worker its name in the ledger, and the keys of its queue; refuse several queues."""
     if instance.app is not app:
         return
     queues = sorted(instance.app.amqp.queues.consume_from)
@@ -164,7 +160,10 @@ def _name_inflight_keys(instance: Any, conf: Any, **_: Any) -> None:
             f"A worker consumes one queue, so that its running work counts there, and this one has "
             f"{', '.join(queues)}: start one worker for each (-Q pdf), or run `fleet worker {' '.join(queues)}`."
         )
-    options = inflight_options(queues[0], settings().key_prefix)
+    config = settings()
+    # A restarted container has the host and the process id of the one before.
+    worker = f"{instance.hostname}/{os.getpid()}.{time.time_ns() // 1_000_000:x}"
+    options = taking_options(Queue(queues[0]), worker, Keys(config.key_prefix))
     conf.broker_transport_options = {**conf.broker_transport_options, **options}
 
 
@@ -175,4 +174,4 @@ def _refuse(sentence: str) -> NoReturn:
 
 
 celeryd_init.connect(_refuse_other_pools, weak=False)
-celeryd_after_setup.connect(_name_inflight_keys, weak=False)
+celeryd_after_setup.connect(_name_worker, weak=False)

@@ -11,14 +11,17 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker import state
 
 from app.config import GRACE_RESERVE_SECONDS, Settings, settings
+from app.queues import Queue
 from app.runtime.heartbeat import Heartbeat
 from app.worker.celery_app import app as fleet
+from app.worker.presence import Presence
 from app.worker.services import worker_services
 
 
 def install(app: Celery, config: Settings) -> None:
     """Connect a worker's heartbeat and shutdown to `app`'s signals."""
     heartbeat = Heartbeat(config.heartbeat_file)
+    presence: list[Presence] = []  # one from the moment the worker is ready
 
     class Beating(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery carries no types
         """Touches the heartbeat once a second from the worker's loop."""
@@ -36,12 +39,19 @@ def install(app: Celery, config: Settings) -> None:
             timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGQUIT))
             timer.daemon = True
             timer.start()
+            for one in presence:
+                one.leave_metric()
 
     def begin(**_: Any) -> None:
         gc.freeze()  # the garbage collector then skips the objects of the imports
         gc.enable()
         heartbeat.begin()
-        worker_services().sandbox.on_wait = heartbeat.beat
+        services = worker_services()
+        services.sandbox.on_wait = heartbeat.beat
+        taking = app.conf.broker_transport_options
+        services.queue, services.worker = Queue(taking["queue"]), taking["worker"]
+        presence.append(Presence(services))
+        presence[0].begin()
         # Celery's own handler cannot interrupt work that runs in this process.
         signal.signal(signal.SIGQUIT, quit_now)
 
@@ -50,6 +60,8 @@ def install(app: Celery, config: Settings) -> None:
         worker_services().sandbox.interrupt()  # its task then requeues the message
 
     def end(**_: Any) -> None:
+        for one in presence:
+            one.end()
         if worker_services.cache_info().currsize:
             worker_services().sandbox.close()
 

@@ -1,20 +1,16 @@
 """The services of one worker process: ledger, store and sandbox."""
 
-import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from app.config import Settings, settings
-from app.errors import ServerError
 from app.ledger.ledger import Ledger
+from app.queues import Queue
 from app.sandbox.limits import limits_of
 from app.sandbox.sandbox import Sandbox
 from app.storage.store import ObjectStore
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -25,8 +21,9 @@ class Services:
     ledger: Ledger
     store: ObjectStore
     sandbox: Sandbox
+    queue: Queue = Queue.PDF
     worker: str = ""
-    """Name of the worker; empty before its first document."""
+    """Name of the worker in the ledger."""
     in_progress: dict[str, None] = field(default_factory=dict)
     """The documents that the worker reports as in progress."""
 
@@ -42,21 +39,7 @@ class Services:
 
 @lru_cache(maxsize=1)
 def worker_services() -> Services:
-    """Return the services of this process; the first call starts to report its presence."""
+    """Return the services of this process."""
     config = settings()
     sandbox = Sandbox(limits_of(config), max_documents=config.sandbox_max_documents)
-    services = Services(config, Ledger.of(config), ObjectStore.of(config), sandbox)
-    threading.Thread(target=_report_presence, args=(services,), name="presence", daemon=True).start()
-    return services
-
-
-def _report_presence(services: Services) -> None:
-    """Report periodically that this process lives, with its documents in progress."""
-    pause = threading.Event()
-    while not pause.wait(services.config.presence_seconds / 3):
-        if not services.worker:
-            continue
-        try:
-            services.ledger.report_presence(services.worker, list(services.in_progress))
-        except ServerError as error:
-            logger.warning("presence could not be reported: %s", error)
+    return Services(config, Ledger.of(config), ObjectStore.of(config), sandbox)

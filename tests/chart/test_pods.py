@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.config import Settings, load
+from app.config import check_order, load
+from app.sandbox.limits import limits_of
 from tests.chart.conftest import Render, Rendered
 
 FLEET = {"worker", "beat", "producer", "test"}
@@ -42,29 +43,46 @@ def test_settings_arrive_as_they_were_written(render: Render) -> None:
         "FLEET_RETRY_BACKOFF_SECONDS": 0.25,
         "FLEET_OCR_DPI": 150,
     }
-    limits = {"softSeconds": 20, "graceSeconds": 60, "visibilityTimeoutSeconds": 1000000}
-    rendered = render(
-        {
-            "settings": settings,
-            "timeLimits": limits,
-        }
-    )
+    limits = {"softSeconds": 20, "graceSeconds": 1000000}
+    rendered = render({"settings": settings, "workers": {"ocr": {"timeLimits": limits}}})
     pod = rendered.one("Deployment", "fleet-worker-ocr")["spec"]["template"]
     loaded = load({k: v for k, v in environment(rendered, pod).items() if k.startswith("FLEET_")})
     assert loaded.max_document_bytes == 104857600
     assert loaded.retry_backoff_seconds == 0.25
     assert loaded.ocr_dpi == 150
     assert loaded.soft_limit_seconds == 20
-    assert (loaded.grace_seconds, loaded.visibility_timeout_seconds) == (60, 1000000)
+    assert loaded.grace_seconds == 1000000
 
 
-def test_the_time_limits_are_those_of_the_program(own_values: dict[str, Any]) -> None:
-    defaults = Settings()
-    assert own_values["timeLimits"] == {
-        "softSeconds": defaults.soft_limit_seconds,
-        "graceSeconds": defaults.grace_seconds,
-        "visibilityTimeoutSeconds": defaults.visibility_timeout_seconds,
+NODE_AUTOSCALER_SECONDS = 600
+"""How long cluster-autoscaler waits for a pod by default (--max-graceful-termination-sec)."""
+
+
+def test_every_worker_ends_before_a_node_autoscaler_loses_patience(render: Render) -> None:
+    for name, pod in own_pods(render()).items():
+        if not name.startswith("Deployment/fleet-worker-"):
+            continue
+        given = environment(render(), pod)
+        config = load({key: value for key, value in given.items() if key.startswith("FLEET_")})
+        check_order(config)
+        assert pod["spec"]["terminationGracePeriodSeconds"] <= NODE_AUTOSCALER_SECONDS - 30, name
+        # The document at work gets the whole of its time.
+        assert limits_of(config).wall_seconds == config.sandbox_wall_seconds, name
+
+
+def test_a_worker_may_have_time_limits_of_its_own(render: Render) -> None:
+    values = {
+        "timeLimits": {"softSeconds": 10, "graceSeconds": 40},
+        "workers": {"pdf": {"timeLimits": {"graceSeconds": 50}}},
     }
+    rendered = render(values)
+    for worker, limits in (("pdf", ("10", "50")), ("default", ("10", "40")), ("ocr", ("480", "555"))):
+        pod = rendered.one("Deployment", f"fleet-worker-{worker}")["spec"]["template"]
+        given = environment(rendered, pod)
+        assert (given["FLEET_SOFT_LIMIT_SECONDS"], given["FLEET_GRACE_SECONDS"]) == limits
+        assert str(pod["spec"]["terminationGracePeriodSeconds"]) == limits[1]
+    beat = rendered.one("Deployment", "fleet-beat")["spec"]["template"]
+    assert "FLEET_GRACE_SECONDS" not in environment(rendered, beat)
 
 
 def test_a_worker_has_the_time_that_it_counts_on(rendering: Rendered) -> None:
@@ -97,6 +115,8 @@ def test_workers_and_beat_are_watched_by_their_heartbeat(render: Render) -> None
         assert container["livenessProbe"]["exec"]["command"] == ["sh", "-c", probe]
         assert container["startupProbe"]["exec"]["command"] == ["sh", "-c", probe]
         assert container["livenessProbe"]["periodSeconds"] == 7
+        # A process that hangs does not use its grace.
+        assert container["livenessProbe"]["terminationGracePeriodSeconds"] == 30
         timeout = container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"]
         assert 31 <= timeout <= 33
         assert written.startswith("/tmp/")
@@ -209,6 +229,31 @@ def test_a_pod_carries_what_its_role_adds(render: Render, where: str) -> None:
         assert (added["extraVolumeMounts"][0] in container["volumeMounts"]) == concerned, name
 
 
+EVICTABLE = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
+
+
+@pytest.mark.parametrize("source", [False, True])
+def test_a_node_may_go_although_a_pod_has_volumes_of_its_own(render: Render, source: bool) -> None:
+    for name, pod in own_pods(render({"podDefaults": {"sourceVolume": source}})).items():
+        local = [volume["name"] for volume in pod["spec"]["volumes"] if "emptyDir" in volume]
+        assert pod["metadata"]["annotations"][EVICTABLE].split(",") == local, name
+
+
+def test_ones_own_word_about_volumes_counts(render: Render) -> None:
+    pods = render({"podDefaults": {"podAnnotations": {EVICTABLE: "tmp,more"}}}).pod_templates()
+    assert pods["Deployment/fleet-beat"]["metadata"]["annotations"][EVICTABLE] == "tmp,more"
+
+
+def test_every_pod_says_how_much_of_a_nodes_disk_it_takes(render: Render) -> None:
+    for name, pod in render().pod_templates().items():
+        for container in pod["spec"]["containers"]:
+            resources = container["resources"]
+            assert "ephemeral-storage" in resources["requests"], name
+            # Redis and the store may have their data there.
+            own = pod["metadata"]["labels"]["app.kubernetes.io/component"] in FLEET
+            assert ("ephemeral-storage" in resources["limits"]) == own, name
+
+
 def test_registries_are_asked_with_their_secrets(render: Render) -> None:
     for pod in render({"imagePullSecrets": [{"name": "pull"}]}).pod_templates().values():
         assert pod["spec"]["imagePullSecrets"] == [{"name": "pull"}]
@@ -241,5 +286,5 @@ def test_the_source_can_be_run_from_a_volume_that_can_be_written(render: Render)
 def test_a_limit_can_be_taken_away(render: Render) -> None:
     values = {"workers": {"pdf": {"resources": {"limits": {"cpu": None, "memory": "2Gi"}}}}}
     container = render(values).pod_templates()["Deployment/fleet-worker-pdf"]["spec"]["containers"][0]
-    assert container["resources"]["limits"] == {"memory": "2Gi"}
-    assert container["resources"]["requests"] == {"cpu": "250m", "memory": "256Mi"}
+    assert container["resources"]["limits"] == {"memory": "2Gi", "ephemeral-storage": "1152Mi"}
+    assert container["resources"]["requests"]["cpu"] == "250m"

@@ -1,8 +1,14 @@
 """Redis and the store: their own Secrets, existing ones, and objects that outlive an uninstall."""
 
 import hashlib
+import shutil
+import subprocess
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from app.local.server import COMPACT
 from tests.chart.conftest import Render
 
 
@@ -51,6 +57,41 @@ class TestSecrets:
             item["key"] for source in sources if "secret" in source for item in source["secret"]["items"]
         ] == ["users.acl"]
         assert "env" not in spec["containers"][0]
+
+
+class TestServer:
+    def configuration(self, render: Render, values: dict[str, Any]) -> dict[str, str]:
+        text = render({"redis": values}).one("ConfigMap", "fleet-redis")["data"]["redis.conf"]
+        lines = [line.split(maxsplit=1) for line in text.splitlines() if line and line[0] != "#"]
+        return dict(lines)
+
+    def test_it_keeps_entries_small_as_the_local_server_does(self, render: Render) -> None:
+        assert COMPACT.items() <= self.configuration(render, {}).items()
+
+    def test_it_takes_the_connections_of_a_large_fleet(self, render: Render) -> None:
+        assert self.configuration(render, {})["maxclients"] == "20000"
+        assert self.configuration(render, {"maxClients": 500})["maxclients"] == "500"
+
+    @pytest.mark.parametrize("program", ["valkey", "redis"])
+    def test_it_runs_under_either_name(self, render: Render, tmp_path: Path, program: str) -> None:
+        for name in ("server", "cli"):
+            stand_in = tmp_path / f"{program}-{name}"
+            stand_in.write_text(f'#!/bin/sh\necho {program}-{name} "$@"\n')
+            stand_in.chmod(0o755)
+        container = render().pod_templates()["StatefulSet/fleet-redis"]["spec"]["containers"][0]
+
+        def said(command: list[str]) -> str:
+            shell = shutil.which(command[0])
+            assert shell
+            done = subprocess.run(
+                [shell, *command[1:]], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True
+            )
+            return done.stdout.strip()
+
+        assert said(container["command"]) == f"{program}-server /etc/redis/redis.conf"
+        for probe in ("startupProbe", "readinessProbe"):
+            command = container[probe]["exec"]["command"]
+            assert said(command) == f"{program}-cli -e --no-auth-warning --user probe --pass none ping"
 
 
 class TestElsewhere:

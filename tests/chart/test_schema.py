@@ -15,7 +15,7 @@ BY_THE_CHART = {
     "heartbeat_file",
     "soft_limit_seconds",
     "grace_seconds",
-    "visibility_timeout_seconds",
+    "seconds_per_document",
 }
 """Settings given by other values: two places for one setting could disagree."""
 FREE = {"global", "affinity", "valueFrom", "items"}
@@ -77,7 +77,7 @@ def test_values_and_schema_know_the_same_keys(schema: dict[str, Any], own_values
 def test_a_workers_keys_are_the_defaults_and_its_own(schema: dict[str, Any]) -> None:
     worker = set(schema["definitions"]["worker"]["properties"])
     defaults = set(schema["definitions"]["workerDefaults"]["properties"])
-    assert worker - defaults == {"queue", "tasks", "secondsPerDocument"}
+    assert worker - defaults == {"queue", "tasks", "documents", "secondsPerDocument", "timeLimits"}
     assert defaults <= worker
     assert set(schema["properties"]["podDefaults"]["properties"]) < defaults
 
@@ -105,8 +105,10 @@ def test_a_setting_may_be_what_the_program_takes(schema: dict[str, Any], name: s
     if isinstance(kind, LiteralType):
         assert allowed == {"enum": list(kind.values)}
     elif isinstance(kind, StrType):
-        assert allowed["type"] == "string"
+        # A number is taken as text, as in a shell.
+        assert allowed["type"] == ("string" if kind.pattern is None else ["integer", "string"])
         assert allowed.get("minLength") == kind.min_length
+        assert allowed.get("pattern") == kind.pattern
     else:
         assert isinstance(kind, IntType | FloatType)
         assert allowed["type"] == ("integer" if isinstance(kind, IntType) else "number")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.queues import ROUTES, Queue, TaskName
+from app.queues import DOCUMENT_TASKS, ROUTES, Queue, TaskName
 from tests.chart.conftest import Refusal, Render, scaled
 
 KINDS = ("Deployment", "ScaledObject", "PodDisruptionBudget")
@@ -16,6 +16,12 @@ def test_the_workers_are_those_of_the_program(own_values: dict[str, Any]) -> Non
     assert {
         TaskName(task): Queue(name) for name, worker in workers.items() for task in worker["tasks"]
     } == ROUTES
+
+
+def test_the_queues_of_documents_are_those_of_the_program(own_values: dict[str, Any]) -> None:
+    assert {name for name, worker in own_values["workers"].items() if worker.get("documents")} == {
+        queue.value for queue in DOCUMENT_TASKS
+    }
 
 
 def test_each_worker_has_its_objects(render: Render) -> None:
@@ -52,7 +58,7 @@ def test_a_queue_may_be_called_otherwise_than_its_worker(render: Render) -> None
     pod = rendered.pod_templates()["Deployment/fleet-worker-fast"]
     assert pod["spec"]["containers"][0]["command"] == ["python", "-m", "app.worker", "Fast.1"]
     assert [trigger["metadata"]["listName"] for trigger in scaled(rendered, "fast")["triggers"]] == [
-        "fleet:inflight:Fast.1",
+        "fleet:running:Fast.1",
         "Fast.1",
     ]
 
@@ -125,6 +131,8 @@ class TestOtherModes:
             "averageUtilization": 55,
         }
         assert "replicas" not in rendered.one("Deployment", "fleet-worker-pdf")["spec"]
+        # The use of CPU is never steady.
+        assert not [rules for rules in autoscaler["behavior"].values() if "tolerance" in rules]
 
     def test_fixed(self, render: Render) -> None:
         rendered = render({"scaling": {"mode": "none"}, "workers": {"pdf": {"replicas": 3}}})

@@ -29,8 +29,8 @@ WHOLE_CORE = "--set=workers.pdf.resources.limits.cpu=1"
 """The chart's own default; values-kind.yaml gives a worker less, so that nine of them fit a laptop."""
 QUICK = (
     "--set=timeLimits.softSeconds=5",
-    *("--set=timeLimits.graceSeconds=26", "--set=timeLimits.visibilityTimeoutSeconds=60"),
-    *("--set=workerDefaults.cooldownSeconds=27", "--set=settings.FLEET_SANDBOX_WALL_SECONDS=5"),
+    "--set=timeLimits.graceSeconds=26",
+    *("--set=workerDefaults.cooldownSeconds=5", "--set=settings.FLEET_SANDBOX_WALL_SECONDS=5"),
 )
 """The shortest times that the chart accepts, so that the fleet is soon at zero again."""
 ALONE_DOCUMENTS, DOCUMENTS = 60, 1_000
@@ -119,7 +119,7 @@ def first_document(release: Release, data: bytes, *, later: float) -> First:
     time.sleep(max(0.0, empty + later - time.monotonic()))
     with seeing(release) as seen:
         opened = time.time()
-        submission = Submission(document_id=document_id, source="first.pdf", object_key=key)
+        submission = Submission(document_id=document_id, source="first.pdf")
         release.ledger.open(batch_id, Queue.PDF, [submission])
         counts = release.settled(batch_id)
     assert counts.succeeded == 1

@@ -16,7 +16,7 @@ WORK = ("--set=workers.pdf.backlogPerReplica=1", "--set=workers.pdf.maxReplicas=
 def at_work(release: Release) -> str:
     batch_id = release.submit(*[slow_document(250_000)] * 3)
     wait_for(lambda: len(release.ready("pdf")) == 3, "three workers", seconds=300)
-    assert release.ledger.depths([Queue.PDF])[Queue.PDF].inflight
+    assert release.ledger.depths([Queue.PDF])[Queue.PDF].running
     return batch_id
 
 

@@ -50,8 +50,9 @@ def test_a_stranger_reaches_neither_redis_nor_the_store(release: Release) -> Non
 @pytest.mark.parametrize(
     ("command", "may"),
     [
-        (("LLEN", "pdf"), True),
-        (("HLEN", "fleet:inflight:pdf"), True),
+        (("ZCARD", "fleet:open:pdf"), True),
+        (("HLEN", "fleet:running:pdf"), True),
+        (("LLEN", "pdf"), False),
         (("LPUSH", "pdf", "x"), False),
         (("DEL", "pdf"), False),
         (("LRANGE", "pdf", "0", "-1"), False),

@@ -21,7 +21,7 @@ def test_running_work_alone_keeps_its_replicas(release: Release) -> None:
     release.watch()
     batch_id = release.submit(*[slow_document(250_000)] * 3)
     wait_for(
-        lambda: (depth := release.ledger.depths([Queue.PDF])[Queue.PDF]).waiting == 0 and depth.inflight == 3,
+        lambda: (depth := release.ledger.depths([Queue.PDF])[Queue.PDF]).waiting == 0 and depth.running == 3,
         "all of it running",
         seconds=300,
     )
@@ -41,7 +41,7 @@ def test_a_fleet_that_shrinks_starts_no_document_twice(release: Release) -> None
         *LONG_DOCUMENTS, "--set=workers.pdf.backlogPerReplica=1", "--set=workers.pdf.maxReplicas=5"
     )
     batch_id = release.submit(*[slow_document(180_000)] * 5)
-    wait_for(lambda: release.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 5, "five at work", seconds=300)
+    wait_for(lambda: release.ledger.depths([Queue.PDF])[Queue.PDF].running == 5, "five at work", seconds=300)
     before = {pod.metadata.name for pod in release.workers("pdf")}
     assert len(before) == 5
     # The new maximum is below the number of busy pods: the HPA removes three, each with a document in progress.

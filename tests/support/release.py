@@ -25,6 +25,7 @@ from app.queues import Queue
 from app.report import timeline
 from app.storage.layout import original_key
 from app.storage.store import ObjectStore
+from tests.support.ledger import batch_documents
 from tests.support.waiting import wait_for
 from tools.kind.command import environment, output
 from tools.kind.kind import ROOT, KindCluster
@@ -36,8 +37,8 @@ TIMEOUT_SECONDS = 300.0
 """Time limit of a wait, for a loaded machine."""
 LONG_DOCUMENTS = (
     "--set=timeLimits.softSeconds=200",
-    *("--set=timeLimits.graceSeconds=420", "--set=timeLimits.visibilityTimeoutSeconds=480"),
-    *("--set=workerDefaults.cooldownSeconds=425", "--set=settings.FLEET_SANDBOX_WALL_SECONDS=200"),
+    "--set=timeLimits.graceSeconds=420",
+    "--set=settings.FLEET_SANDBOX_WALL_SECONDS=200",
 )
 """Limits that allow a document 200 s, on a host without a spare core: it takes some 70 s of its pod's CPU share."""
 
@@ -210,7 +211,7 @@ class Release:
             document_id = new_id()
             key = original_key(batch_id, document_id)
             self.store.put(key, one)
-            submissions.append(Submission(document_id=document_id, source=f"{number}.pdf", object_key=key))
+            submissions.append(Submission(document_id=document_id, source=f"{number}.pdf"))
         self.ledger.open(batch_id, Queue.PDF, submissions)
         return batch_id
 
@@ -249,7 +250,7 @@ class Release:
 
     def documents(self, batch_id: str) -> list[Document]:
         """Return the ledger's records of a batch's documents."""
-        found = self.ledger.documents(self.ledger.batch_documents(batch_id))
+        found = self.ledger.documents(batch_documents(self.ledger, batch_id))
         assert None not in found
         return [document for document in found if document is not None]
 

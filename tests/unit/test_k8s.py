@@ -1,5 +1,6 @@
 """k8s/: the cluster, and the chart's values for it."""
 
+import pytest
 import yaml
 
 from app.config import Settings, check_order, load
@@ -10,7 +11,6 @@ from tools.kind.kind import DEFAULT, NODES, ROOT
 
 VALUES = yaml.safe_load((ROOT / "k8s" / "values-kind.yaml").read_text())
 CHART = yaml.safe_load((ROOT / "helm" / "pdf-fleet" / "values.yaml").read_text())
-LIMITS = VALUES["timeLimits"]
 
 
 def test_the_cluster_is_one_control_plane_and_three_workers() -> None:
@@ -20,25 +20,33 @@ def test_the_cluster_is_one_control_plane_and_three_workers() -> None:
     assert len(config["nodes"]) == NODES
 
 
-def settings() -> Settings:
+def test_the_autoscaler_may_use_the_charts_tolerance() -> None:
+    config = yaml.safe_load((ROOT / "k8s" / "kind.yaml").read_text())
+    assert config["featureGates"] == {"HPAConfigurableTolerance": True}
+
+
+def settings(worker: str) -> Settings:
+    limits = CHART["timeLimits"] | VALUES["timeLimits"]
+    for values in (CHART, VALUES):
+        limits |= values["workers"].get(worker, {}).get("timeLimits", {})
     return load(
         {
-            "FLEET_SOFT_LIMIT_SECONDS": str(LIMITS["softSeconds"]),
-            "FLEET_GRACE_SECONDS": str(LIMITS["graceSeconds"]),
-            "FLEET_VISIBILITY_TIMEOUT_SECONDS": str(LIMITS["visibilityTimeoutSeconds"]),
+            "FLEET_SOFT_LIMIT_SECONDS": str(limits["softSeconds"]),
+            "FLEET_GRACE_SECONDS": str(limits["graceSeconds"]),
         }
     )
 
 
-def test_short_times_are_in_the_order_that_loses_nothing() -> None:
-    check_order(settings())
-    assert LIMITS["graceSeconds"] < VALUES["workerDefaults"]["cooldownSeconds"]
+@pytest.mark.parametrize("worker", CHART["workers"])
+def test_short_times_are_in_the_order_that_loses_nothing(worker: str) -> None:
+    check_order(settings(worker))
+    assert settings(worker).grace_seconds == VALUES["timeLimits"]["graceSeconds"]
 
 
 def test_a_page_of_ocr_ends_well_within_its_time() -> None:
     """1.5 s of a whole core, at the share that a worker has, and three times over on a busy host."""
     share = int(VALUES["workers"]["ocr"]["resources"]["limits"]["cpu"].removesuffix("m")) / 1000
-    assert 3 * 1.5 / share < limits_of(settings()).wall_seconds
+    assert 3 * 1.5 / share < limits_of(settings("ocr")).wall_seconds
 
 
 def test_every_worker_has_a_limit_and_three_nodes_have_equal_shares() -> None:

@@ -50,6 +50,7 @@ def demo(
             command=command,
             report=report,
             on_progress=view.update,
+            on_wait=view.note,
         )
     show.demo(result, as_json=as_json)
     if result.summary.documents != documents or result.surprises:

@@ -39,6 +39,9 @@ def flood(
     FLEET_REDIS_URL and FLEET_STORE_URL name the fleet's Redis and its object store. --server-timeout applies to both
     at the start, and to Redis during --wait. The same seed makes the same documents.
 
+    If Redis is full, the command waits until there is room, for FLEET_FULL_SERVER_TIMEOUT_SECONDS in all.
+    After an interruption, the same command with --batch and the id of its batch sends what is missing.
+
     With --wait the exit code is 3 if a document did not succeed. Some synthetic documents are broken on purpose: for
     them it is 3 only if a document is quarantined.
 
@@ -53,6 +56,7 @@ def flood(
         timeout=server_timeout,
         on_made=lambda ready: progress.made(ready, documents),
         on_sent=progress.sent,
+        on_wait=progress.note,
     )
     if wait:
         counts = await_batch(

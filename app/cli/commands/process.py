@@ -89,6 +89,7 @@ def process(
             options=Options(ocr=ocr, password=password),
             on_line=take,
             on_progress=view.update,
+            on_wait=view.note,
         )
     for line in failed.values():
         typer.echo(show.plain(f"{line.source}: {line.error}: {line.message}"), err=True)

@@ -53,7 +53,15 @@ def status(
         show.batch(require_batch(ledger.batch(batch)), as_json=as_json)
         return
     batches = [ledger.batch(batch_id) for batch_id in ledger.batches()]
-    show.overview(ledger.depths(list(Queue)), batches, len(ledger.quarantined()), as_json=as_json)
+    queues = list(Queue)
+    show.overview(
+        ledger.depths(queues),
+        ledger.times(queues),
+        batches,
+        len(ledger.quarantined()),
+        expected=ledger.config.expected_seconds,
+        as_json=as_json,
+    )
 
 
 def _follow(batch: str | None, *, since: float | None, as_json: bool, until_eof: bool) -> None:

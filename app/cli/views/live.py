@@ -82,6 +82,13 @@ class LiveView:
             self._print(snapshot)
             self._printed_at = now
 
+    def note(self, line: str) -> None:
+        """Print a sentence; on a terminal it stays above the table."""
+        if self._moving:
+            self.console.print(line)
+        else:
+            self._line(line)
+
     def _picture(self, snapshot: RunSnapshot, left: str) -> Group:
         width, bars = fitted(COLUMNS, self.console.width)
         return Group(
@@ -101,7 +108,7 @@ class LiveView:
             table.add_row(
                 Text(queue.value, style="bold"),
                 number(depth.waiting, "yellow"),
-                number(depth.inflight, "cyan"),
+                number(depth.running, "cyan"),
                 Text(replicas, style="bold cyan" if status.ready or moving else "dim"),
                 Text(self._replicas[queue].bars(bars), style="cyan"),
                 Text(f"{self._rates[queue].per_second:.1f}"),
@@ -134,12 +141,12 @@ class LiveView:
         times = [elapsed / settled * (self.total - settled)]
         for queue, status in snapshot.queues.items():
             if (rate := self._rates[queue].per_second) > 0:
-                times.append((status.depth.waiting + status.depth.inflight) / rate)
+                times.append((status.depth.waiting + status.depth.running) / rate)
         return f"{clock(max(times) + 0.5)} left"
 
     def _print(self, snapshot: RunSnapshot) -> None:
         queues = "  ".join(
-            f"{queue.value}: waiting {status.depth.waiting} running {status.depth.inflight} "
+            f"{queue.value}: waiting {status.depth.waiting} running {status.depth.running} "
             f"replicas {status.ready}/{status.replicas}"
             for queue, status in snapshot.queues.items()
         )
@@ -148,5 +155,8 @@ class LiveView:
         text = f"done {snapshot.counts.settled}/{self.total}  failed {failed}  {rate}  {queues}"
         if text != self._printed:
             self._printed = text
-            sys.stderr.write(f"[{time.monotonic() - self._began:6.1f} s]  {text}\n")
-            sys.stderr.flush()
+            self._line(text)
+
+    def _line(self, text: str) -> None:
+        sys.stderr.write(f"[{time.monotonic() - self._began:6.1f} s]  {text}\n")
+        sys.stderr.flush()

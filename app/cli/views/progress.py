@@ -48,6 +48,10 @@ class BatchProgress:
         """Print why the Redis server does not answer."""
         self._print(f"The Redis server is away ({why}); waiting for it.", at_once=False)
 
+    def note(self, line: str) -> None:
+        """Print a sentence about the batch."""
+        self._print(line, at_once=True)
+
     def _print(self, line: str, *, at_once: bool) -> None:
         now = time.monotonic()
         if line != self._last and (at_once or now - self._printed_at >= self.PAUSE_SECONDS):

@@ -12,14 +12,19 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli.views.pieces import lined_table
+from app.storage.layout import DocumentSummary
 
 if TYPE_CHECKING:
-    from app.ledger.models import BatchCounts, Document, QueueDepth
+    from app.ledger.models import BatchCounts, Document, QueueDepth, ServiceTimes
     from app.local.demo import Result
     from app.queues import Queue
 
 
 PIPE_COLUMNS = 200
+FACTOR = 2
+"""How far the measured seconds a document may be from what scaling counts on before `fleet status` says so."""
+ENOUGH_PASSES = 20
+"""Documents from which their mean time says something."""
 
 
 def console() -> Console:
@@ -73,22 +78,47 @@ def batch(counts: "BatchCounts", *, as_json: bool) -> None:
 
 
 def overview(
-    depths: "Mapping[Queue, QueueDepth]", batches: "Sequence[BatchCounts]", quarantined: int, *, as_json: bool
+    depths: "Mapping[Queue, QueueDepth]",
+    times: "Mapping[Queue, ServiceTimes]",
+    batches: "Sequence[BatchCounts]",
+    quarantined: int,
+    *,
+    expected: Mapping[str, float],
+    as_json: bool,
 ) -> None:
-    """Show the queues, the batches and the number of quarantined documents."""
+    """Show the queues, the batches and the number of quarantined documents.
+
+    Args:
+        depths: The depth of each queue.
+        times: Its service times.
+        batches: The batches.
+        quarantined: How many documents are in the quarantine.
+        expected: The seconds a document that scaling counts on, by queue, if they are known.
+        as_json: Whether to show JSON.
+    """
     if as_json:
         value = {
-            "queues": {queue.value: msgspec.to_builtins(depth) for queue, depth in depths.items()},
+            "queues": {
+                queue.value: {
+                    **msgspec.to_builtins(depth),
+                    "times": msgspec.to_builtins(times[queue]),
+                    "expected_work_seconds": expected.get(queue.value),
+                }
+                for queue, depth in depths.items()
+            },
             "batches": [_counts(counts) for counts in batches],
             "quarantined": quarantined,
         }
         typer.echo(as_line(value))
         return
-    queues = _numbers("queue", ["waiting", "running", "done", "oldest wait"])
+    queues = _numbers("queue", ["waiting", "running", "done", "oldest wait", "s/doc", "95 % within"])
     for queue, depth in depths.items():
-        cells = (f"{depth.waiting:,}", f"{depth.inflight:,}", f"{depth.done:,}")
-        queues.add_row(queue.value, *cells, f"{depth.oldest_wait_seconds:.1f} s")
+        cells = (f"{depth.waiting:,}", f"{depth.running:,}", f"{depth.done:,}")
+        queues.add_row(queue.value, *cells, f"{depth.oldest_wait_seconds:.1f} s", *_work(times[queue]))
     console().print(queues)
+    for queue, measured in times.items():
+        if sentence := _misjudged(measured, expected.get(queue.value), queue):
+            console().print(sentence)
     if batches:
         # Without the columns that hold only zeros, the table fits on 80 columns.
         rare = [
@@ -102,6 +132,27 @@ def overview(
         console().print("", table)
     if quarantined:
         console().print(f"{quarantined:,} in quarantine: fleet quarantine list")
+
+
+def _work(times: "ServiceTimes") -> tuple[str, str]:
+    """Return the cells for how long a document is worked on: the mean, and what 19 of 20 need at most."""
+    if not times.passes:
+        return "", ""
+    most = times.work_p95_seconds
+    return f"{times.mean_work_seconds:.3g}", "over 1 min" if most is None else f"{most:g} s"
+
+
+def _misjudged(times: "ServiceTimes", expected: float | None, queue: "Queue") -> str:
+    """Return a sentence if scaling counts on another time for a document than workers need; empty if it does not."""
+    if expected is None or times.passes < ENOUGH_PASSES:
+        return ""
+    measured = times.mean_work_seconds
+    if expected / FACTOR <= measured <= expected * FACTOR:
+        return ""
+    return (
+        f"A document of {queue.value} takes {measured:.3g} s as measured, and scaling counts on {expected:g} s: "
+        f"correct secondsPerDocument of its workers."
+    )
 
 
 def _pairs(title: str | None = None) -> Table:
@@ -124,7 +175,7 @@ def _numbers(first: str, names: Sequence[str]) -> Table:
 def _document(shown: "Document") -> dict[str, object]:
     fields = msgspec.structs.asdict(shown)
     fields.pop("options")  # they may hold a password
-    fields["summary"] = msgspec.json.decode(shown.summary)
+    fields["summary"] = msgspec.structs.asdict(msgspec.json.decode(shown.summary, type=DocumentSummary))
     return fields
 
 

@@ -4,7 +4,7 @@ import time
 
 import msgspec
 
-from app.documents.models import Facts, Page, Recognition
+from app.documents.models import Facts, Page, Recognition, ResultKind
 from app.errors import MalformedError, PermanentError
 from app.ledger.models import Document, Outcome, State
 from app.queues import TaskName
@@ -33,9 +33,9 @@ def recognize_document(services: Services, document: Document) -> Outcome:
         PermanentError: the original is gone.
         TransientError: the store or the sandbox is unavailable.
     """
-    keys = result_keys(document.object)
-    facts = get_facts(services.store, keys["document"])
-    texts = get_text(services.store, keys["text"])
+    keys = result_keys(document.batch, document.document_id)
+    facts = get_facts(services.store, keys[ResultKind.DOCUMENT])
+    texts = get_text(services.store, keys[ResultKind.TEXT])
     wanted = facts.pages_needing_ocr
     pages = wanted[: services.config.ocr_max_pages]
     found = {
@@ -67,8 +67,8 @@ def recognize_document(services: Services, document: Document) -> Outcome:
     for number, recognition in found.items():
         if recognition.error is None:
             texts[number - 1] = recognition.text
-    put_text(services.store, keys["text"], texts)
-    put_facts(services.store, keys["document"], facts)
+    put_text(services.store, keys[ResultKind.TEXT], texts)
+    put_facts(services.store, keys[ResultKind.DOCUMENT], facts)
     return Outcome(state=State.SUCCEEDED, summary=summary_json(facts), results=document.results)
 
 

@@ -1,5 +1,6 @@
 """`pdf.process`: the first pass over every document: facts, text, thumbnail."""
 
+from app.documents.models import ResultKind
 from app.ledger.models import Advance, Document, Outcome, State
 from app.queues import Queue, TaskName
 from app.storage.layout import put_facts, put_text, result_keys, summary_json
@@ -27,14 +28,14 @@ def process_document(services: Services, document: Document) -> Outcome | Advanc
     data = original(services, document)
     options = document.options
     reading = services.sandbox.read(data, password=options.password, ocr=options.ocr)
-    keys = result_keys(document.object)
-    put_text(services.store, keys["text"], reading.texts)
+    keys = result_keys(document.batch, document.document_id)
+    put_text(services.store, keys[ResultKind.TEXT], reading.texts)
     if reading.thumbnail is None:
-        del keys["thumbnail"]
+        del keys[ResultKind.THUMBNAIL]
     else:
-        services.store.put(keys["thumbnail"], reading.thumbnail)
-    put_facts(services.store, keys["document"], reading.facts)
+        services.store.put(keys[ResultKind.THUMBNAIL], reading.thumbnail)
+    put_facts(services.store, keys[ResultKind.DOCUMENT], reading.facts)
     summary = summary_json(reading.facts)
     if reading.facts.pages_needing_ocr:
-        return Advance(queue=Queue.OCR, summary=summary, results=keys)
-    return Outcome(state=State.SUCCEEDED, summary=summary, results=keys)
+        return Advance(queue=Queue.OCR, summary=summary, results=tuple(keys))
+    return Outcome(state=State.SUCCEEDED, summary=summary, results=tuple(keys))

@@ -115,6 +115,11 @@ metadata:
     {{- if and .store $root.Values.store.enabled (not $root.Values.store.existingSecret) }}
     checksum/store: {{ include "fleet.store.secretData" $root | sha256sum }}
     {{- end }}
+    {{- /* Nothing in these volumes is missed, so they are no reason for a node autoscaler to keep a node. */}}
+    {{- $evictable := "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes" }}
+    {{- if not (hasKey $pod.podAnnotations $evictable) }}
+    {{ $evictable }}: {{ ternary "tmp,source" "tmp" $pod.sourceVolume }}
+    {{- end }}
     {{- with $pod.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -178,6 +183,8 @@ spec:
         periodSeconds: {{ int .periodSeconds }}
         timeoutSeconds: 10
         failureThreshold: 3
+        {{- /* A process that hangs does not use its grace. */}}
+        terminationGracePeriodSeconds: 30
       {{- end }}
       resources:
         {{- include "fleet.resources" $pod.resources | trim | nindent 8 }}

@@ -35,16 +35,17 @@ an upgrade changes nothing.
 {{- end -}}
 
 {{/*
-Redis' users. `fleet` may run every command except those that stop or empty the server; `keda` measures the lengths of our
-queues and may change nothing (-@dangerous removes CLIENT KILL and PAUSE again); `probe` checks that the server answers.
+Redis' users. `fleet` may run every command except those that stop or empty the server; `keda` measures the
+lengths of the keys in its triggers and may change nothing (-@dangerous removes CLIENT KILL and PAUSE again); `probe` checks that the server answers.
 Nobody can log in as `default`, which has no password and is off; but Redis 7.0 reads its own append-only file in that
 user's name, and would skip every transaction that this user may not run.
 */}}
 {{- define "fleet.redis.acl" -}}
 {{- $keys := list -}}
 {{- range $worker := include "fleet.workers" .root | fromYaml -}}
-{{- $keys = append $keys (printf "~%s" $worker.queue) -}}
-{{- $keys = append $keys (printf "~%s" (include "fleet.inflightKey" (dict "root" $.root "queue" $worker.queue))) -}}
+{{- range $key := $worker.measured -}}
+{{- $keys = append $keys (printf "~%s" $key) -}}
+{{- end -}}
 {{- end -}}
 user default off resetchannels ~* &* +@all
 user fleet on #{{ sha256sum .password }} ~* &* +@all -@dangerous +info

@@ -1,6 +1,5 @@
 {{/* The environment of the fleet's own pods: the data of the ConfigMap. */}}
 {{- define "fleet.settings" -}}
-{{- $limits := .Values.timeLimits -}}
 {{- $store := .Values.store -}}
 FLEET_STORE_URL: {{ printf "s3://%s/%s" $store.bucket $store.prefix | trimSuffix "/" | quote }}
 AWS_REGION: {{ $store.region | quote }}
@@ -9,9 +8,13 @@ AWS_ENDPOINT_URL: {{ printf "http://%s-store:7070" (include "fleet.fullname" .) 
 {{- else if $store.external.endpoint }}
 AWS_ENDPOINT_URL: {{ $store.external.endpoint | quote }}
 {{- end }}
-FLEET_SOFT_LIMIT_SECONDS: {{ include "fleet.number" $limits.softSeconds | quote }}
-FLEET_GRACE_SECONDS: {{ include "fleet.number" $limits.graceSeconds | quote }}
-FLEET_VISIBILITY_TIMEOUT_SECONDS: {{ include "fleet.number" $limits.visibilityTimeoutSeconds | quote }}
+{{- $seconds := list }}
+{{- range $name, $worker := include "fleet.workers" . | fromYaml }}
+{{- if $worker.secondsPerDocument }}
+{{- $seconds = append $seconds (printf "%s=%s" $worker.queue (include "fleet.number" $worker.secondsPerDocument)) }}
+{{- end }}
+{{- end }}
+FLEET_SECONDS_PER_DOCUMENT: {{ join "," $seconds | quote }}
 {{- range $name, $value := .Values.settings }}
 {{ $name }}: {{ include "fleet.number" $value | quote }}
 {{- end }}

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from app.client.intake import Unreadable, expand, named, submissions
 from app.errors import UsageError
 from app.ledger.models import Options
+from app.storage.layout import original_key
 from app.storage.store import ObjectStore
 
 
@@ -99,7 +100,7 @@ def test_an_unreadable_file_is_refused_and_the_others_are_sent(tmp_path: Path) -
     store = ObjectStore("memory://", timeout_seconds=1.0)
     sent = list(submissions(intakes, store, batch_id="b", options=Options(), max_bytes=100, refused=refused))
     assert [one.source for one in sent] == [str(good)]
-    assert store.get(sent[0].object_key) == b"good.pdf"
+    assert store.get(original_key("b", sent[0].document_id)) == b"good.pdf"
     assert [one.intake.source for one in refused] == [str(gone)]
     assert "cannot be read" in refused[0].reason
 
@@ -109,4 +110,4 @@ def test_of_a_huge_file_one_byte_more_than_the_limit_is_stored(tmp_path: Path) -
     path.write_bytes(b"x" * 1_000)
     store = ObjectStore("memory://", timeout_seconds=1.0)
     (one,) = submissions(named([path]), store, batch_id="b", options=Options(), max_bytes=100, refused=[])
-    assert len(store.get(one.object_key)) == 101
+    assert len(store.get(original_key("b", one.document_id))) == 101

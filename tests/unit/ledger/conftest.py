@@ -26,7 +26,12 @@ def clock() -> Clock:
 @pytest.fixture
 def ledger(client: redis.Redis, clock: Clock) -> Ledger:
     config = Settings(
-        key_prefix="t:", max_attempts=3, retention_seconds=100, presence_seconds=30.0, flood_chunk=7
+        key_prefix="t:",
+        window="1000",
+        max_attempts=3,
+        retention_seconds=100,
+        presence_seconds=30.0,
+        flood_chunk=7,
     )
     return Ledger(client, config, clock)
 
@@ -36,17 +41,18 @@ class Batch:
     ledger: Ledger
     batch_id: str = field(default_factory=new_id)
 
-    def open(self, count: int = 1, password: str | None = None) -> list[str]:
+    def open(
+        self, count: int = 1, password: str | None = None, *, weight: int = 1, express: bool = False
+    ) -> list[str]:
         submissions = [
             Submission(
                 document_id=new_id(),
                 source=f"{number}.pdf",
-                object_key=f"b/{number}/original",
                 options=Options(password=password),
             )
             for number in range(count)
         ]
-        self.ledger.open(self.batch_id, Queue.PDF, submissions)
+        self.ledger.open(self.batch_id, Queue.PDF, submissions, weight=weight, express=express)
         return [submission.document_id for submission in submissions]
 
 

@@ -5,6 +5,7 @@ from app.errors import ServerError
 from app.ledger.ledger import Ledger
 from app.ledger.models import Document, Outcome, State
 from app.ledger.reader import Reader
+from app.ledger.retention import forget_expired
 from app.ledger.tail import OVERLAP_SECONDS, SKEW_SECONDS, Settled, Tail
 from app.queues import Queue
 from tests.unit.ledger.conftest import Batch, Clock
@@ -46,6 +47,21 @@ def test_one_batch_is_followed_from_its_first_document_on(ledger: Ledger, batch:
     polls = [tail.poll() for _ in range(3)]
     assert [ids_in(polled) for polled in polls] == [ids, [], []]
     assert [one.batch_id for one in polls[2].batches] == [batch.batch_id], "it stays, though it is finished"
+
+
+def test_the_end_of_retention_shifts_nothing(ledger: Ledger, batch: Batch, clock: Clock) -> None:
+    ids = batch.open(30)
+    tail = Tail(ledger)
+    tail.poll()
+    settle(ledger, ids[:10])
+    assert ids_in(tail.poll()) == ids[:10]
+    clock.now += 101
+    settle(ledger, ids[10:15])
+    assert forget_expired(ledger) == 10
+    assert ids_in(tail.poll()) == ids[10:15]
+    settle(ledger, ids[15:])
+    assert ids_in(tail.poll()) == ids[15:]
+    assert ids_in(Tail(ledger, since=clock.now).poll()) == ids[10:]
 
 
 def test_a_batch_whose_submitters_clock_is_slow_is_found(ledger: Ledger, batch: Batch, clock: Clock) -> None:

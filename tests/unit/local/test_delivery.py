@@ -4,17 +4,20 @@ import msgspec
 import pytest
 
 from app.client.intake import Intake, Unreadable
+from app.documents.models import ResultKind
 from app.errors import FleetError
 from app.ledger.models import Document, State
 from app.local.delivery import OutputFolder
+from app.storage.layout import result_keys
 from app.storage.store import ObjectStore
 
 
 @pytest.fixture
 def store() -> ObjectStore:
     store = ObjectStore("memory://", timeout_seconds=1.0)
-    store.put("b/d/text.txt", b"words")
-    store.put("b/d/document.json", b"{}")
+    keys = result_keys("b", "d")
+    store.put(keys[ResultKind.TEXT], b"words")
+    store.put(keys[ResultKind.DOCUMENT], b"{}")
     return store
 
 
@@ -27,20 +30,16 @@ def settled(state: State = State.SUCCEEDED, **changes: object) -> Document:
         document_id="d",
         batch="b",
         source="a.pdf",
-        object="b/d/original",
         state=state,
         queue="pdf",
         opened=1.0,
         started=2.0,
         finished=4.5,
         attempts=1,
-        summary=msgspec.Raw(b'{"pages":3,"characters":5}'),
-        results={kind: f"b/d/{name}" for kind, name in RESULTS.items()},
+        summary=msgspec.Raw(b'{"p":3,"c":5}'),
+        results=tuple(ResultKind),
     )
     return msgspec.structs.replace(document, **changes)
-
-
-RESULTS = {"text": "text.txt", "thumbnail": "thumbnail.jpg", "document": "document.json"}
 
 
 def test_results_lie_in_a_folder_of_the_documents_name(tmp_path: Path, store: ObjectStore) -> None:

@@ -30,7 +30,7 @@ def ledger(client: redis.Redis) -> Ledger:
 
 def opened(ledger: Ledger, batch_id: str, count: int) -> list[str]:
     ids = [new_id() for _ in range(count)]
-    ledger.open(batch_id, Queue.PDF, [Submission(document_id=i, source=i, object_key=i) for i in ids])
+    ledger.open(batch_id, Queue.PDF, [Submission(document_id=i, source=i) for i in ids])
     return ids
 
 

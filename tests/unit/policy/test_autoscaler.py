@@ -9,7 +9,8 @@ from app.policy.autoscaler import Autoscaler, Decision, Measurement
 from app.policy.hpa import Reason
 from app.policy.policy import Fallback, FallbackBehavior, Policy
 
-CLUSTER = Policy.cluster(10, backlog_per_replica=20)
+CLUSTER = msgspec.structs.replace(Policy.cluster(10, backlog_per_replica=20), polling_seconds=5.0)
+"""The cluster's policy, but with polls so far apart that a step shows whether a poll or a sync acts."""
 
 
 class Driver:
@@ -19,9 +20,9 @@ class Driver:
         self.scaler = Autoscaler(policy)
         self.replicas = replicas
 
-    def step(self, now: float, waiting: int, inflight: int = 0) -> Decision:
+    def step(self, now: float, waiting: int, running: int = 0) -> Decision:
         return self._carry_out(
-            self.scaler.step(now, Measurement(waiting=waiting, inflight=inflight, replicas=self.replicas))
+            self.scaler.step(now, Measurement(waiting=waiting, running=running, replicas=self.replicas))
         )
 
     def fail(self, now: float) -> Decision:
@@ -64,6 +65,22 @@ def test_work_wakes_the_minimum_at_once() -> None:
     assert fleet.step(5, 1) == Decision(replicas=3, reason=Reason.ACTIVATED, metric=0.05)
 
 
+def test_a_fleet_can_wake_to_several_replicas_and_sleep_again() -> None:
+    fleet = Driver(msgspec.structs.replace(CLUSTER, wake_replicas=4))
+    assert fleet.step(0, 0).replicas == 0
+    assert fleet.step(5, 1) == Decision(replicas=4, reason=Reason.ACTIVATED, metric=0.05)
+    # The HPA has the same minimum, so it takes none of them back.
+    assert [fleet.step(now, 1).replicas for now in (15, 30, 45)] == [4, 4, 4]
+    assert [fleet.step(now, 0).replicas for now in (50, 105, 110)] == [4, 4, 0]
+
+
+def test_keda_raises_too_few_woken_replicas_at_its_next_poll() -> None:
+    fleet = Driver(msgspec.structs.replace(CLUSTER, wake_replicas=4, sync_seconds=100_000.0), replicas=2)
+    fleet.step(0, 0)
+    fleet.replicas = 2
+    assert fleet.step(5, 1) == Decision(replicas=4, reason=Reason.ACTIVATED, metric=0.05)
+
+
 def test_a_minimum_is_kept_without_any_work() -> None:
     fleet = Driver(msgspec.structs.replace(CLUSTER, min_replicas=3))
     assert fleet.step(0, 0) == Decision(replicas=3, reason=Reason.AT_MIN, metric=0.0)
@@ -78,20 +95,20 @@ def test_an_activation_target_is_exceeded_not_reached() -> None:
     assert fleet.step(5, 41).replicas == 1
     # Activation precedes scaling: 40 documents need 2 replicas, yet get none after the cooldown.
     assert fleet.step(15, 40).reason is Reason.SCALED_UP
-    assert [fleet.step(now, 40).replicas for now in (725, 725.001, 730.001)] == [2, 2, 0]
+    assert [fleet.step(now, 40).replicas for now in (65, 65.001, 70.001)] == [2, 2, 0]
 
 
 def test_cooldown_runs_from_the_last_poll_that_saw_work_and_ends_all_at_once() -> None:
     fleet = Driver(CLUSTER)
     fleet.step(0, 200)
     assert fleet.replicas == 10
-    assert fleet.step(5, 0, inflight=1).replicas == 10
+    assert fleet.step(5, 0, running=1).replicas == 10
     assert fleet.step(10, 0).reason is Reason.COOLING_DOWN
     policy_without_hpa = msgspec.structs.replace(CLUSTER, sync_seconds=100_000.0)
     alone = Driver(policy_without_hpa)
     alone.step(0, 200)
-    assert alone.step(720, 0) == Decision(replicas=10, reason=Reason.COOLING_DOWN, metric=0.0)
-    assert alone.step(725, 0) == Decision(replicas=0, reason=Reason.DEACTIVATED, metric=0.0)
+    assert alone.step(60, 0) == Decision(replicas=10, reason=Reason.COOLING_DOWN, metric=0.0)
+    assert alone.step(65, 0) == Decision(replicas=0, reason=Reason.DEACTIVATED, metric=0.0)
 
 
 def test_replicas_that_never_saw_work_have_no_cooldown() -> None:
@@ -183,7 +200,7 @@ def test_bounds_hold_and_zero_comes_only_after_the_cooldown(
         Policy.cluster(
             max(max_replicas, min_replicas), backlog_per_replica=backlog, min_replicas=min_replicas
         ),
-        cooldown_seconds=60.0,
+        polling_seconds=5.0,
     )
     fleet, now, next_poll, last_active = Driver(policy), 0, 0, -1_000
     for pause, measured in steps:
@@ -201,14 +218,14 @@ def test_bounds_hold_and_zero_comes_only_after_the_cooldown(
 
 
 @given(waiting=st.integers(1, 400), replicas=st.integers(1, 10), data=st.data())
-def test_delivering_messages_never_changes_the_replicas(
+def test_starting_documents_never_changes_the_replicas(
     waiting: int, replicas: int, data: st.DataObject
 ) -> None:
-    """Delivered or not, it is the same work: a stable fleet keeps its size while messages move from list to hash."""
+    """Started or not, it is the same work: a stable fleet keeps its size while documents are started."""
     fleet = Driver(Policy.local(20), replicas=replicas)
     for tick in range(100):
         fleet.step(tick / 4, waiting)
     settled = fleet.replicas
     for tick in range(100, 140):
-        delivered = data.draw(st.integers(0, min(waiting, settled)))
-        assert fleet.step(tick / 4, waiting - delivered, delivered).replicas == settled
+        started = data.draw(st.integers(0, min(waiting, settled)))
+        assert fleet.step(tick / 4, waiting - started, started).replicas == settled

@@ -128,3 +128,8 @@ def test_values_that_cannot_work_are_refused_with_their_numbers() -> None:
     for window in (-1.0, 3_601.0, float("nan")):
         with pytest.raises(SettingsError, match=rf"window \({window:g} s\) must be between 0 and 3600"):
             ScalingRules(policies=(pods(1, period_seconds=1),), stabilization_window_seconds=window)
+    for tolerance in (-0.1, 1.0, float("nan")):
+        with pytest.raises(
+            SettingsError, match=rf"tolerance \({tolerance:g}\) must be at least 0 and below 1"
+        ):
+            ScalingRules(policies=(pods(1, period_seconds=1),), tolerance=tolerance)

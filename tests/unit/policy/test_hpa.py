@@ -66,6 +66,16 @@ def test_without_tolerance_every_fraction_counts() -> None:
     assert hpa(tolerance=0.0).recommend(10_000, 10) == 10
 
 
+def test_a_direction_may_have_a_tolerance_of_its_own() -> None:
+    """Of 22 documents that need a replica each, 20 run: with the cluster's tolerance the last two would wait."""
+    ready = msgspec.structs.replace(UNLIMITED, tolerance=0.0)
+    assert hpa().recommend(22_000, 20) == 20
+    assert hpa(up=ready).recommend(22_000, 20) == 22
+    assert hpa(up=ready).recommend(18_000, 20) == 20
+    assert hpa(down=ready).recommend(22_000, 20) == 20
+    assert hpa(down=ready).recommend(19_000, 20) == 19
+
+
 def test_tolerance_is_measured_on_the_replicas_that_exist() -> None:
     """Of 10 desired only 8 exist: 8.4 is within tolerance of 8, so 8 are recommended (as the HPA does)."""
     assert sync(hpa(), 0, 8.4, 10, existing=8) == Proposal(8, Reason.SCALED_DOWN)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.config import Settings
 from app.errors import SettingsError
 from app.policy.behavior import ScalingPolicyType, ScalingRules
 from app.policy.policy import MILLI, Fallback, FallbackBehavior, Policy, backlog_per_replica
@@ -31,7 +30,7 @@ COUNTS = st.integers(0, 100_000)
 
 
 @pytest.mark.parametrize(
-    ("waiting", "inflight", "backlog", "milli"),
+    ("waiting", "running", "backlog", "milli"),
     [
         (0, 0, 20, 0),
         (1, 0, 20, 50),
@@ -43,24 +42,24 @@ COUNTS = st.integers(0, 100_000)
         (2, 0, 3, 666),  # truncated, not rounded
     ],
 )
-def test_formula_in_thousandths(waiting: int, inflight: int, backlog: int, milli: int) -> None:
+def test_formula_in_thousandths(waiting: int, running: int, backlog: int, milli: int) -> None:
     policy = Policy(max_replicas=10, backlog_per_replica=backlog)
-    assert policy.metric_milli(waiting, inflight) == milli
+    assert policy.metric_milli(waiting, running) == milli
 
 
-@given(policy=POLICIES, waiting=COUNTS, inflight=COUNTS, more=st.integers(1, 1_000))
-def test_more_work_never_needs_fewer_replicas(policy: Policy, waiting: int, inflight: int, more: int) -> None:
-    metric = policy.metric_milli(waiting, inflight)
-    assert policy.metric_milli(waiting + more, inflight) >= metric
-    assert policy.metric_milli(waiting, inflight + more) >= metric
+@given(policy=POLICIES, waiting=COUNTS, running=COUNTS, more=st.integers(1, 1_000))
+def test_more_work_never_needs_fewer_replicas(policy: Policy, waiting: int, running: int, more: int) -> None:
+    metric = policy.metric_milli(waiting, running)
+    assert policy.metric_milli(waiting + more, running) >= metric
+    assert policy.metric_milli(waiting, running + more) >= metric
 
 
 @given(policy=POLICIES, waiting=COUNTS, replicas=st.integers(1, 200), data=st.data())
-def test_a_delivered_message_never_lowers_the_metric_nor_lifts_it_above_the_busy_replicas(
+def test_a_started_document_never_lowers_the_metric_nor_lifts_it_above_the_busy_replicas(
     policy: Policy, waiting: int, replicas: int, data: st.DataObject
 ) -> None:
-    delivered = data.draw(st.integers(0, min(waiting, replicas)))
-    before, after = policy.metric_milli(waiting, 0), policy.metric_milli(waiting - delivered, delivered)
+    started = data.draw(st.integers(0, min(waiting, replicas)))
+    before, after = policy.metric_milli(waiting, 0), policy.metric_milli(waiting - started, started)
     assert before <= after <= max(before, replicas * MILLI)
 
 
@@ -117,6 +116,12 @@ def test_a_backlog_from_impossible_times_is_refused(value: float) -> None:
         ({"sync_seconds": float("inf")}, r"sync_seconds \(inf s\) must be above 0 and finite"),
         ({"cooldown_seconds": -1.0}, r"cooldown_seconds \(-1\) must be at least 0"),
         ({"activation_target": float("nan")}, r"activation_target \(nan\) must be at least 0"),
+        ({"wake_replicas": 0}, r"wake_replicas \(0\) must be between 1 and max_replicas \(10\)"),
+        ({"wake_replicas": 11}, r"wake_replicas \(11\) must be between 1 and max_replicas \(10\)"),
+        (
+            {"wake_replicas": 3, "min_replicas": 1},
+            r"wake_replicas \(3\) wakes a fleet from 0, and min_replicas \(1\) never lets it sleep",
+        ),
         ({"tolerance": 1.0}, r"tolerance \(1\) must be at least 0 and below 1"),
     ],
 )
@@ -150,10 +155,6 @@ def test_fallback_behaviors(behavior: FallbackBehavior, current: int, replicas: 
     assert Fallback(behavior=behavior, replicas=replicas).replicas_for(current) == expected
 
 
-def test_the_clusters_cooldown_outlasts_a_workers_grace() -> None:
-    assert Policy.cluster(10, backlog_per_replica=20).cooldown_seconds > Settings().grace_seconds
-
-
 def test_local_differs_from_the_cluster_in_times_and_rates_alone() -> None:
     cluster = Policy.cluster(8, backlog_per_replica=20)
     local = Policy.local(8, backlog_per_replica=20)
@@ -183,11 +184,15 @@ def test_the_documentation_names_the_real_values() -> None:
 
 
 def in_words(rules: ScalingRules) -> str:
-    (only,) = rules.policies
+    (period,) = {policy.period_seconds for policy in rules.policies}
+    rates = " or ".join(
+        f"{policy.value} {'%' if policy.type is ScalingPolicyType.PERCENT else 'pods'}"
+        for policy in rules.policies
+    )
     window = rules.stabilization_window_seconds
-    unit = "%" if only.type is ScalingPolicyType.PERCENT else "pods"
     looks_back = f"{window:g} s" if window else "no"
-    return f"{only.value} {unit} in {only.period_seconds:g} s, {looks_back} window"
+    tolerance = "" if rules.tolerance is None else f", tolerance {rules.tolerance:g}"
+    return f"{rates} in {period:g} s, {looks_back} window{tolerance}"
 
 
 def test_a_policy_can_be_written_down_and_read_again() -> None:

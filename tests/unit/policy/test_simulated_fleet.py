@@ -3,17 +3,23 @@
 import re
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
+import yaml
 
 from app.policy.autoscaler import Autoscaler, Measurement
+from app.policy.behavior import Behavior
 from app.policy.policy import Policy, backlog_per_replica
 
-DOCUMENTATION = Path(__file__).parents[3] / "docs" / "scaling.md"
+ROOT = Path(__file__).parents[3]
+DOCUMENTATION = ROOT / "docs" / "scaling.md"
+TICK = 0.25
 
 
 class Queue:
-    """Documents of equal length, delivered when a replica is free; a stopped replica finishes its document."""
+    """Documents of equal length, started when a replica is free; a stopped replica finishes its document."""
 
     def __init__(
         self, documents: int, seconds: float, *, at: float = 0.0, every_seconds: float | None = None
@@ -33,23 +39,23 @@ class Queue:
         if self.every_seconds is not None and now % self.every_seconds == 0:
             self.waiting += 1
         self.ends = [end for end in self.ends if end > now]
-        delivered = max(0, min(self.waiting, slots - len(self.ends)))
-        self.waiting -= delivered
-        self.ends += [now + self.seconds] * delivered
+        started = max(0, min(self.waiting, slots - len(self.ends)))
+        self.waiting -= started
+        self.ends += [now + self.seconds] * started
 
 
 def run(
-    policy: Policy, queue: Queue, *, seconds: float, see_inflight: bool = True
+    policy: Policy, queue: Queue, *, seconds: float, see_running: bool = True
 ) -> list[tuple[int, int, int]]:
-    """Return (waiting, inflight, replicas) every quarter of a second."""
+    """Return (waiting, running, replicas) at every tick."""
     scaler, replicas, trace = Autoscaler(policy), 0, []
-    for tick in range(int(seconds * 4)):
-        now = tick / 4
+    for tick in range(int(seconds / TICK)):
+        now = tick * TICK
         queue.advance(now, replicas)
-        inflight = len(queue.ends)
-        seen = Measurement(waiting=queue.waiting, inflight=inflight if see_inflight else 0, replicas=replicas)
+        running = len(queue.ends)
+        seen = Measurement(waiting=queue.waiting, running=running if see_running else 0, replicas=replicas)
         replicas = scaler.step(now, seen).replicas
-        trace.append((queue.waiting, inflight, replicas))
+        trace.append((queue.waiting, running, replicas))
     return trace
 
 
@@ -72,17 +78,17 @@ def test_a_drain_goes_from_nothing_up_to_the_maximum_and_back_to_nothing(policy:
 
 def test_the_worked_example_of_the_documentation() -> None:
     rows = re.findall(
-        r"^\| (\d+) s \| ([\d,]+) \| (\d+) \| ([\d.]+) \| (?:(\d+) -> )?(\d+) \|",
+        r"^\| ([\d.]+) s \| ([\d,]+) \| (\d+) \| ([\d.]+) \| (?:(\d+) -> )?(\d+) \|",
         DOCUMENTATION.read_text(),
         re.MULTILINE,
     )
-    assert len(rows) == 10
-    flood = 3
+    assert len(rows) == 8
+    flood = 2.5
     policy = Policy.cluster(10, backlog_per_replica=backlog_per_replica(60, 0.5))
-    trace = [(0, 0, 0), *run(policy, Queue(1_000, 0.5, at=flood), seconds=800)]
-    for seconds, waiting, inflight, metric, before, after in rows:
-        index = (flood + int(seconds)) * 4 + 1
-        assert trace[index] == (int(waiting.replace(",", "")), int(inflight), int(after))
+    trace = [(0, 0, 0), *run(policy, Queue(1_000, 0.5, at=flood), seconds=200)]
+    for seconds, waiting, running, metric, before, after in rows:
+        index = int((flood + float(seconds)) / TICK) + 1
+        assert trace[index] == (int(waiting.replace(",", "")), int(running), int(after))
         assert trace[index - 1][2] == int(before or after)
         assert f"{policy.metric_milli(*trace[index][:2]) / 1_000:.2f}" == metric
     documented = [int(after) for *_, before, after in rows if before]
@@ -96,29 +102,94 @@ def test_local_growth_doubles_before_ones_eyes() -> None:
 
 
 def test_queue_length_alone_ends_replicas_at_work() -> None:
-    """LLEN alone is the common mistake: a delivered message has left the list, and its replica is stopped.
+    """LLEN alone is the common mistake: a message that was taken has left the list, and its replica is stopped.
 
-    Of eight long documents four are delivered, so LLEN reads 4 and the fleet stops growing. When the other
-    four are delivered, LLEN reads 0 and the fleet is stopped while all four replicas work.
+    Of eight long documents four are taken, so LLEN reads 4 and the fleet stops growing. When the other four are taken,
+    LLEN reads 0 and the fleet is stopped while all four replicas work.
     """
     policy = Policy.local(8, backlog_per_replica=1)
-    with_inflight = run(policy, Queue(8, 20.0), seconds=60)
-    llen_alone = run(policy, Queue(8, 20.0), seconds=60, see_inflight=False)
-    assert all(replicas >= inflight for _, inflight, replicas in with_inflight)
-    assert max(replicas for *_, replicas in with_inflight) == 8
+    with_running = run(policy, Queue(8, 20.0), seconds=60)
+    llen_alone = run(policy, Queue(8, 20.0), seconds=60, see_running=False)
+    assert all(replicas >= running for _, running, replicas in with_running)
+    assert max(replicas for *_, replicas in with_running) == 8
     assert max(replicas for *_, replicas in llen_alone) == 4
     assert (0, 4, 0) in llen_alone
-    assert with_inflight[-1] == llen_alone[-1] == (0, 0, 0)
+    assert with_running[-1] == llen_alone[-1] == (0, 0, 0)
 
 
 def test_queue_length_alone_flaps_where_work_keeps_coming() -> None:
     """A long document every ten seconds: both counts keep the fleet, LLEN alone stops it each time."""
     policy = Policy.local(4, backlog_per_replica=1)
 
-    def turns(*, see_inflight: bool) -> int:
+    def turns(*, see_running: bool) -> int:
         arrivals = Queue(0, 9.5, every_seconds=10)
-        trace = run(policy, arrivals, seconds=100, see_inflight=see_inflight)
+        trace = run(policy, arrivals, seconds=100, see_running=see_running)
         return len(directions([0, *(replicas for *_, replicas in trace)]))
 
-    assert turns(see_inflight=True) == 1
-    assert turns(see_inflight=False) >= 19
+    assert turns(see_running=True) == 1
+    assert turns(see_running=False) >= 19
+
+
+def chart_policy(worker: str, *files: str) -> tuple[Policy, float]:
+    """Return a worker's policy by the chart's values and those of `files`, and the seconds that a document takes."""
+    layers = [yaml.safe_load((ROOT / name).read_text()) for name in ("helm/pdf-fleet/values.yaml", *files)]
+    own: dict[str, Any] = {}
+    for values in layers:
+        own |= values["workerDefaults"]
+    for values in layers:
+        own |= values["workers"].get(worker, {})
+    policy = Policy.cluster(
+        own["maxReplicas"],
+        backlog_per_replica=backlog_per_replica(own["targetDrainSeconds"], own["secondsPerDocument"]),
+    )
+    # tests/chart/test_keda.py compares the rates, which are the policy's.
+    cooldown = float(own["cooldownSeconds"])
+    return msgspec.structs.replace(policy, cooldown_seconds=cooldown), own["secondsPerDocument"]
+
+
+def useful_share(policy: Policy, documents: int, seconds: float, *, at: float) -> float:
+    """Return the work of one flood as a share of what its pods cost, from 0 replicas until there are 0 again."""
+    trace = run(policy, Queue(documents, seconds, at=at), seconds=400)
+    assert trace[-1] == (0, 0, 0)
+    return documents * seconds / sum(max(running, replicas) * TICK for _, running, replicas in trace)
+
+
+@pytest.mark.parametrize("at", [1.5, 4.0, 7.25, 11.0, 14.75])
+def test_most_of_what_a_flood_costs_is_work(at: float) -> None:
+    policy, seconds = chart_policy("pdf")
+    assert useful_share(policy, 1_000, seconds, at=at) >= 0.6
+
+
+def test_the_documentation_names_the_price_of_a_window() -> None:
+    policy, seconds = chart_policy("pdf")
+    rows = re.findall(r"^\| (\d+) s \| (\d+) % \|", DOCUMENTATION.read_text(), re.MULTILINE)
+    assert [window for window, _ in rows] == ["0", "30", "60", "120"]
+    for window, share in rows:
+        down = msgspec.structs.replace(policy.behavior.scale_down, stabilization_window_seconds=float(window))
+        slower = msgspec.structs.replace(
+            policy, behavior=Behavior(scale_up=policy.behavior.scale_up, scale_down=down)
+        )
+        assert round(100 * useful_share(slower, 1_000, seconds, at=2.5)) == int(share)
+
+
+def test_a_fleet_for_watching_costs_little_too() -> None:
+    """At k8s/values-kind.yaml's 0.3 s a document, rounded up to the tick; a real one takes longer on a busy host."""
+    policy, seconds = chart_policy("pdf", "k8s/values-kind.yaml")
+    assert useful_share(policy, 1_000, -(-seconds // TICK) * TICK, at=2.5) >= 0.6
+
+
+def test_two_long_documents_more_than_replicas_are_not_left_waiting() -> None:
+    """Of 22 documents that need a replica each, 20 run: the cluster's tolerance alone would leave two waiting."""
+    scaler, replicas = Autoscaler(Policy.cluster(40, backlog_per_replica=1)), 20
+    for now in range(0, 60, 15):
+        replicas = scaler.step(now, Measurement(waiting=2, running=20, replicas=replicas)).replicas
+    assert replicas == 22
+
+
+def test_a_wake_to_several_replicas_begins_at_once() -> None:
+    policy = msgspec.structs.replace(Policy.cluster(10, backlog_per_replica=120), wake_replicas=4)
+    replicas = [value for *_, value in run(policy, Queue(1_000, 0.5, at=2.5), seconds=200)]
+    assert replicas[int(3 / TICK)] == 4
+    assert min(replicas[int(3 / TICK) : int(60 / TICK)]) == 4
+    assert max(replicas) == 8
+    assert replicas[-1] == 0

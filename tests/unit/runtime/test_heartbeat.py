@@ -1,6 +1,15 @@
+import os
+import threading
 from pathlib import Path
 
-from app.runtime.heartbeat import Heartbeat
+import pytest
+
+from app.runtime.heartbeat import Heartbeat, beat
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Heartbeat, "begun", None)
 
 
 def test_the_file_appears_when_the_work_begins_and_each_beat_touches_it(tmp_path: Path) -> None:
@@ -17,3 +26,19 @@ def test_the_file_appears_when_the_work_begins_and_each_beat_touches_it(tmp_path
 def test_without_a_name_there_is_no_file(tmp_path: Path) -> None:
     Heartbeat("").begin()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_waits_beats_and_no_thread_beats_for_another(tmp_path: Path) -> None:
+    path = tmp_path / "alive"
+    Heartbeat(str(path)).begin()
+    os.utime(path, (0, 0))
+    other = threading.Thread(target=beat)
+    other.start()
+    other.join()
+    assert path.stat().st_mtime == 0
+    beat()
+    assert path.stat().st_mtime > 0
+
+
+def test_a_process_without_a_heartbeat_may_wait_too() -> None:
+    beat()

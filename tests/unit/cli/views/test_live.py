@@ -18,7 +18,7 @@ def snapshot(
     settled: int, *, waiting: int = 0, ready: int = 0, replicas: int = 0, **errors: int
 ) -> RunSnapshot:
     failed = sum(errors.values())
-    depth = QueueDepth(waiting=waiting, inflight=ready, done=settled, oldest_wait_seconds=waiting / 100)
+    depth = QueueDepth(waiting=waiting, running=ready, done=settled, oldest_wait_seconds=waiting / 100)
     status = QueueStatus(depth=depth, replicas=replicas, ready=ready)
     counts = BatchCounts(batch_id="b", total=1000, succeeded=settled - failed, failed=failed, errors=errors)
     return RunSnapshot(counts=counts, queues={Queue.PDF: status, Queue.OCR: status}, settled=[])
@@ -88,6 +88,21 @@ def test_without_a_terminal_there_are_plain_lines(capsys: pytest.CaptureFixture[
     assert [line.split()[4] for line in lines] == ["0/1000", "1000/1000", "1000/1000"]
     assert "pdf: waiting 0 running 1 replicas 1/0" in lines[1]
     assert console.file.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_a_sentence_stays_above_the_table() -> None:
+    output = io.StringIO()
+    with LiveView(1_000, "title", console=Console(file=output, force_terminal=True, width=100)) as view:
+        view.update(SNAPSHOTS[0])
+        view.note("Waiting for room.")
+        view.update(SNAPSHOTS[1])
+    assert output.getvalue().count("Waiting for room.") == 1
+
+
+def test_a_sentence_is_a_line_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with LiveView(1_000, "title", console=Console(file=io.StringIO(), width=100)) as view:
+        view.note("Waiting for room.")
+    assert capsys.readouterr().err.endswith("]  Waiting for room.\n")
 
 
 def test_times_read_as_on_a_clock() -> None:
