@@ -20,6 +20,11 @@ local left = tonumber(call('HGET', counts, 'left') or '1')
 call('LLEN', settled)
 call('ZCARD', open)
 call('HLEN', times)
+call('ZCARD', prefix .. 'quarantine')
+call('ZCARD', prefix .. 'due:' .. queue)
+if left <= 1 then
+  for _, name in ipairs({'pdf', 'ocr'}) do call('HLEN', prefix .. 'lanes:' .. name) end
+end
 local held = call('HEXISTS', running, id) == 1
 if not held then
   -- Another worker has put it back, or this one is being stopped.

@@ -51,6 +51,8 @@ local function plan(prefix, queue, now, least)
   end
   local due = call('ZRANGEBYSCORE', prefix .. 'due:' .. queue, '-inf', now, 'LIMIT', 0, SLICE)
   call('ZCARD', prefix .. 'open:' .. queue)
+  call('HLEN', prefix .. 'lanes:' .. queue)
+  call('HLEN', prefix .. 'templates')
   return {prefix = prefix, queue = queue, now = now, room = room, bound = least > 0, due = due}
 end
 

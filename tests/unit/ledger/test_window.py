@@ -184,13 +184,37 @@ def test_a_start_repeated_after_a_lost_reply_counts_once(ledger: Ledger, batch: 
     assert [start(ledger, document_id).attempts for _ in range(2)] == [1, 1]
 
 
-@pytest.mark.parametrize("key", ["t:open:pdf", "t:running:pdf", "pdf", "t:lanes:pdf", "t:batch:{batch}"])
-@pytest.mark.parametrize("step", ["open", "start", "settle", "defer"])
+TOUCHED = {
+    "open": (
+        "t:open:pdf",
+        "t:running:pdf",
+        "pdf",
+        "t:lanes:pdf",
+        "t:templates",
+        "t:due:pdf",
+        "t:batch:{batch}",
+    ),
+    "start": ("t:open:pdf", "t:running:pdf", "pdf", "t:lanes:pdf", "t:templates", "t:due:pdf"),
+    "settle": (
+        "t:open:pdf",
+        "t:running:pdf",
+        "t:lanes:pdf",
+        "t:times:pdf",
+        "t:settled:{batch}",
+        "t:batch:{batch}",
+    ),
+    "defer": ("t:open:pdf", "t:running:pdf", "pdf", "t:lanes:pdf", "t:templates", "t:due:pdf", "t:counts"),
+}
+"""The keys that each step writes, or may write, besides the document's."""
+
+
+@pytest.mark.parametrize(("step", "key"), [(step, key) for step, keys in TOUCHED.items() for key in keys])
 def test_a_step_that_meets_a_key_of_a_wrong_type_writes_nothing(
     ledger: Ledger, batch: Batch, key: str, step: str
 ) -> None:
-    document = start(ledger, batch.open()[0])
-    (waiting,) = batch.open()
+    document = start(ledger, batch.open()[0])  # its batch ends with it
+    waiting, *_ = Batch(ledger).open(100)
+    ledger.client.delete("pdf")  # so that each step has a window to fill
     name = key.format(batch=batch.batch_id)
     ledger.client.delete(name)
     ledger.client.set(name, "x")
@@ -201,10 +225,9 @@ def test_a_step_that_meets_a_key_of_a_wrong_type_writes_nothing(
         "settle": lambda: ledger.settle(document, SUCCESS, token="w/1"),
         "defer": lambda: ledger.defer(document, code="x", message="x", pause=1.0),
     }
-    try:
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         steps[step]()
-    except redis.ResponseError:
-        assert dump(ledger) == before
+    assert dump(ledger) == before
 
 
 def dump(ledger: Ledger) -> dict[str, bytes]:
