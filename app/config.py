@@ -70,6 +70,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Fewest messages that a queue holds while documents wait (it holds twice the running documents if that is more);
     `all`: every open document has its message on the queue."""
 
+    events_kept: Annotated[int, Meta(ge=1_000)] = 50_000
+    """Events that the ledger's stream keeps, about: a follower that was away for longer misses the older ones."""
+
     # The reconciler.
     reconcile_seconds: Seconds = 10.0
     """Interval at which the reconciler searches for documents whose worker or message is gone."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.documents.models import ResultKind
 from app.ledger.ledger import SCRIPTS, Ledger
-from app.ledger.message import document_id_of, new_id
+from app.ledger.message import Delivery, document_id_of, new_id
 from app.ledger.models import Document, Outcome, State, Submission
 from app.ledger.reconcile import Reconciler
 from app.ledger.record import micros
@@ -39,7 +39,7 @@ class Pipelined:
 
     def __init__(self, ledger: Ledger, batch_id: str) -> None:
         self._client = ledger.client
-        self._started = ["started", "1", batch_id, "", str(micros(ledger.clock())), *[""] * 7]
+        self._started = ["started", "1", "b", batch_id, "q", str(Queue.PDF), "o", str(micros(ledger.clock()))]
         self._calls: list[tuple[str, Sequence[Any]]] = []
         self._shas = {name: self._client.script_load(source(name)) for name in SCRIPTS}
 
@@ -76,11 +76,16 @@ def flood(ledger: Ledger, count: int) -> str:
     return batch_id
 
 
+def delivery(ledger: Ledger, number: int) -> Delivery:
+    """Return the delivery of the message that the worker of that number took."""
+    return Delivery(message=b"", worker=WORKER, taken=ledger.keys.taken(Queue.PDF, f"w{number}"))
+
+
 def take(ledger: Ledger, count: int) -> list[str]:
     """Take up to so many messages, each into the list of another worker; return their documents."""
     with ledger.client.pipeline(transaction=False) as pipe:
         for number in range(count):
-            pipe.lmove(str(Queue.PDF), ledger.keys.taken(Queue.PDF, f"w{number}"), "RIGHT", "LEFT")
+            pipe.lmove(str(Queue.PDF), delivery(ledger, number).taken, "RIGHT", "LEFT")
         taken = pipe.execute()
     return [document_id_of(raw) or "" for raw in taken if raw]
 
@@ -101,13 +106,15 @@ def measure_steps(ledger: Ledger, batch_id: str, count: int) -> dict[str, float]
     try:
         while done < count:
             taken = timed("take", lambda: take(ledger, BATCH))
-            documents = [ledger.start(one, queue=Queue.PDF, worker=WORKER) for one in taken]
+            documents = [
+                ledger.start(one, queue=Queue.PDF, worker=WORKER, delivery=delivery(ledger, number))
+                for number, one in enumerate(taken)
+            ]
             timed("start", steps.send)
             for one in documents:
                 assert isinstance(one, Document)  # for mypy
                 ledger.settle(one, SUCCESS, token=f"{WORKER}/1")
             timed("settle", steps.send)
-            ledger.client.delete(*(ledger.keys.taken(Queue.PDF, f"w{number}") for number in range(BATCH)))
             done += len(taken)
     finally:
         ledger._steps = real  # noqa: SLF001

@@ -1,5 +1,6 @@
 """News of a remote fleet, a line per second: the source of `fleet status --follow`."""
 
+import re
 import threading
 import time
 from collections import Counter
@@ -10,12 +11,15 @@ from app.client.news import Away, BatchNews, Line, News, QueueNews
 from app.client.records import document_record
 from app.errors import ServerError, ServerRefusedError, UsageError
 from app.ledger.connection import masked
+from app.ledger.events import position_at
+from app.ledger.follow import BatchFollower, FleetFollower
 from app.ledger.models import BatchCounts
 from app.ledger.reader import Reader
-from app.ledger.tail import Tail
 from app.queues import Queue
 
 LINE_SECONDS = 1.0
+POSITION = re.compile(r"\d{1,12}(\.\d+)?|\d{1,19}-\d{1,19}")
+"""Valid values of `since`."""
 
 
 class NewsFeed:
@@ -23,14 +27,19 @@ class NewsFeed:
 
     Args:
         reader: Reads the ledger.
-        batch_id: As for `app.ledger.tail.Tail`.
-        since: As for `app.ledger.tail.Tail`.
+        batch_id: The only batch to follow, from its first document on; None: all documents settled from `since` on.
+        since: Time in seconds since the epoch, or `News.position`; None: now.
     """
 
-    def __init__(self, reader: Reader, batch_id: str | None = None, *, since: float | None = None) -> None:
+    def __init__(self, reader: Reader, batch_id: str | None = None, *, since: str | None = None) -> None:
         self._reader = reader
         self._only = batch_id
-        self._tail = Tail(reader, batch_id, since=since)
+        self._follower: BatchFollower | FleetFollower
+        if batch_id is not None:
+            self._follower = BatchFollower(reader, batch_id)
+        else:
+            at = since if since is None or "-" in since else position_at(float(since))
+            self._follower = FleetFollower(reader, at)
         self._settled = 0
         self._failed: Counter[str] = Counter()
 
@@ -42,10 +51,10 @@ class NewsFeed:
             ServerError: the server does not answer; the next poll reports what this one would have.
         """
         depths = self._reader.depths(list(Queue))
-        settled = self._tail.poll()
+        settled = self._follower.poll()
         if self._only is not None:
             require_batch(*settled.batches)
-        records = [document_record(document) for document in settled.documents if document is not None]
+        records = [document_record(document) for document in settled.documents]
         self._settled += len(settled.documents)
         self._failed.update(record.error for record in records if record.error)
         queues = {
@@ -75,17 +84,19 @@ class NewsFeed:
             failed=dict(self._failed),
             documents=records,
             more=settled.more,
+            missed=settled.missed,
+            position=settled.position,
         )
 
 
 def follow(
-    batch_id: str | None = None, *, since: float | None = None, until: threading.Event | None = None
+    batch_id: str | None = None, *, since: str | None = None, until: threading.Event | None = None
 ) -> Iterator[Line]:
     """Yield one line per second about the fleet that FLEET_REDIS_URL names.
 
     Args:
-        batch_id: As for `app.ledger.tail.Tail`.
-        since: As for `app.ledger.tail.Tail`.
+        batch_id: As for `NewsFeed`.
+        since: As for `NewsFeed`.
         until: Ends the lines when it is set; None: they never end.
 
     Raises:

@@ -48,6 +48,10 @@ class News(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="new
     """Settled since the previous line."""
     more: bool = False
     """Whether further documents are settled already; the next line follows at once and reports them."""
+    missed: bool = False
+    """Whether settled documents are in no line, because the ledger had dropped their events before they were read."""
+    position: str = ""
+    """Where another `fleet status --follow --since` goes on after this line; empty for a single batch."""
 
 
 class Away(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="away"):

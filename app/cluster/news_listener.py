@@ -27,7 +27,7 @@ class NewsListener(Listener):
         super().__init__("news", messages)
         self._cluster = cluster
         self._had_news = False
-        self._last_time: float | None = None
+        self._position = ""
 
     def run(self) -> None:
         """Listen until stopped, in one pod after the other."""
@@ -56,7 +56,7 @@ class NewsListener(Listener):
 
     def _listen(self, pod: str, container: str) -> tuple[str, int | None]:
         """Forward the news of a pod; return the last line that was no news, and the exit code of the command."""
-        since = () if self._last_time is None else ("--since", f"{self._last_time:.3f}")
+        since = ("--since", self._position) if self._position else ()
         # Standard input stays open: the command exits when it is closed, that is when this process is gone.
         connection = self._cluster.exec(pod, container, [*COMMAND, *since])
         lines = Lines(self._forward)
@@ -77,7 +77,7 @@ class NewsListener(Listener):
     def _forward(self, line: Line) -> None:
         self._had_news = True
         if isinstance(line, News):
-            self._last_time = line.time
+            self._position = line.position
         self._recovered()
         self._messages.put(line)
 

@@ -32,8 +32,6 @@ _Timed = TypeVar("_Timed", DocumentRecord, Stage)
 TICK_SECONDS = 0.5
 FIRST_NEWS_SECONDS = 15.0
 """How long the beat pod may take to send its first news before a snapshot says that it is missing."""
-MOST_KNOWN = 20_000
-"""Documents remembered, to recognize those that are sent again after an interruption."""
 GONE_SECONDS = 10.0
 """How long a fleet may have no Deployment: an upgrade may recreate them."""
 RECOVERED_MESSAGES = {
@@ -99,7 +97,6 @@ class Watcher:
         self._epoch_zero: float | None = None
         self._settled = 0
         self._failed: Counter[str] = Counter()
-        self._known: dict[tuple[str, float | None], None] = {}
         self._fresh = False
         self._worked = False
         self._gone_since: float | None = None
@@ -177,21 +174,13 @@ class Watcher:
         depth = sum(queue.waiting + queue.running for queue in news.queues.values())
         self._worked = self._worked or bool(news.documents or news.open or depth)
         for document in news.documents:
-            if self._is_new(document):
-                self._documents.append(since(document, self._epoch_zero))
-                self._settled += 1
-                if document.error:
-                    self._failed[document.error] += 1
-
-    def _is_new(self, document: DocumentRecord) -> bool:
-        """Whether a document was not sent before; some are sent again after an interruption."""
-        key = (document.id, document.finished)
-        if key in self._known:
-            return False
-        self._known[key] = None
-        if len(self._known) > MOST_KNOWN:
-            del self._known[next(iter(self._known))]
-        return True
+            self._documents.append(since(document, self._epoch_zero))
+            self._settled += 1
+            if document.error:
+                self._failed[document.error] += 1
+        if news.missed:
+            message = "settled documents were missed: the news was interrupted for too long"
+            self._events.append(Event(t=t, what=What.FAULT, message=message))
 
     def _set_broken(self, source: str, sentence: str) -> None:
         before = self._broken.pop(source, "")

@@ -14,7 +14,8 @@
 | `<prefix>workers:<queue>` | hash | live workers: the time of their last report, and the documents in progress |
 | `<prefix>taken:<queue>:<worker>` | list | messages that a worker took from the queue and has not started |
 | `<prefix>templates` | hash | the message of each queue, cut where a document's id stands |
-| `<prefix>times:<queue>` | hash | service times: passes, sums of wait and work, and the cells of their histogram |
+| `<prefix>service:<queue>` | string | service times: the sums and the histogram that record.py describes |
+| `<prefix>events` | stream | the latest events: opened, advanced, settled, retried, quarantined (events.py) |
 | `<prefix>quarantine` | sorted set | quarantined documents by time |
 | `<prefix>counts` | hash | messages that the reconciler resent and returned |
 | `<prefix>beat:*` | several | beat's schedule and its lock (RedBeat's) |
@@ -77,9 +78,14 @@ class Keys:
         """List of the messages that a worker took and has not started."""
         return f"{self.prefix}taken:{queue}:{worker}"
 
-    def times(self, queue: str) -> str:
-        """Hash of a queue's service times."""
-        return f"{self.prefix}times:{queue}"
+    def service(self, queue: str) -> str:
+        """String of a queue's service times."""
+        return f"{self.prefix}service:{queue}"
+
+    @property
+    def events(self) -> str:
+        """Stream of the latest events."""
+        return f"{self.prefix}events"
 
     @property
     def quarantine(self) -> str:

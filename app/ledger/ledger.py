@@ -39,8 +39,6 @@ SCRIPTS = (
 )
 ROOM = 0.95
 """A flood that waits goes on below this share of `open_below_memory`: else it would stop and go on with each chunk."""
-_STARTED = ("b", "n", "o", "p", "t", "v", "A", "c", "r", "y")
-"""The fields that the step `start` returns."""
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -132,7 +130,7 @@ class Ledger(Reader):
         self, queue: Queue, lane: tuple[Any, ...], args: list[Any], when_full: WhenFull | None
     ) -> int:
         share = self.config.open_below_memory
-        while isinstance(reply := self.run("open", *self.filling(queue), *lane, share, *args), list):
+        while isinstance(reply := self._run_open(queue, lane, share, args), list):
             used, most = (int(number) / 2**20 for number in reply)
             error = ServerFullError(
                 f"The Redis server at {masked(self.config.redis_url)} has too little memory left for new documents: "
@@ -147,6 +145,9 @@ class Ledger(Reader):
         if when_full is not None:
             when_full.opened(int(reply))
         return int(reply)
+
+    def _run_open(self, queue: Queue, lane: tuple[Any, ...], share: float, args: list[Any]) -> Any:
+        return self.run("open", *self.filling(queue), *lane, share, self.config.events_kept, *args)
 
     def start(
         self, document_id: str, *, queue: Queue, worker: str, delivery: Delivery | None = None
@@ -169,8 +170,9 @@ class Ledger(Reader):
             return NotStarted(reply[0])
         if delivery is not None:
             delivery.started = True
-        fields = dict(zip(_STARTED, reply[2:], strict=True))
-        fields |= {"s": "r", "q": str(queue), "a": reply[1], "x": str(filling[1])}
+        fields = dict(zip(reply[2::2], reply[3::2], strict=True))
+        # The error of an earlier attempt is over; this attempt begins now, and may be the first.
+        fields |= {"s": "r", "a": reply[1], "e": "", "m": "", "x": str(filling[1])}
         return msgspec.structs.replace(decode_document(document_id, fields), worker=worker)
 
     def settle(self, document: Document, outcome: Outcome, *, token: str) -> bool:
@@ -197,7 +199,7 @@ class Ledger(Reader):
         reply = self.run(
             "settle",
             *(document.queue, micros(now), document.document_id, document.batch, encode_token(token)),
-            *(outcome.state.value, outcome.error or "", *_service(document, now)),
+            *(outcome.state.value, outcome.error or "", *_service(document, now), self.config.events_kept),
             *fields,
         )
         return bool(reply)
@@ -215,7 +217,7 @@ class Ledger(Reader):
         reply = self.run(
             "advance",
             *(*self.filling(document.queue), document.document_id, str(end.queue), document.batch),
-            *(template(end.queue), *_service(document, self.clock())),
+            *(template(end.queue), *_service(document, self.clock()), self.config.events_kept),
             *("y", end.summary, *(("r", results) if (results := encode_results(end.results)) else ())),
         )
         return bool(reply)
@@ -269,7 +271,10 @@ class Ledger(Reader):
         rest: tuple[Any, ...],
     ) -> bool:
         limits = self.config.max_interruptions, int(refund)
-        return bool(self.run("requeue", *self.filling(queue), document_id, worker, due, *limits, *rest))
+        place = document_id, worker, due
+        return bool(
+            self.run("requeue", *self.filling(queue), *place, *limits, *rest, self.config.events_kept)
+        )
 
     def fill(self, queue: Queue) -> None:
         """Move documents whose pause is over to the open set, and fill the window of the queue."""
@@ -279,7 +284,7 @@ class Ledger(Reader):
         """Open a quarantined document again, with no attempt counted; return whether it was in the quarantine."""
         queue = Queue(document.queue)
         args = (*self.filling(queue), document.document_id, document.batch, template(queue))
-        return bool(self.run("retry", *args))
+        return bool(self.run("retry", *args, self.config.events_kept))
 
     def drop(self, document: Document) -> bool:
         """Remove a document from the quarantine for good; it stays settled as quarantined."""

@@ -1,6 +1,6 @@
 -- Open documents: their entries, and their places in the fair order of their queue; unless the server is full.
 -- ARGV: key prefix, queue, now (us), least window, batch, weight of its lane, 1 for express or 0, message template,
---   share of maxmemory from which nothing is opened; then id, source, options ('' for none) by threes
+--   share of maxmemory from which nothing is opened, most events; then id, source, options ('' for none) by threes
 -- Returns how many were opened, or {bytes in use or needed for what is open, maxmemory} if the server is full. A known
 -- document is skipped, so that a chunk may be sent again after a lost reply.
 local prefix, queue, name = ARGV[1], ARGV[2], ARGV[5]
@@ -15,11 +15,14 @@ call('ZCARD', prefix .. 'batches')
 call('ZCARD', prefix .. 'due:' .. queue)
 plan(prefix, queue, tonumber(ARGV[3]), 0)
 local open = call('ZCARD', prefix .. 'open:' .. queue)
-local fresh, seen = {}, {}
-for i = 10, #ARGV, 3 do
-  local id = ARGV[i]
-  if not seen[id] and call('EXISTS', prefix .. 'doc:' .. id) == 0 then fresh[#fresh + 1] = i end
-  seen[id] = true
+call('XLEN', prefix .. 'events')
+local keys, fresh, seen = {}, {}, {}
+for i = 11, #ARGV, 3 do keys[#keys + 1] = prefix .. 'doc:' .. ARGV[i] end
+-- In most chunks no document is known, which one command tells.
+local known = call('EXISTS', unpack(keys)) > 0
+for position, doc in ipairs(keys) do
+  if not seen[doc] and not (known and call('EXISTS', doc) == 1) then fresh[#fresh + 1] = position end
+  seen[doc] = true
 end
 if #fresh == 0 then return 0 end
 -- The rest of the memory is for the steps that work on open documents, which count with what they may still take.
@@ -34,18 +37,22 @@ if most > 0 then
   end
 end
 local ids = {}
-for position, i in ipairs(fresh) do
-  local doc = prefix .. 'doc:' .. ARGV[i]
-  call('HSET', doc, 'b', name, 'n', ARGV[i + 1], 'q', queue, 'o', ARGV[3])
-  if ARGV[i + 2] ~= '' then call('HSET', doc, 'p', ARGV[i + 2]) end
-  ids[position] = ARGV[i]
+for place, position in ipairs(fresh) do
+  local i = 8 + 3 * position
+  call('HSET', keys[position], 'b', name, 'n', ARGV[i + 1], 'q', queue, 'o', ARGV[3])
+  if ARGV[i + 2] ~= '' then call('HSET', keys[position], 'p', ARGV[i + 2]) end
+  ids[place] = ARGV[i]
 end
 call('HINCRBY', batch, 'total', #ids)
 call('HINCRBY', batch, 'left', #ids)
 call('HSETNX', batch, 'opened', ARGV[3])
+-- Its lane in the next queue is like the one here.
+if ARGV[6] ~= '1' then call('HSET', batch, 'weight', ARGV[6]) end
+if ARGV[7] == '1' then call('HSET', batch, 'express', 1) end
 call('HDEL', batch, 'finished')
 call('ZADD', prefix .. 'batches', ARGV[3], name)
 call('HSET', templates, queue, ARGV[8])
 add_waiting(prefix, queue, name, ids, tonumber(ARGV[6]), ARGV[7] == '1')
+add_event(prefix .. 'events', ARGV[10], 'opened', name, 'n', #ids)
 fill(plan(prefix, queue, tonumber(ARGV[3]), tonumber(ARGV[4])))
 return #ids

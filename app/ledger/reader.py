@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from app.ledger.keys import Keys
 from app.ledger.models import BatchCounts, Document, QueueDepth, ServiceTimes
-from app.ledger.record import decode_batch, decode_document, decode_times
+from app.ledger.record import PLACES, decode_batch, decode_document, decode_times
 from app.queues import DOCUMENT_TASKS, Queue
 
 if TYPE_CHECKING:
     from redis import Redis
+
+_OTHER_PLACES = [("i64", f"#{place}") for place in range(1, PLACES)]
 
 
 class Reader:
@@ -29,6 +31,10 @@ class Reader:
     def quarantined(self) -> list[str]:
         """Return the ids of the quarantined documents, oldest first."""
         return list(self.client.zrange(self.keys.quarantine, 0, -1))
+
+    def quarantine_size(self) -> int:
+        """Return the number of quarantined documents."""
+        return int(self.client.zcard(self.keys.quarantine))
 
     def documents(self, document_ids: Sequence[str]) -> list[Document | None]:
         """Return the entry of each document; None for one that the ledger does not know."""
@@ -59,7 +65,16 @@ class Reader:
 
     def batch(self, batch_id: str) -> BatchCounts:
         """Return a batch's counts; all zero for an unknown batch."""
-        return decode_batch(batch_id, self.client.hgetall(self.keys.batch(batch_id)))
+        return self.counts([batch_id])[0]
+
+    def counts(self, batch_ids: Iterable[str]) -> list[BatchCounts]:
+        """Return the counts of several batches, in one round trip."""
+        names = list(batch_ids)
+        with self.client.pipeline(transaction=False) as pipe:
+            for batch_id in names:
+                pipe.hgetall(self.keys.batch(batch_id))
+            found = pipe.execute() if names else []
+        return [decode_batch(batch_id, fields) for batch_id, fields in zip(names, found, strict=True)]
 
     def settled(self, batch_id: str, start: int = 0) -> list[str]:
         """Return the ids of a batch's settled documents from the `start`-th on, in the order of settling."""
@@ -75,7 +90,7 @@ class Reader:
                 pipe.hlen(self.keys.running(queue))
                 pipe.hlen(self.keys.ending(queue))
                 pipe.zcard(self.keys.due(queue))
-                pipe.hget(self.keys.times(queue), "passes")
+                pipe.bitfield_ro(self.keys.service(queue), "i64", "#0")
                 pipe.zrange(self.keys.open(queue), 0, 0)
             replies = pipe.execute()
         columns = 7
@@ -89,7 +104,7 @@ class Reader:
             depths[queue] = QueueDepth(
                 waiting=waiting,
                 running=running,
-                done=int(passes or 0),
+                done=passes[0],
                 oldest_wait_seconds=ages.get(first[0], 0.0) if first else 0.0,
                 ending=ending,
                 delayed=delayed,
@@ -101,8 +116,8 @@ class Reader:
         names = list(queues)
         with self.client.pipeline(transaction=False) as pipe:
             for queue in names:
-                pipe.hgetall(self.keys.times(queue))
-            return {queue: decode_times(fields) for queue, fields in zip(names, pipe.execute(), strict=True)}
+                pipe.bitfield_ro(self.keys.service(queue), "i64", "#0", _OTHER_PLACES)
+            return {queue: decode_times(places) for queue, places in zip(names, pipe.execute(), strict=True)}
 
     def _ages(self, document_ids: Sequence[str], now: float) -> dict[str, float]:
         """Return how long ago documents were opened, in seconds."""

@@ -20,6 +20,10 @@ WAIT_BOUNDS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1_800.0)
 """Upper bounds of the histogram of waits, in seconds; the last bucket has none."""
 WORK_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 """Upper bounds of the histogram of work, in seconds; the last bucket has none."""
+SUMS = 4
+"""Places of the string of service times before its histogram: passes, settled documents, sums of wait and work (us)."""
+PLACES = SUMS + (len(WAIT_BOUNDS) + 1) * (len(WORK_BOUNDS) + 1)
+"""Places in all, each a number of 64 bits; the cells of the histogram by wait, and for each wait by work."""
 
 
 def micros(seconds: float) -> int:
@@ -28,31 +32,28 @@ def micros(seconds: float) -> int:
 
 
 def cell(wait: float, work: float) -> str:
-    """Return the name of the histogram's cell for a pass that waited and worked so many seconds."""
-    return f"{_bucket(wait, WAIT_BOUNDS)}:{_bucket(work, WORK_BOUNDS)}"
+    """Return the place of the histogram's cell for a pass that waited and worked so many seconds, as `#42`."""
+    return f"#{SUMS + _bucket(wait, WAIT_BOUNDS) * (len(WORK_BOUNDS) + 1) + _bucket(work, WORK_BOUNDS)}"
 
 
 def _bucket(value: float, bounds: tuple[float, ...]) -> int:
     return sum(value > bound for bound in bounds)
 
 
-def decode_times(fields: Mapping[str, str]) -> ServiceTimes:
-    """Return the service times that a queue's hash holds."""
-    passes = int(fields.get("passes", 0))
+def decode_times(places: Sequence[int]) -> ServiceTimes:
+    """Return the service times that the `PLACES` of a queue hold."""
+    passes, _, wait, work, *cells = places
     if not passes:
         return ServiceTimes()
-    waits, works = [0] * (len(WAIT_BOUNDS) + 1), [0] * (len(WORK_BOUNDS) + 1)
-    for name, count in fields.items():
-        wait, separator, work = name.partition(":")
-        if separator:
-            waits[int(wait)] += int(count)
-            works[int(work)] += int(count)
+    width = len(WORK_BOUNDS) + 1
+    waits = [sum(cells[start : start + width]) for start in range(0, len(cells), width)]
+    works = [sum(cells[column::width]) for column in range(width)]
     return ServiceTimes(
         passes=passes,
-        mean_wait_seconds=int(fields["wait"]) / MICRO / passes,
+        mean_wait_seconds=wait / MICRO / passes,
         wait_p50_seconds=_percentile(50, waits, WAIT_BOUNDS),
         wait_p95_seconds=_percentile(95, waits, WAIT_BOUNDS),
-        mean_work_seconds=int(fields["work"]) / MICRO / passes,
+        mean_work_seconds=work / MICRO / passes,
         work_p50_seconds=_percentile(50, works, WORK_BOUNDS),
         work_p95_seconds=_percentile(95, works, WORK_BOUNDS),
     )

@@ -1,6 +1,7 @@
 -- Put a started document back: first in line, or into the due set until its pause is over.
 -- ARGV: key prefix, queue, now (us), least window, id, worker that has it, due time (us; '' for at once), most refunds,
---   1 to refund the attempt or 0, 1 to count a retry or 0, error code ('' for none), message, name of a count ('' for none)
+--   1 to refund the attempt or 0, 1 to count a retry or 0, error code ('' for none), message, name of a count ('' for none), most
+--   events
 -- A refund without a retry is an interruption; a document that has had `most refunds` of them keeps the attempt counted.
 local prefix, queue, id, worker = ARGV[1], ARGV[2], ARGV[5], ARGV[6]
 local doc, running, ending = prefix .. 'doc:' .. id, prefix .. 'running:' .. queue, prefix .. 'ending:' .. queue
@@ -14,6 +15,7 @@ end
 -- These meet a key of a wrong type before anything is written.
 plan(prefix, queue, tonumber(ARGV[3]), 0)
 call('HLEN', prefix .. 'counts')
+call('XLEN', prefix .. 'events')
 if ARGV[10] == '1' then
   call('HINCRBY', doc, 'c', 1)
   if ARGV[9] == '1' then call('HINCRBY', doc, 'a', -1) end
@@ -32,5 +34,6 @@ else
   call('ZADD', prefix .. 'due:' .. queue, ARGV[7], id)
 end
 if ARGV[13] ~= '' then call('HINCRBY', prefix .. 'counts', ARGV[13], 1) end
+if ARGV[10] == '1' then add_event(prefix .. 'events', ARGV[14], 'retried', id) end
 fill(plan(prefix, queue, tonumber(ARGV[3]), tonumber(ARGV[4])))
 return 1

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from app.ledger.follow import BatchFollower
 from app.ledger.models import BatchCounts, Document
-from app.ledger.tail import Tail
 from app.local.fleet import QueueStatus
 from app.local.session import Session
 from app.queues import Queue
@@ -39,7 +39,7 @@ class RunFollower:
 
     def __init__(self, session: Session, batch_id: str) -> None:
         self.session = session
-        self._tail = Tail(session.ledger, batch_id)
+        self._follower = BatchFollower(session.ledger, batch_id)
 
     def snapshot(self) -> RunSnapshot:
         """Step the fleet and return a snapshot.
@@ -48,10 +48,10 @@ class RunFollower:
             FleetError: the fleet fails.
         """
         queues = self.session.step()
-        polls = [self._tail.poll()]
+        polls = [self._follower.poll()]
         while polls[-1].more:
-            polls.append(self._tail.poll())
-        settled = [document for poll in polls for document in poll.documents if document is not None]
+            polls.append(self._follower.poll())
+        settled = [document for poll in polls for document in poll.documents]
         return RunSnapshot(counts=polls[-1].batches[0], queues=queues, settled=settled)
 
     def until(self, finished: Callable[[RunSnapshot], bool]) -> Iterator[RunSnapshot]:

@@ -9,7 +9,7 @@ import typer
 
 from app.cli.views import show
 from app.client.connect import connect
-from app.client.follow import follow, require_batch
+from app.client.follow import POSITION, follow, require_batch
 from app.client.news import Away, Line, encode
 from app.queues import Queue
 from app.runtime.lifeline import STDIN, when_it_ends
@@ -27,9 +27,10 @@ def status(
         ),
     ] = False,
     since: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            metavar="TIME", help="With --follow, start at this time (seconds since the epoch), not now."
+            metavar="POSITION",
+            help="With --follow, start at this time (seconds since the epoch) or `position` of an earlier line.",
         ),
     ] = None,
     until_eof: Annotated[
@@ -45,6 +46,12 @@ def status(
     """
     if (until_eof or since is not None) and not following:
         raise typer.BadParameter("--since and --until-eof go with --follow.")
+    if batch is not None and since is not None:
+        raise typer.BadParameter("A named batch is followed from its first document on: leave out --since.")
+    if since is not None and not POSITION.fullmatch(since):
+        raise typer.BadParameter(
+            f"{since!r} is neither a time in seconds since the epoch nor a position such as 1764367200000-0."
+        )
     if following:
         _follow(batch, since=since, as_json=as_json, until_eof=until_eof)
         return
@@ -52,19 +59,19 @@ def status(
     if batch is not None:
         show.batch(require_batch(ledger.batch(batch)), as_json=as_json)
         return
-    batches = [ledger.batch(batch_id) for batch_id in ledger.batches()]
+    batches = ledger.counts(ledger.batches())
     queues = list(Queue)
     show.overview(
         ledger.depths(queues),
         ledger.times(queues),
         batches,
-        len(ledger.quarantined()),
+        ledger.quarantine_size(),
         expected=ledger.config.expected_seconds,
         as_json=as_json,
     )
 
 
-def _follow(batch: str | None, *, since: float | None, as_json: bool, until_eof: bool) -> None:
+def _follow(batch: str | None, *, since: str | None, as_json: bool, until_eof: bool) -> None:
     ended = threading.Event()
     if until_eof:
         when_it_ends(STDIN, ended.set)
@@ -84,4 +91,5 @@ def _as_text(line: Line) -> str:
         for name, queue in line.queues.items()
     )
     failed = ", ".join(f"{code} {count}" for code, count in sorted(line.failed.items())) or "none"
-    return f"{clock}  open {line.open}  settled {line.settled} (+{len(line.documents)})  failed {failed}  {queues}"
+    missed = "  (some settled documents were missed)" if line.missed else ""
+    return f"{clock}  open {line.open}  settled {line.settled} (+{len(line.documents)})  failed {failed}  {queues}{missed}"

@@ -27,7 +27,7 @@ def test_a_finished_batch_is_forgotten_after_its_retention(
     clock.now += 2
     assert [forget_expired(ledger, most=2) for _ in range(2)] == [3, 0]
     left = set(map(str, client.keys("t:*")))
-    assert left <= {"t:times:pdf", "t:templates", "t:lanes:pdf"}, "nothing of a batch is left"
+    assert left <= {"t:service:pdf", "t:templates", "t:lanes:pdf", "t:events"}, "nothing of a batch is left"
 
 
 def test_an_open_batch_keeps_its_counts_whatever_its_age(

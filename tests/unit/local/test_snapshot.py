@@ -55,7 +55,7 @@ def test_a_batch_that_is_not_open_yet_has_no_documents(ledger: Ledger) -> None:
 
 
 def test_each_settled_document_is_in_one_snapshot(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.ledger.tail.PAGE", 10)
+    monkeypatch.setattr("app.ledger.follow.PAGE", 10)
     ids = opened(ledger, batch_id := new_id(), 27)
     follower = follower_of(ledger, batch_id)
     for document_id in ids[:25]:
