@@ -1,5 +1,5 @@
 -- Fill the window of a queue; first the documents whose pause is over become open again, whatever the window holds.
--- ARGV: key prefix, queue, now (us), least window
+-- ARGV: key prefix, queue, now (us), least window, most events
 local prefix, queue, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local reopened = plan(prefix, queue, now, 0)
 reopened.bound, reopened.room = true, 0

@@ -77,9 +77,9 @@ class Ledger(Reader):
         """Run one of the atomic steps; the head of its .lua file lists arguments and reply."""
         return self._steps.run(step, (self.keys.prefix, *args))
 
-    def filling(self, queue: str) -> tuple[str, int, int]:
+    def filling(self, queue: str) -> tuple[str, int, int, int]:
         """Return the arguments of a step that fills the window of `queue` at its end."""
-        return str(queue), micros(self.clock()), self.config.least_window
+        return str(queue), micros(self.clock()), self.config.least_window, self.config.events_kept
 
     def open(
         self,
@@ -147,7 +147,7 @@ class Ledger(Reader):
         return int(reply)
 
     def _run_open(self, queue: Queue, lane: tuple[Any, ...], share: float, args: list[Any]) -> Any:
-        return self.run("open", *self.filling(queue), *lane, share, self.config.events_kept, *args)
+        return self.run("open", *self.filling(queue), *lane, share, *args)
 
     def start(
         self, document_id: str, *, queue: Queue, worker: str, delivery: Delivery | None = None
@@ -199,7 +199,7 @@ class Ledger(Reader):
         reply = self.run(
             "settle",
             *(document.queue, micros(now), document.document_id, document.batch, encode_token(token)),
-            *(outcome.state.value, outcome.error or "", *_service(document, now), self.config.events_kept),
+            *(outcome.state.value, outcome.error or "", *_service(document, now)),
             *fields,
         )
         return bool(reply)
@@ -217,7 +217,7 @@ class Ledger(Reader):
         reply = self.run(
             "advance",
             *(*self.filling(document.queue), document.document_id, str(end.queue), document.batch),
-            *(template(end.queue), *_service(document, self.clock()), self.config.events_kept),
+            *(template(end.queue), *_service(document, self.clock())),
             *("y", end.summary, *(("r", results) if (results := encode_results(end.results)) else ())),
         )
         return bool(reply)
@@ -271,10 +271,7 @@ class Ledger(Reader):
         rest: tuple[Any, ...],
     ) -> bool:
         limits = self.config.max_interruptions, int(refund)
-        place = document_id, worker, due
-        return bool(
-            self.run("requeue", *self.filling(queue), *place, *limits, *rest, self.config.events_kept)
-        )
+        return bool(self.run("requeue", *self.filling(queue), document_id, worker, due, *limits, *rest))
 
     def fill(self, queue: Queue) -> None:
         """Move documents whose pause is over to the open set, and fill the window of the queue."""
@@ -284,7 +281,7 @@ class Ledger(Reader):
         """Open a quarantined document again, with no attempt counted; return whether it was in the quarantine."""
         queue = Queue(document.queue)
         args = (*self.filling(queue), document.document_id, document.batch, template(queue))
-        return bool(self.run("retry", *args, self.config.events_kept))
+        return bool(self.run("retry", *args))
 
     def drop(self, document: Document) -> bool:
         """Remove a document from the quarantine for good; it stays settled as quarantined."""

@@ -1,9 +1,9 @@
 -- Open documents: their entries, and their places in the fair order of their queue; unless the server is full.
--- ARGV: key prefix, queue, now (us), least window, batch, weight of its lane, 1 for express or 0, message template,
---   share of maxmemory from which nothing is opened, most events; then id, source, options ('' for none) by threes
+-- ARGV: key prefix, queue, now (us), least window, most events, batch, weight of its lane, 1 for express or 0, message
+--   template, share of maxmemory from which nothing is opened; then id, source, options ('' for none) by threes
 -- Returns how many were opened, or {bytes in use or needed for what is open, maxmemory} if the server is full. A known
 -- document is skipped, so that a chunk may be sent again after a lost reply.
-local prefix, queue, name = ARGV[1], ARGV[2], ARGV[5]
+local prefix, queue, name = ARGV[1], ARGV[2], ARGV[6]
 local batch, lanes, templates = prefix .. 'batch:' .. name, prefix .. 'lanes:' .. queue, prefix .. 'templates'
 -- Bytes that a settled document may take beyond those of an open one: the message of an error.
 local SETTLED = 100
@@ -15,7 +15,6 @@ call('ZCARD', prefix .. 'batches')
 call('ZCARD', prefix .. 'due:' .. queue)
 plan(prefix, queue, tonumber(ARGV[3]), 0)
 local open = call('ZCARD', prefix .. 'open:' .. queue)
-call('XLEN', prefix .. 'events')
 local keys, fresh, seen = {}, {}, {}
 for i = 11, #ARGV, 3 do keys[#keys + 1] = prefix .. 'doc:' .. ARGV[i] end
 -- In most chunks no document is known, which one command tells.
@@ -30,7 +29,7 @@ local memory = call('INFO', 'memory')
 local most = tonumber(string.match(memory, '\nmaxmemory:(%d+)') or '0')
 if most > 0 then
   local used = tonumber(string.match(memory, '\nused_memory:(%d+)')) + SETTLED * open
-  if used >= most * tonumber(ARGV[9]) then
+  if used >= most * tonumber(ARGV[10]) then
     -- A batch whose documents are all settled must not expire while a flood waits to add the others.
     if call('HEXISTS', batch, 'finished') == 1 then call('HSET', batch, 'finished', ARGV[3]) end
     return {used, most}
@@ -47,12 +46,12 @@ call('HINCRBY', batch, 'total', #ids)
 call('HINCRBY', batch, 'left', #ids)
 call('HSETNX', batch, 'opened', ARGV[3])
 -- Its lane in the next queue is like the one here.
-if ARGV[6] ~= '1' then call('HSET', batch, 'weight', ARGV[6]) end
-if ARGV[7] == '1' then call('HSET', batch, 'express', 1) end
+if ARGV[7] ~= '1' then call('HSET', batch, 'weight', ARGV[7]) end
+if ARGV[8] == '1' then call('HSET', batch, 'express', 1) end
 call('HDEL', batch, 'finished')
 call('ZADD', prefix .. 'batches', ARGV[3], name)
-call('HSET', templates, queue, ARGV[8])
-add_waiting(prefix, queue, name, ids, tonumber(ARGV[6]), ARGV[7] == '1')
-add_event(prefix .. 'events', ARGV[10], 'opened', name, 'n', #ids)
+call('HSET', templates, queue, ARGV[9])
+add_waiting(prefix, queue, name, ids, tonumber(ARGV[7]), ARGV[8] == '1')
+call('XADD', prefix .. 'events', '*', 'opened', name, 'n', #ids)
 fill(plan(prefix, queue, tonumber(ARGV[3]), tonumber(ARGV[4])))
 return #ids

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from app.ledger.keys import Keys
 from app.ledger.models import BatchCounts, Document, QueueDepth, ServiceTimes
-from app.ledger.record import PLACES, decode_batch, decode_document, decode_times
+from app.ledger.record import SUMS, decode_batch, decode_document, decode_places, decode_times
 from app.queues import DOCUMENT_TASKS, Queue
 
 if TYPE_CHECKING:
     from redis import Redis
-
-_OTHER_PLACES = [("i64", f"#{place}") for place in range(1, PLACES)]
 
 
 class Reader:
@@ -90,7 +88,7 @@ class Reader:
                 pipe.hlen(self.keys.running(queue))
                 pipe.hlen(self.keys.ending(queue))
                 pipe.zcard(self.keys.due(queue))
-                pipe.bitfield_ro(self.keys.service(queue), "i64", "#0")
+                self._get_places(pipe, queue)
                 pipe.zrange(self.keys.open(queue), 0, 0)
             replies = pipe.execute()
         columns = 7
@@ -98,13 +96,13 @@ class Reader:
         now = self.clock()
         ages = self._ages([row[-1][0] for row in rows if row[-1]], now)
         depths = {}
-        for queue, (opened, window, running, ending, delayed, passes, first) in zip(names, rows, strict=True):
+        for queue, (opened, window, running, ending, delayed, places, first) in zip(names, rows, strict=True):
             # The tasks of other queues keep no ledger: what waits of them is the queue itself.
             waiting = max(0, opened - running) if queue in DOCUMENT_TASKS else window
             depths[queue] = QueueDepth(
                 waiting=waiting,
                 running=running,
-                done=passes[0],
+                done=sum(decode_places(places)[SUMS:]),
                 oldest_wait_seconds=ages.get(first[0], 0.0) if first else 0.0,
                 ending=ending,
                 delayed=delayed,
@@ -116,8 +114,12 @@ class Reader:
         names = list(queues)
         with self.client.pipeline(transaction=False) as pipe:
             for queue in names:
-                pipe.bitfield_ro(self.keys.service(queue), "i64", "#0", _OTHER_PLACES)
-            return {queue: decode_times(places) for queue, places in zip(names, pipe.execute(), strict=True)}
+                self._get_places(pipe, queue)
+            found = [decode_places(places) for places in pipe.execute()]
+        return dict(zip(names, map(decode_times, found), strict=True))
+
+    def _get_places(self, pipe: Any, queue: Queue) -> None:
+        pipe.execute_command("GET", self.keys.service(queue), NEVER_DECODE=True)
 
     def _ages(self, document_ids: Sequence[str], now: float) -> dict[str, float]:
         """Return how long ago documents were opened, in seconds."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from itertools import accumulate
+from struct import unpack
 from typing import Any
 
 import msgspec
@@ -20,8 +21,8 @@ WAIT_BOUNDS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1_800.0)
 """Upper bounds of the histogram of waits, in seconds; the last bucket has none."""
 WORK_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 """Upper bounds of the histogram of work, in seconds; the last bucket has none."""
-SUMS = 4
-"""Places of the string of service times before its histogram: passes, settled documents, sums of wait and work (us)."""
+SUMS = 2
+"""Places of the string of service times before its histogram: the sums of wait and work (us)."""
 PLACES = SUMS + (len(WAIT_BOUNDS) + 1) * (len(WORK_BOUNDS) + 1)
 """Places in all, each a number of 64 bits; the cells of the histogram by wait, and for each wait by work."""
 
@@ -40,9 +41,15 @@ def _bucket(value: float, bounds: tuple[float, ...]) -> int:
     return sum(value > bound for bound in bounds)
 
 
+def decode_places(stored: bytes | None) -> tuple[int, ...]:
+    """Return the numbers in a queue's string of service times, which ends with the last that is not 0."""
+    return unpack(f">{PLACES}q", (stored or b"").ljust(8 * PLACES, b"\0"))
+
+
 def decode_times(places: Sequence[int]) -> ServiceTimes:
     """Return the service times that the `PLACES` of a queue hold."""
-    passes, _, wait, work, *cells = places
+    wait, work, *cells = places
+    passes = sum(cells)
     if not passes:
         return ServiceTimes()
     width = len(WORK_BOUNDS) + 1

@@ -1,6 +1,6 @@
 -- Send a document again whose message is lost; it may have been started, settled or advanced meanwhile.
--- ARGV: key prefix, queue, now (us), least window, id
-local prefix, queue, id = ARGV[1], ARGV[2], ARGV[5]
+-- ARGV: key prefix, queue, now (us), least window, most events, id
+local prefix, queue, id = ARGV[1], ARGV[2], ARGV[6]
 local open = prefix .. 'open:' .. queue
 local place = call('ZSCORE', open, id)
 if not place or tonumber(place) >= 0 or call('HEXISTS', prefix .. 'running:' .. queue, id) == 1 then return 0 end

@@ -1,14 +1,13 @@
 -- Open a quarantined document again, first in line, with no attempt counted.
--- ARGV: key prefix, queue, now (us), least window, id, batch, message template, most events
-local prefix, queue, id = ARGV[1], ARGV[2], ARGV[5]
-local doc, batch = prefix .. 'doc:' .. id, prefix .. 'batch:' .. ARGV[6]
+-- ARGV: key prefix, queue, now (us), least window, most events, id, batch, message template
+local prefix, queue, id = ARGV[1], ARGV[2], ARGV[6]
+local doc, batch = prefix .. 'doc:' .. id, prefix .. 'batch:' .. ARGV[7]
 local known = call('HMGET', doc, 's', 'e')
 if known[1] ~= 'q' then return 0 end
 -- These meet a key of a wrong type before anything is written.
 plan(prefix, queue, tonumber(ARGV[3]), 0)
 call('HLEN', batch)
 call('HLEN', prefix .. 'templates')
-call('XLEN', prefix .. 'events')
 -- A dropped document keeps its state.
 if call('ZREM', prefix .. 'quarantine', id) == 0 then return 0 end
 call('HDEL', doc, 's', 'e', 'm', 'f', 'z', 'a', 'A')
@@ -16,8 +15,8 @@ call('HINCRBY', batch, 'quarantined', -1)
 call('HINCRBY', batch, 'left', 1)
 if known[2] then call('HINCRBY', batch, 'error:' .. known[2], -1) end
 call('HDEL', batch, 'finished')
-call('HSET', prefix .. 'templates', queue, ARGV[7])
+call('HSET', prefix .. 'templates', queue, ARGV[8])
 call('ZADD', prefix .. 'open:' .. queue, FIRST, id)
-add_event(prefix .. 'events', ARGV[8], 'opened', ARGV[6], 'n', 1)
+call('XADD', prefix .. 'events', '*', 'opened', ARGV[7], 'n', 1)
 fill(plan(prefix, queue, tonumber(ARGV[3]), tonumber(ARGV[4])))
 return 1

@@ -1,9 +1,9 @@
 -- Count an attempt before the work begins.
--- ARGV: key prefix, queue, now (us), least window, id, worker, most attempts, list of the worker's messages ('' if its
---   message is not there)
+-- ARGV: key prefix, queue, now (us), least window, most events, id, worker, most attempts, list of the worker's messages
+--   ('' if its message is not there)
 -- Returns {'unknown'}, {'final'}, {'advanced'}, {'running'}, {'exhausted'}, or {'started', attempts, then the fields and
 --   values that the document had before}; the same worker starting it again repeats a request whose reply was lost.
-local prefix, queue, id, worker, taken = ARGV[1], ARGV[2], ARGV[5], ARGV[6], ARGV[8]
+local prefix, queue, id, worker, taken = ARGV[1], ARGV[2], ARGV[6], ARGV[7], ARGV[9]
 local doc, running = prefix .. 'doc:' .. id, prefix .. 'running:' .. queue
 local fields, known = call('HGETALL', doc), {}
 for i = 1, #fields, 2 do known[fields[i]] = fields[i + 1] end
@@ -14,7 +14,7 @@ if known.q ~= queue then return {'advanced'} end
 local attempts = tonumber(known.a or '0')
 local holder = call('HGET', running, id)
 if holder and holder ~= worker then return {'running'} end
-if not holder and attempts >= tonumber(ARGV[7]) then return {'exhausted'} end
+if not holder and attempts >= tonumber(ARGV[8]) then return {'exhausted'} end
 local todo = plan(prefix, queue, tonumber(ARGV[3]), tonumber(ARGV[4]))
 if taken ~= '' then
   -- Usually the list holds the one message that is being started. This write comes first, so it needs no check.

@@ -37,16 +37,10 @@ local function add_waiting(prefix, queue, batch, ids, weight, express)
   end
 end
 
--- Count a pass through a queue: four sums of 64 bits in one string, as one command costs less than four on a hash.
+-- Count a pass through a queue: three sums of 64 bits in one string, as one command costs less than three on a hash.
 -- app/ledger/record.py knows the places.
-local function count_service(service, wait, work, cell, settled)
-  call('BITFIELD', service, 'INCRBY', 'i64', '#0', 1, 'INCRBY', 'i64', '#1', settled, 'INCRBY', 'i64', '#2', wait,
-    'INCRBY', 'i64', '#3', work, 'INCRBY', 'i64', cell, 1)
-end
-
--- Add an entry to the stream of events, which keeps about `most` of them.
-local function add_event(events, most, kind, ...)
-  call('XADD', events, 'MAXLEN', '~', most, '*', kind, ...)
+local function count_service(service, wait, work, cell)
+  call('BITFIELD', service, 'INCRBY', 'i64', '#0', wait, 'INCRBY', 'i64', '#1', work, 'INCRBY', 'i64', cell, 1)
 end
 
 -- Return what the window of a queue lacks, as a plan for `fill`; nil if it is full enough. Only reads, so that a step that
@@ -65,14 +59,18 @@ local function plan(prefix, queue, now, least)
   call('ZCARD', prefix .. 'open:' .. queue)
   call('HLEN', prefix .. 'lanes:' .. queue)
   call('HLEN', prefix .. 'templates')
+  call('XLEN', prefix .. 'events')
   return {prefix = prefix, queue = queue, now = now, room = room, bound = least > 0, due = due}
 end
 
--- Carry out a plan: reopen the documents whose pause is over, and put the messages of the next documents on the queue.
+-- Carry out a plan: reopen the documents whose pause is over, and put the messages of the next documents on the queue. The
+-- fifth argument of every step that fills is the number of events to keep.
 local function fill(todo)
   if not todo then return end
   local prefix, queue = todo.prefix, todo.queue
   local open, room, parts = prefix .. 'open:' .. queue, todo.room, nil
+  -- Here, as every document passes here, and a step for one document then need not.
+  call('XTRIM', prefix .. 'events', 'MAXLEN', '~', ARGV[5])
   for _, id in ipairs(todo.due) do
     call('ZREM', prefix .. 'due:' .. queue, id)
     call('ZADD', open, FIRST, id)

@@ -92,4 +92,5 @@ def _as_text(line: Line) -> str:
     )
     failed = ", ".join(f"{code} {count}" for code, count in sorted(line.failed.items())) or "none"
     missed = "  (some settled documents were missed)" if line.missed else ""
-    return f"{clock}  open {line.open}  settled {line.settled} (+{len(line.documents)})  failed {failed}  {queues}{missed}"
+    documents = f"open {line.open}  settled {line.settled} (+{len(line.documents)})  failed {failed}"
+    return f"{clock}  {documents}  {queues}{missed}"

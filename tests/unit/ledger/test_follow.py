@@ -60,7 +60,9 @@ def test_another_follower_goes_on_at_a_position(ledger: Ledger, batch: Batch) ->
 
 
 def test_a_follower_that_comes_too_late_says_that_it_missed_documents(ledger: Ledger) -> None:
-    small = Ledger(ledger.client, msgspec.structs.replace(ledger.config, events_kept=1_000), ledger.clock)
+    small = Ledger(
+        ledger.client, msgspec.structs.replace(ledger.config, window="all", events_kept=1_000), ledger.clock
+    )
     follower = FleetFollower(small)
     position = follower.poll().position
     batch = Batch(small)
