@@ -58,6 +58,8 @@ def submit(
     documents: int,
     seed: int,
     batch_id: str | None = None,
+    weight: int = 1,
+    express: bool = False,
     timeout: float = 0.0,
     on_made: Callable[[int], None] = lambda _ready: None,
     on_sent: Callable[[int, int], None],
@@ -71,6 +73,8 @@ def submit(
         seed: The same seed makes the same synthetic documents.
         batch_id: The batch; the documents' ids are derived from it, so a restarted producer adds only the documents
             that are missing. None: a new batch.
+        weight: The share of each queue that the batch gets, relative to the 1 of an ordinary batch.
+        express: Whether it goes before every ordinary batch.
         timeout: Seconds to wait for the server and the store.
         on_made: Called with the number of synthetic documents that are ready.
         on_sent: Called with the number of originals that are stored, and the number of all.
@@ -118,7 +122,7 @@ def submit(
         on_line=on_wait,
         pause=partial(time.sleep, POLL_SECONDS),
     )
-    ledger.open(batch_id, Queue.PDF, chosen, when_full=room_wait)
+    ledger.open(batch_id, Queue.PDF, chosen, weight=weight, express=express, when_full=room_wait)
     counts = ledger.batch(batch_id)
     _refuse_missing(counts, len(intakes))
     return counts

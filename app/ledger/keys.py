@@ -3,7 +3,7 @@
 | key | type | holds |
 | --- | --- | --- |
 | `<prefix>doc:<id>` | hash | one document, by the short fields below |
-| `<prefix>batch:<id>` | hash | counts: total, left, succeeded, failed, quarantined, duplicates, trimmed, error:<code> |
+| `<prefix>batch:<id>` | hash | its counts (total, left, succeeded, ..., error:<code>), times, and kind of lane |
 | `<prefix>settled:<batch>` | list | document ids, in the order they were settled; once more after each retry |
 | `<prefix>batches` | sorted set | batch ids by the time they were last opened |
 | `<prefix>open:<queue>` | sorted set | open documents, waiting or running, in the order in which they are sent |

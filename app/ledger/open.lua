@@ -45,10 +45,10 @@ end
 call('HINCRBY', batch, 'total', #ids)
 call('HINCRBY', batch, 'left', #ids)
 call('HSETNX', batch, 'opened', ARGV[3])
--- Its lane in the next queue is like the one here.
+call('HDEL', batch, 'finished', 'weight', 'express')
+-- Its lane in the next queue is going to be like the one here.
 if ARGV[7] ~= '1' then call('HSET', batch, 'weight', ARGV[7]) end
 if ARGV[8] == '1' then call('HSET', batch, 'express', 1) end
-call('HDEL', batch, 'finished')
 call('ZADD', prefix .. 'batches', ARGV[3], name)
 call('HSET', templates, queue, ARGV[9])
 add_waiting(prefix, queue, name, ids, tonumber(ARGV[7]), ARGV[8] == '1')

@@ -37,6 +37,12 @@ class Heartbeat:
             self._path.touch()
 
 
+def begin(name: str) -> None:
+    """Create the file `name` for a process that waits for a server at its start, unless its heartbeat has begun."""
+    if Heartbeat.begun is None:
+        Heartbeat(name).begin()
+
+
 def beat() -> None:
     """Touch the heartbeat file of this process, if it has begun one: its main thread waits for a server."""
     if Heartbeat.begun is not None:

@@ -66,6 +66,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat carries no t
                 return pause
         except ServerError as error:
             logger.warning("beat waits for its server: %s", error)
+            self._heartbeat.begin()
             return pause
         try:
             pause = self._send_due(*args, **kwargs)

@@ -9,6 +9,7 @@ from typing import Any
 from celery.worker import consumer
 from celery.worker.state import maybe_shutdown
 
+from app.config import settings
 from app.runtime import heartbeat
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]  # Celery carries no ty
 
         def failed(error: Exception, pause: float) -> None:
             logger.error("no server at %s: %s; next try in %g s", conn.as_uri(), error, pause)
+            heartbeat.begin(settings().heartbeat_file)
 
         conn.ensure_connection(
             failed,

@@ -59,6 +59,19 @@ def test_a_producer_that_died_half_way_is_completed(
     )
 
 
+def test_batches_can_go_first_or_have_a_larger_share(
+    commands: Commands, variables: dict[str, str], client: redis.Redis
+) -> None:
+    variables = {**variables, "FLEET_WINDOW": "1"}
+    ledger = Ledger.of(load(variables))
+    for name, *options in (["plain"], ["heavy", "--weight", 3], ["urgent", "--express"]):
+        flood(commands, variables, "--documents", 40, "--batch", name, *options)
+    waiting = list(map(str, client.zrange("fleet:open:pdf", 1, -1)))
+    order = [document.batch for document in ledger.documents(waiting) if document]
+    assert order[:40] == ["urgent"] * 40
+    assert order[40:60].count("heavy") == pytest.approx(15, abs=1)
+
+
 @pytest.mark.parametrize("name", ["", "a/b", "..", "x" * 65, "a b"])
 def test_a_name_that_cannot_be_a_key_is_refused(
     commands: Commands, variables: dict[str, str], name: str

@@ -475,6 +475,16 @@ def test_workers_beat_while_their_server_is_away_and_go_on_when_it_is_back(
     assert [worker.poll() for worker in workers] == [None, None, None]
 
 
+def test_a_worker_that_starts_while_its_server_is_away_lives_and_works_once_it_is_back(
+    fleet: Fleet, away: Away
+) -> None:
+    with away.gone("killed"):
+        worker = away.worker()  # it returns after its first beat
+    (document_id,) = fleet.submit(QUICK)
+    fleet.until_state(document_id, State.SUCCEEDED)
+    assert worker.poll() is None
+
+
 HANGING = """
 import re, sys
 from app.worker.main import main

@@ -23,6 +23,13 @@ def flood(
     batch: Annotated[
         str | None, typer.Option(metavar="ID", help="Add what is missing to this batch (default: a new one).")
     ] = None,
+    weight: Annotated[
+        int,
+        typer.Option(min=1, max=1000, metavar="N", help="Give the batch the share of N ordinary batches."),
+    ] = 1,
+    express: Annotated[
+        bool, typer.Option("--express", help="Process the batch before every ordinary one.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the whole batch is settled.")] = False,
     server_timeout: Annotated[
         float,
@@ -40,6 +47,7 @@ def flood(
     at the start, and to Redis during --wait. The same seed makes the same documents.
 
     If Redis is full, the command waits until there is room, for FLEET_FULL_SERVER_TIMEOUT_SECONDS in all.
+    Open batches share the workers, whatever their sizes: a small batch does not wait for a large one to end.
     After an interruption, the same command with --batch and the id of its batch sends what is missing.
 
     With --wait the exit code is 3 if a document did not succeed. Some synthetic documents are broken on purpose: for
@@ -53,6 +61,8 @@ def flood(
         documents=documents,
         seed=seed,
         batch_id=batch,
+        weight=weight,
+        express=express,
         timeout=server_timeout,
         on_made=lambda ready: progress.made(ready, documents),
         on_sent=progress.sent,

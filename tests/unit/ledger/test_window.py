@@ -101,6 +101,23 @@ def test_a_batch_that_was_idle_has_saved_up_nothing(ledger: Ledger) -> None:
     assert {*order} <= rest | late
 
 
+def advanced(ledger: Ledger, ids: list[str]) -> None:
+    for document_id in ids:
+        assert ledger.advance(start(ledger, document_id), Advance(queue=Queue.OCR, summary=b"{}"))
+
+
+def test_a_lane_is_alike_in_the_next_queue(client: redis.Redis, clock: Clock) -> None:
+    ledger = Ledger(client, Settings(key_prefix="t:", window="1"), clock)
+    plain, heavy, urgent = (
+        Batch(ledger).open(60, weight=weight, express=express)
+        for weight, express in ((1, False), (3, False), (1, True))
+    )
+    advanced(ledger, [*plain, *heavy, *urgent[:10]])
+    order = client.zrange("t:open:ocr", 0, -1)[1:]  # the first was sent before the others came
+    assert order[:10] == urgent[:10]
+    assert sum(document_id in heavy for document_id in order[10:50]) == pytest.approx(30, abs=2)
+
+
 @given(counts=st.lists(st.integers(1, 12), min_size=1, max_size=5), weights=st.data())
 def test_no_lane_gets_ahead_of_its_share(valkey_url: str, counts: list[int], weights: st.DataObject) -> None:
     with redis.Redis.from_url(valkey_url, decode_responses=True) as client:

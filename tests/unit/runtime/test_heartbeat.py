@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.runtime.heartbeat import Heartbeat, beat
+from app.runtime.heartbeat import Heartbeat, beat, begin
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +38,17 @@ def test_a_process_that_waits_beats_and_no_thread_beats_for_another(tmp_path: Pa
     assert path.stat().st_mtime == 0
     beat()
     assert path.stat().st_mtime > 0
+
+
+def test_a_process_may_begin_while_it_waits_at_its_start(tmp_path: Path) -> None:
+    waiting, working = tmp_path / "waiting", tmp_path / "working"
+    begin(str(waiting))
+    assert waiting.exists()
+    Heartbeat(str(working)).begin()
+    waiting.unlink()
+    begin(str(waiting))
+    beat()
+    assert not waiting.exists(), "its own heartbeat has begun"
 
 
 def test_a_process_without_a_heartbeat_may_wait_too() -> None:
