@@ -58,10 +58,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Pause before the first retry; each further pause is twice as long, with jitter."""
     retry_backoff_max_seconds: Seconds = 60.0
     """Longest pause before a retry; with a short one, documents soon use a store that has recovered."""
-    soft_limit_seconds: Seconds = 600.0
+    soft_limit_seconds: Seconds = 480.0
     """Time after which OCR of a document ends and keeps the pages recognised so far; 100 pages take 150 s."""
-    grace_seconds: Seconds = 690.0
-    """Time between SIGTERM and SIGKILL: terminationGracePeriodSeconds."""
+    grace_seconds: Seconds = 555.0
+    """Time between SIGTERM and SIGKILL: terminationGracePeriodSeconds; node autoscalers wait at most 600 s."""
     result_expires_seconds: Positive = 3_600
     """How long Celery keeps the result of a task that stores one; the results of documents are in the ledger."""
 

@@ -99,13 +99,13 @@ class TestOrder:
         [
             (
                 "FLEET_SOFT_LIMIT_SECONDS",
-                "675",
-                "FLEET_SOFT_LIMIT_SECONDS (675 s) must be less than FLEET_GRACE_SECONDS - 15 (675 s).",
+                "540",
+                "FLEET_SOFT_LIMIT_SECONDS (540 s) must be less than FLEET_GRACE_SECONDS - 15 (540 s).",
             ),
             (
                 "FLEET_GRACE_SECONDS",
-                "610.5",
-                "FLEET_SOFT_LIMIT_SECONDS (600 s) must be less than FLEET_GRACE_SECONDS - 15 (595.5 s).",
+                "490.5",
+                "FLEET_SOFT_LIMIT_SECONDS (480 s) must be less than FLEET_GRACE_SECONDS - 15 (475.5 s).",
             ),
         ],
     )
