@@ -31,7 +31,7 @@ SCRIPTS = (
     "requeue",
     "retry",
     "resend",
-    "return",
+    "leave",
     "end",
     "report",
     "forget",

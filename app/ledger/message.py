@@ -63,11 +63,6 @@ def redelivered(raw: str | bytes) -> str:
     return msgspec.json.encode(message).decode()
 
 
-def message(document_id: str, queue: Queue) -> str:
-    """Return the message that sends a document through `queue`; task id and delivery tag are the document's id."""
-    return template(queue).replace(_CUT, document_id)
-
-
 @lru_cache(maxsize=8)
 def template(queue: Queue) -> str:
     """Return the message of `queue` with the character U+0001 wherever the document's id stands.

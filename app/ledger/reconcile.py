@@ -163,7 +163,7 @@ class Reconciler:
         taken = ledger.keys.taken(queue, worker)
         messages = ledger.client.lrange(taken, 0, -1)
         returned = sum(
-            int(ledger.run("return", str(queue), taken, message, redelivered(message)))
+            int(ledger.run("leave", str(queue), taken, message, "", redelivered(message), "returned"))
             for message in messages
         )
         ledger.client.hdel(ledger.keys.workers(queue), worker)

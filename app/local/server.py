@@ -4,6 +4,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 from app.errors import ServerError
 from app.local.processes import ProcessGroup, last_line
@@ -43,7 +44,7 @@ class EmbeddedServer:
     @property
     def url(self) -> str:
         """The value of FLEET_REDIS_URL for this server."""
-        return f"unix://{self.socket}"
+        return f"unix://{quote(str(self.socket))}"
 
     @property
     def pid(self) -> int:

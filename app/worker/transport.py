@@ -71,7 +71,7 @@ class QoS(redis.QoS):  # type: ignore[misc]  # kombu carries no types
 
     def _leave(self, delivery_tag: str, delivery: Delivery, *, requeue: bool) -> None:
         again = redelivered(delivery.message) if requeue else ""
-        self.channel.step("leave", delivery.taken, delivery.message, delivery_tag, again)
+        self.channel.step("leave", delivery.taken, delivery.message, delivery_tag, again, "")
 
     def _with_retries(self, delivery_tag: str, step: Callable[[], None]) -> None:
         retry = Retry(backoff(), RETRIES, supported_errors=RETRIED)
@@ -169,7 +169,7 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu carries no types
             taken = client.lrange(self.taken_key, 0, -1)
         for message in taken:
             if message not in delivered:
-                self.step("leave", self.taken_key, message, "", redelivered(message))
+                self.step("leave", self.taken_key, message, "", redelivered(message), "")
 
     def _take_from_full_server(self) -> bytes | None:
         """Take the next message from a server that has no memory left, which refuses BLMOVE."""

@@ -18,12 +18,13 @@ import app.celery_app  # noqa: F401  # registers the transport
 from app.config import Settings
 from app.ledger.keys import Keys
 from app.ledger.ledger import SCRIPTS, Ledger
-from app.ledger.message import Delivery, message, new_id
+from app.ledger.message import Delivery, new_id
 from app.ledger.models import Advance, Document, Outcome, State, Submission
 from app.ledger.reconcile import Reconciler
 from app.queues import DOCUMENT_TASKS, Queue
 from app.worker.celery_app import broker_url, taking_options
 from tests.chart.conftest import Render, Rendered, scaled
+from tests.support.ledger import message
 
 # As the script of KEDA 2.20 does it, which asks for the key's type first.
 MEASURE = """

@@ -14,10 +14,11 @@ from celery import Celery
 
 from app.config import Settings
 from app.ledger.ledger import Ledger
-from app.ledger.message import message, new_id
+from app.ledger.message import new_id
 from app.ledger.models import Submission
 from app.queues import Queue
 from app.worker.celery_app import broker_url
+from tests.support.ledger import message
 
 ORDINARY = """
 import os, redis

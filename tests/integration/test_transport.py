@@ -16,11 +16,12 @@ import app.celery_app  # noqa: F401  # registers the transport
 from app.config import Settings
 from app.ledger.keys import Keys
 from app.ledger.ledger import Ledger
-from app.ledger.message import Delivery, message, new_id
+from app.ledger.message import Delivery, new_id
 from app.ledger.models import Document, Submission
 from app.queues import Queue
 from app.worker import transport
 from app.worker.celery_app import broker_url, taking_options
+from tests.support.ledger import message
 from tests.support.waiting import wait_for
 
 TAKEN = "t:taken:pdf:w"

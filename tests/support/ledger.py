@@ -1,6 +1,13 @@
 """Queries of a ledger that only tests need."""
 
 from app.ledger.ledger import Ledger
+from app.ledger.message import template
+from app.queues import Queue
+
+
+def message(document_id: str, queue: Queue) -> str:
+    """Return the message that sends a document through `queue`, as the ledger's steps make it."""
+    return template(queue).replace("\x01", document_id)
 
 
 def batch_documents(ledger: Ledger, batch_id: str) -> list[str]:
