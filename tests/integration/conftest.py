@@ -64,7 +64,7 @@ def commands(tmp_path: Path, cache: Path) -> Iterator[Commands]:
 @pytest.fixture
 def server() -> Iterator[EmbeddedServer]:
     """A server that no command owns; it keeps its data when it is killed."""
-    with tempfile.TemporaryDirectory(prefix="own-") as folder:
+    with tempfile.TemporaryDirectory(prefix="own#? ") as folder:
         group = ProcessGroup(Path(folder))
         try:
             own = EmbeddedServer(Path(folder), group)
