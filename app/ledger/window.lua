@@ -74,8 +74,8 @@ local function fill(todo)
   local prefix, queue = todo.prefix, todo.queue
   local open, room, parts = prefix .. 'open:' .. queue, todo.room, nil
   for _, id in ipairs(todo.due) do
-    call('ZREM', prefix .. 'due:' .. queue, id)
-    call('ZADD', open, FIRST, id)
+    -- The step itself may have started one of them.
+    if call('ZREM', prefix .. 'due:' .. queue, id) == 1 then call('ZADD', open, FIRST, id) end
   end
   repeat
     local ids = call('ZRANGEBYSCORE', open, 0, '+inf', 'WITHSCORES', 'LIMIT', 0, math.min(room, SLICE))
