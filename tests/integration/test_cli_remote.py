@@ -16,6 +16,7 @@ from app.ledger.reconcile import Reconciler
 from tests.support.command_line import Commands, Running
 from tests.support.documents import slow_document
 from tests.support.ledger import batch_documents
+from tests.support.processes import ended
 from tests.support.synthetic import ENCRYPTED, GOOD, SCAN, folder_of
 from tests.support.waiting import wait_for
 
@@ -108,8 +109,7 @@ def test_workers_end_warm_when_what_started_them_is_killed(remote: RemoteFleet, 
         workers = workers_of(running)
         running.process.kill()
         running.wait()
-        psutil.wait_procs(workers, timeout=30)
-        assert not any(worker.is_running() for worker in workers)
+        wait_for(lambda: all(map(ended, workers)), "the end of the workers", seconds=30.0)
     (document_id,) = batch_documents(remote.ledger, batch)
     found = remote.ledger.document(document_id)
     assert found is not None

@@ -29,6 +29,7 @@ from app.queues import Queue
 from app.storage.layout import original_key, result_keys
 from app.storage.store import ObjectStore
 from tests.support.documents import slow_document
+from tests.support.processes import ended
 from tests.support.synthetic import GOOD, document
 from tests.support.waiting import stays, wait_for
 
@@ -107,7 +108,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     for child in family:
         with suppress(psutil.NoSuchProcess):
             child.kill()
-    psutil.wait_procs(family, timeout=10)
+    wait_for(lambda: all(map(ended, family)), "the end of the worker's children", seconds=10.0)
 
 
 @pytest.fixture
@@ -117,8 +118,8 @@ def fleet(config: Settings, tmp_path: Path) -> Iterator[Fleet]:
         yield Fleet(msgspec.structs.replace(config, log_level="INFO", **soon), tmp_path, stack)
 
 
-def children(pid: int) -> list[int]:
-    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+def children(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
 
 
 def test_sigterm_lets_a_worker_finish_what_it_has_and_take_no_more(fleet: Fleet) -> None:
@@ -192,10 +193,7 @@ def test_a_killed_workers_document_is_taken_over_by_another(fleet: Fleet) -> Non
     sandbox = children(first.pid)
     first.kill()
     first.wait()
-    wait_for(
-        lambda: not any(Path(f"/proc/{pid}").exists() for pid in sandbox) or sys.platform == "darwin",
-        "its end",
-    )
+    wait_for(lambda: all(map(ended, sandbox)), "the end of its sandbox")
     fleet.worker()
     assert fleet.state(slow) is State.RUNNING
     # A worker counts as alive for presence_seconds; a process that knows of its death may say so.
@@ -214,6 +212,8 @@ def test_the_silence_of_a_killed_worker_is_noticed_without_help(fleet: Fleet) ->
     fleet.until_state(slow, State.RUNNING)
     first.kill()
     fleet.worker("app.worker", "pdf", "--name", "w1")  # restarted under its name, as a container is
+    client = fleet.ledger.client
+    wait_for(lambda: client.hlen("fleet:workers:pdf") == 2, "the report of the second")
     wait_for(lambda: fleet.reconcile() and fleet.state(slow) is State.SUCCEEDED, "the takeover")
     assert fleet.document(slow).starts == 2
 
@@ -395,8 +395,11 @@ def test_a_worker_never_hoards_however_long_it_lives(fleet: Fleet) -> None:
     assert fleet.ledger.batch(batch_id).failed == 600
 
 
-SILENCE_SECONDS = 5.0
-"""More than a worker needs for a beat, less than the server of these tests is away."""
+SILENCE_SECONDS = 3.0
+"""More than a worker needs for a beat, less than it takes until it gives a command up."""
+ABSENCE_SECONDS = 12.0
+"""Long enough for an impatient worker (tests/support/impatient.py) to give its command up, and to wait for longer than
+SILENCE_SECONDS in its consumer's loop."""
 
 
 class Away:
@@ -407,18 +410,25 @@ class Away:
         self._heartbeats: list[Path] = []
         url = f"unix://{valkey.unix_socket_path}"
         fleet.config = msgspec.structs.replace(
-            fleet.config, redis_url=url, socket_timeout_seconds=1.0, presence_seconds=3.0
+            fleet.config, redis_url=url, socket_timeout_seconds=0.3, presence_seconds=3.0
         )
         fleet.ledger = Ledger.of(fleet.config)
 
-    def worker(self, *command: str) -> "subprocess.Popen[bytes]":
-        """Start a worker, and wait until it is ready."""
-        path = self._fleet.folder / f"alive-{len(self._heartbeats)}"
-        config = msgspec.structs.replace(self._fleet.config, heartbeat_file=str(path))
-        worker = self._fleet.worker(*command, config=config)
-        wait_for(path.exists, f"its first beat; {self._fleet.logs()}")
-        self._heartbeats.append(path)
-        return worker
+    def workers(self, *modules: Sequence[str]) -> "list[subprocess.Popen[bytes]]":
+        """Start workers, and wait until they are ready."""
+        started = []
+        for number, command in enumerate(modules):
+            path = self._fleet.folder / f"alive-{number}"
+            config = msgspec.structs.replace(self._fleet.config, heartbeat_file=str(path))
+            started.append(self._fleet.worker(*command, config=config))
+            self._heartbeats.append(path)
+        client, keys = self._fleet.ledger.client, self._fleet.ledger.keys
+        wait_for(
+            lambda: sum(client.hlen(keys.workers(queue)) for queue in Queue) == len(started),
+            f"their reports; {self._fleet.logs()}",
+        )
+        wait_for(lambda: all(path.exists() for path in self._heartbeats), "their beats")
+        return started
 
     def last_beat(self) -> float:
         """Return the time of the last beat of the worker that is silent for longest."""
@@ -452,7 +462,8 @@ def away(fleet: Fleet) -> Iterator[Away]:
 def test_workers_beat_while_their_server_is_away_and_go_on_when_it_is_back(
     fleet: Fleet, away: Away, how: str
 ) -> None:
-    workers = [away.worker("app.worker", "ocr"), away.worker(), away.worker()]
+    impatient = "tests.support.impatient", "worker"
+    workers = away.workers(*((*impatient, *queue) for queue in (["ocr"], ["pdf"], ["pdf"])))
     (slow,) = fleet.submit(SLOW)
     fleet.until_state(slow, State.RUNNING)
     (quick,) = fleet.submit(QUICK)
@@ -463,7 +474,7 @@ def test_workers_beat_while_their_server_is_away_and_go_on_when_it_is_back(
         stays(
             lambda: time.time() - away.last_beat() < SILENCE_SECONDS,
             "a beat of each",
-            seconds=20.0,
+            seconds=ABSENCE_SECONDS,
             pause=0.1,
         )
     (later,) = fleet.submit(QUICK)
@@ -499,7 +510,7 @@ def test_a_worker_that_hangs_falls_silent_also_while_its_server_is_away(
     """Its presence thread waits for the server then, and must not beat for it."""
     (fleet.folder / "hanging.py").write_text(HANGING.replace("{how}", how))
     monkeypatch.setenv("PYTHONPATH", str(fleet.folder))
-    away.worker("hanging")
+    away.workers(["hanging"])
     (document_id,) = fleet.submit(QUICK)
     fleet.until_state(document_id, State.RUNNING)
     last = time.time()
