@@ -3,16 +3,20 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
 import pytest
 import redis
+from redis.connection import AbstractConnection
 
 from app.config import Settings, load
 from app.ledger.ledger import Ledger
-from app.ledger.models import Document, State
+from app.ledger.message import new_id
+from app.ledger.models import Document, State, Submission
 from app.ledger.reconcile import Reconciler
+from app.queues import Queue
 from tests.support.command_line import Commands, Running
 from tests.support.documents import slow_document
 from tests.support.ledger import batch_documents
@@ -89,6 +93,43 @@ def test_two_queues_until_sigterm(remote: RemoteFleet, tmp_path: Path) -> None:
     assert [batch["batch_id"] for batch in said["batches"]] == [counts["batch_id"]]
     code, lines, _ = remote.run("status")
     assert (code, "quarantine" in lines[-1]) == (0, False)
+
+
+def test_status_costs_as_many_round_trips_however_many_batches_and_quarantined_documents_there_are(
+    remote: RemoteFleet, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = 0
+    send = AbstractConnection.send_packed_command
+
+    def count(*given: Any, **named: Any) -> None:
+        nonlocal sent
+        sent += 1
+        send(*given, **named)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", count)
+
+    def cost() -> tuple[int, int]:
+        """Return the requests of `fleet status`, and the bytes of replies."""
+        nonlocal sent
+        before, sent = client.info("stats")["total_net_output_bytes"], 0
+        code, _, errors = remote.run("status")
+        assert code == 0, errors
+        requests = sent
+        return requests, client.info("stats")["total_net_output_bytes"] - before
+
+    def open_batches(count: int) -> None:
+        for _ in range(count):
+            remote.ledger.open(new_id(), Queue.PDF, [Submission(document_id=new_id(), source="x.pdf")])
+
+    open_batches(1)
+    requests, _ = cost()
+    open_batches(50)
+    again, replies = cost()
+    assert again == requests
+    client.zadd("fleet:quarantine", {f"document-{number}": number for number in range(5_000)})
+    again, more = cost()
+    assert again == requests
+    assert more == pytest.approx(replies, rel=0.1), "their number, and not their ids"
 
 
 def test_if_one_worker_dies_the_other_ends_too(remote: RemoteFleet) -> None:

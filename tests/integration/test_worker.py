@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
@@ -25,6 +27,7 @@ from app.ledger.message import new_id
 from app.ledger.models import Document, State, Submission
 from app.ledger.reconcile import Findings, Reconciler
 from app.local.fleet import environment_of
+from app.policy.policy import MILLI, Policy
 from app.queues import Queue
 from app.storage.layout import original_key, result_keys
 from app.storage.store import ObjectStore
@@ -127,6 +130,9 @@ def test_sigterm_lets_a_worker_finish_what_it_has_and_take_no_more(fleet: Fleet)
     worker = fleet.worker()
     fleet.until_state(slow, State.RUNNING)
     worker.terminate()
+    wait_for(lambda: fleet.ledger.depths([Queue.PDF])[Queue.PDF].ending == 1, "its leaving of the metric")
+    assert fleet.ledger.depths([Queue.PDF])[Queue.PDF].running == 0
+    assert fleet.state(slow) is State.RUNNING
     assert worker.wait(timeout=60) == 0
     assert fleet.state(slow) is State.SUCCEEDED
     assert fleet.state(waiting) is State.QUEUED
@@ -284,6 +290,53 @@ def test_a_store_that_is_away_delays_a_document_and_does_not_fail_it(fleet: Flee
     hidden.rename(store)
     wait_for(lambda: fleet.reconcile() and fleet.state(second) is State.SUCCEEDED, f"its end; {fleet.logs()}")
     assert fleet.document(second).starts == 1
+
+
+class Forbidden(BaseHTTPRequestHandler):
+    """An object store whose key is no longer valid."""
+
+    def do_GET(self) -> None:
+        self.send_response(403)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Write no log."""
+
+
+@pytest.fixture
+def forbidding_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a store that answers 403."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forbidden) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+            monkeypatch.setenv(name, "x")
+        yield "s3://papers"
+        server.shutdown()
+
+
+def test_documents_that_pause_before_a_retry_are_held_by_no_worker_and_ask_for_no_replica(
+    fleet: Fleet, forbidding_store: str
+) -> None:
+    documents, policy = 100, Policy.cluster(1_000, backlog_per_replica=100)
+    fleet.submit(*[QUICK] * documents)
+    retries = {"retry_backoff_seconds": 600.0, "retry_backoff_max_seconds": 600.0}
+    fleet.worker(config=msgspec.structs.replace(fleet.config, store_url=forbidding_store, **retries))
+    most = 0.0
+
+    def all_pause() -> bool:
+        nonlocal most
+        depth = fleet.ledger.depths([Queue.PDF])[Queue.PDF]
+        most = max(most, policy.metric_milli(depth.waiting, depth.running) / MILLI)
+        return depth.delayed == documents
+
+    wait_for(all_pause, f"the first try of each; {fleet.logs()}")
+    assert most == 1.0
+    depth = fleet.ledger.depths([Queue.PDF])[Queue.PDF]
+    assert policy.metric_milli(depth.waiting, depth.running) == 0
+    taken = fleet.ledger.client.keys("fleet:taken:*")
+    assert not taken, "no message is with the worker"
 
 
 @pytest.mark.parametrize("retries", [0, 5])

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
+import msgspec
 import pytest
 import redis
 from hypothesis import given
@@ -314,7 +315,8 @@ def dump(ledger: Ledger) -> dict[str, bytes]:
 
 
 def test_a_chunk_of_the_largest_size_is_opened_whole(client: redis.Redis, clock: Clock) -> None:
-    limit = 2_000
+    field = next(one for one in msgspec.inspect.type_info(Settings).fields if one.name == "flood_chunk")  # type: ignore[attr-defined]
+    limit = field.type.le
     ledger = Ledger(client, Settings(key_prefix="t:", flood_chunk=limit), clock)
     batch = Batch(ledger)
     assert len(batch.open(limit + 100)) == limit + 100
