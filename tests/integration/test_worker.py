@@ -5,11 +5,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from app.policy.policy import MILLI, Policy
 from app.queues import Queue
 from app.storage.layout import original_key, result_keys
 from app.storage.store import ObjectStore
+from tests.support.absence import gone
 from tests.support.documents import slow_document
 from tests.support.processes import ended
 from tests.support.synthetic import GOOD, document
@@ -235,40 +235,21 @@ def test_a_live_worker_keeps_a_document_that_takes_longer_than_its_presence(flee
     assert counts.duplicates == 0
 
 
-@contextmanager
-def server(folder: Path) -> Iterator[ValkeyServer]:
-    made = ValkeyServer(
-        port=0,
-        unix_socket_path=folder / "s",
-        data_dir=folder,
-        config={"appendonly": "yes", "appendfsync": "no"},
+def test_a_server_that_is_killed_and_comes_back_costs_nothing(fleet: Fleet, own_valkey: ValkeyServer) -> None:
+    fleet.config = msgspec.structs.replace(
+        fleet.config, redis_url=f"unix://{own_valkey.unix_socket_path}", presence_seconds=2.0
     )
-    made.start()
-    try:
-        yield made
-    finally:
-        if made.is_running():
-            made.stop()
-
-
-def test_a_server_that_is_killed_and_comes_back_costs_nothing(fleet: Fleet) -> None:
-    with tempfile.TemporaryDirectory(prefix="fleet-test-") as folder, server(Path(folder)) as valkey:
-        fleet.config = msgspec.structs.replace(
-            fleet.config, redis_url=f"unix://{folder}/s", presence_seconds=2.0
-        )
-        fleet.ledger = Ledger.of(fleet.config)
-        ids = fleet.submit(*[QUICK] * 60, SLOW, *[QUICK] * 60)
-        for _ in range(2):
-            fleet.worker()
-        batch_id = fleet.document(ids[0]).batch
-        wait_for(lambda: fleet.ledger.batch(batch_id).settled >= 20, "the first twenty")
-        valkey.terminate()
-        valkey.start()
-        wait_for(
-            lambda: fleet.reconcile() and fleet.ledger.batch(batch_id).done, f"the batch; {fleet.logs()}"
-        )
-        counts = fleet.ledger.batch(batch_id)
-        assert (counts.succeeded, counts.failed, counts.quarantined) == (121, 0, 0)
+    fleet.ledger = Ledger.of(fleet.config)
+    ids = fleet.submit(*[QUICK] * 60, SLOW, *[QUICK] * 60)
+    for _ in range(2):
+        fleet.worker()
+    batch_id = fleet.document(ids[0]).batch
+    wait_for(lambda: fleet.ledger.batch(batch_id).settled >= 20, "the first twenty")
+    own_valkey.terminate()
+    own_valkey.start()
+    wait_for(lambda: fleet.reconcile() and fleet.ledger.batch(batch_id).done, f"the batch; {fleet.logs()}")
+    counts = fleet.ledger.batch(batch_id)
+    assert (counts.succeeded, counts.failed, counts.quarantined) == (121, 0, 0)
 
 
 def test_a_store_that_is_away_delays_a_document_and_does_not_fail_it(fleet: Fleet) -> None:
@@ -487,28 +468,14 @@ class Away:
         """Return the time of the last beat of the worker that is silent for longest."""
         return min(path.stat().st_mtime for path in self._heartbeats)
 
-    @contextmanager
-    def gone(self, how: str) -> Iterator[None]:
-        """Take the server away during the body: it is killed, or it accepts connections and does not answer."""
-        if how == "killed":
-            self._valkey.terminate()
-            come_back: Callable[[], object] = self._valkey.start
-        else:
-            running = self._valkey._process
-            assert running is not None
-            process = psutil.Process(running.pid)
-            process.suspend()
-            come_back = process.resume
-        try:
-            yield
-        finally:
-            come_back()
+    def gone(self, how: str) -> AbstractContextManager[None]:
+        """Take the server away during the body."""
+        return gone(self._valkey, how)
 
 
 @pytest.fixture
-def away(fleet: Fleet) -> Iterator[Away]:
-    with tempfile.TemporaryDirectory(prefix="fleet-test-") as folder, server(Path(folder)) as valkey:
-        yield Away(fleet, valkey)
+def away(fleet: Fleet, own_valkey: ValkeyServer) -> Away:
+    return Away(fleet, own_valkey)
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
