@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SCHEMES = {"redis", "rediss", "unix"}
 RETRIES = 12
-"""Retries of a command; with their pauses of up to 2 s they last about as long as the restart of a Redis pod."""
+"""Retries of a command; with their pauses they last about as long as the restart of a Redis pod."""
+LONGEST_PAUSE_SECONDS = 2.0
+"""The longest pause between two tries."""
 RETRIED = (ConnectionError, TimeoutError, BusyLoadingError)
 OnError = Callable[[ServerError, float], None]
 """The callback for a failed command: it gets the error and the seconds since the first failure, and returns for another
@@ -163,8 +165,8 @@ class _Pauses(ExponentialWithJitterBackoff):
 
 
 def backoff() -> ExponentialWithJitterBackoff:
-    """Return the pauses between tries, up to 2 s."""
-    return _Pauses(base=0.05, cap=2.0)
+    """Return the pauses between tries."""
+    return _Pauses(base=0.05, cap=LONGEST_PAUSE_SECONDS)
 
 
 def ping(settings: "Settings") -> None:

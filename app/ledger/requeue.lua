@@ -14,6 +14,7 @@ if known[1] ~= 'r' or known[2] ~= queue then
 end
 -- These meet a key of a wrong type before anything is written.
 plan(prefix, queue, tonumber(ARGV[3]), 0)
+call('HLEN', ending)
 call('HLEN', prefix .. 'counts')
 if ARGV[11] == '1' then
   call('HINCRBY', doc, 'c', 1)

@@ -12,9 +12,13 @@ if not known.q then return {'unknown'} end
 if state and state ~= 'r' then return {'final'} end
 if known.q ~= queue then return {'advanced'} end
 local attempts = tonumber(known.a or '0')
-local holder = call('HGET', running, id)
+-- A document of a worker that is being stopped is not among the running ones.
+local holder = call('HGET', running, id) or (state and call('HGET', prefix .. 'ending:' .. queue, id))
 if holder and holder ~= worker then return {'running'} end
 if not holder and attempts >= tonumber(ARGV[8]) then return {'exhausted'} end
+-- A second message may start a document that pauses.
+local pauses = known.c and call('ZSCORE', prefix .. 'due:' .. queue, id)
+if pauses then call('ZCARD', prefix .. 'open:' .. queue) end
 local todo = plan(prefix, queue, tonumber(ARGV[3]), tonumber(ARGV[4]))
 if taken ~= '' then
   -- Usually the list holds the one message that is being started. This write comes first, so it needs no check.
@@ -28,6 +32,10 @@ if taken ~= '' then
 end
 if not holder then
   attempts = attempts + 1
+  if pauses then
+    call('ZREM', prefix .. 'due:' .. queue, id)
+    call('ZADD', prefix .. 'open:' .. queue, tonumber(ARGV[3]) - SENT, id)
+  end
   -- 't' is the first start; a later one is in 'x'.
   call('HSET', doc, 's', 'r', 'a', attempts, known.t and 'x' or 't', ARGV[3])
   -- They belong to an earlier attempt; this one may end without leaving any.

@@ -72,8 +72,8 @@ local function fill(todo)
   -- Here, as every document passes here, and a step for one document then need not.
   call('XTRIM', prefix .. 'events', 'MAXLEN', '~', ARGV[5])
   for _, id in ipairs(todo.due) do
-    call('ZREM', prefix .. 'due:' .. queue, id)
-    call('ZADD', open, FIRST, id)
+    -- The step itself may have started one of them.
+    if call('ZREM', prefix .. 'due:' .. queue, id) == 1 then call('ZADD', open, FIRST, id) end
   end
   repeat
     local ids = call('ZRANGEBYSCORE', open, 0, '+inf', 'WITHSCORES', 'LIMIT', 0, math.min(room, SLICE))

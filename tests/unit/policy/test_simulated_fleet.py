@@ -186,6 +186,34 @@ def test_two_long_documents_more_than_replicas_are_not_left_waiting() -> None:
     assert replicas == 22
 
 
+def upgrade(*, see_ending: bool) -> int:
+    """Replace ten pods at work on documents of 120 s by ten new ones; return the most replicas while they do."""
+    # So long a backlog needs ten replicas: 210 / 21.
+    scaler, replicas, waiting = Autoscaler(Policy.cluster(60, backlog_per_replica=21)), 10, 210
+    running: list[float] = []
+    ending: list[float] = []
+    most = 0
+    for tick in range(int(240 / TICK)):
+        now = tick * TICK
+        running, ending = ([end for end in ends if end > now] for ends in (running, ending))
+        if now == 30:  # the old pods end their documents, the new ones begin others
+            running, ending = [], running
+        started = max(0, min(waiting, replicas - len(running)))
+        waiting -= started
+        running += [now + 120.0] * started
+        seen = len(running) + (len(ending) if see_ending else 0)
+        replicas = scaler.step(now, Measurement(waiting=waiting, running=seen, replicas=replicas)).replicas
+        most = max(most, replicas)
+    return most
+
+
+def test_an_upgrade_over_long_documents_adds_no_replica() -> None:
+    """If documents of ending pods counted as running, each would need a replica beside the new pods' own, again and
+    again until the old ones are gone."""
+    assert upgrade(see_ending=False) == 10
+    assert upgrade(see_ending=True) == 60
+
+
 def test_a_wake_to_several_replicas_begins_at_once() -> None:
     policy = msgspec.structs.replace(Policy.cluster(10, backlog_per_replica=120), wake_replicas=4)
     replicas = [value for *_, value in run(policy, Queue(1_000, 0.5, at=2.5), seconds=200)]
