@@ -175,9 +175,8 @@ class Histories(RuleBasedStateMachine):
     def disturb(self, chosen: int, event: Event) -> None:
         match event:
             case Event.SIGTERM | Event.SIGKILL | Event.FREEZE:
-                self.stop(
-                    self.choose(self.fleet.find(lambda one: not (one.silent or one.ending)), chosen), event
-                )
+                awake = self.fleet.find(lambda one: not (one.silent or one.ending))
+                self.stop(self.choose([one for one in awake if one.working] or awake, chosen), event)
             case Event.THAW:
                 for worker in self.fleet.find(lambda one: one.silent and one.working):
                     worker.silent, worker.believed = False, True
@@ -193,7 +192,8 @@ class Histories(RuleBasedStateMachine):
     @rule(chosen=NUMBERS)
     def send_again(self, chosen: int) -> None:
         """A second message of a document, whatever became of it: somebody took the first one for lost."""
-        document_id = self.choose(list(self.entries), chosen)
+        rare = [one for one, entry in self.entries.items() if entry.place in {Place.ENDING, Place.DUE}]
+        document_id = self.choose(rare or list(self.entries), chosen)
         queue = self.entries[document_id].queue
         self.client.rpush(str(queue), message(document_id, queue))
 

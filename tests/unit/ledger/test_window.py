@@ -203,11 +203,13 @@ def test_a_start_repeated_after_a_lost_reply_counts_once(ledger: Ledger, batch: 
     assert [start(ledger, document_id).attempts for _ in range(2)] == [1, 1]
 
 
+@pytest.mark.parametrize("overdue", [False, True])
 def test_a_second_message_may_start_a_document_that_pauses_and_starts_it_once(
-    ledger: Ledger, batch: Batch, clock: Clock
+    ledger: Ledger, batch: Batch, clock: Clock, overdue: bool
 ) -> None:
     (document_id,) = batch.open()
     ledger.defer(start(ledger, take(ledger), "a"), code="storage_unavailable", message="away", pause=10.0)
+    clock.now += 11 if overdue else 0
     document = start(ledger, document_id, "b")
     depth = ledger.depths([Queue.PDF])[Queue.PDF]
     assert (depth.waiting, depth.running, depth.delayed) == (0, 1, 0)
