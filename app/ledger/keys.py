@@ -3,7 +3,7 @@
 | key | type | holds |
 | --- | --- | --- |
 | `<prefix>doc:<id>` | hash | one document, by the short fields below |
-| `<prefix>batch:<id>` | hash | counts: total, left, succeeded, failed, quarantined, duplicates, trimmed, error:<code> |
+| `<prefix>batch:<id>` | hash | total, left, succeeded, failed, quarantined, duplicates, trimmed, kept, error:<code> |
 | `<prefix>settled:<batch>` | list | document ids, in the order they were settled; once more after each retry |
 | `<prefix>batches` | sorted set | batch ids by the time they were last opened |
 | `<prefix>open:<queue>` | sorted set | open documents, waiting or running, in the order in which they are sent |
@@ -16,15 +16,19 @@
 | `<prefix>templates` | hash | the message of each queue, cut where a document's id stands |
 | `<prefix>times:<queue>` | hash | service times: passes, sums of wait and work, and the cells of their histogram |
 | `<prefix>quarantine` | sorted set | quarantined documents by time |
-| `<prefix>counts` | hash | messages that the reconciler resent and returned |
+| `<prefix>counts` | hash | messages that the reconciler resent and returned; documents that were archived |
+| `<prefix>archive` | string | the archiver's lease |
 | `<prefix>beat:*` | several | beat's schedule and its lock (RedBeat's) |
 | `<queue>` | list | the window: messages of the documents that are next (kombu's queue) |
 
 A document's fields are short, since there are many documents: `b` batch, `n` name of its source, `q` queue, `o` opened,
 `s` initial of its state (none: queued), `a` attempts, `A` attempts in earlier queues, `t` started, `x` started again,
 `v` advanced, `f` finished, `e` and `m` code and message of the (last) error, `c` retries, `i` interruptions,
-`p` options, `r` kinds of results (none: all), `y` summary, `z` who settled it. Times are in microseconds
-since the epoch.
+`p` options, `r` kinds of results (none: all), `y` summary, `z` who settled it, `k` kept for the
+quarantine. Times are in microseconds since the epoch.
+
+The archive takes documents from the head of a batch's list of settled ones; `trimmed` counts the places that left it. A
+document in the quarantine keeps its entry then; the batch counts it in `kept`.
 """
 
 from dataclasses import dataclass
@@ -90,3 +94,8 @@ class Keys:
     def counts(self) -> str:
         """Hash of the fleet's counters."""
         return f"{self.prefix}counts"
+
+    @property
+    def archive(self) -> str:
+        """The archiver's lease."""
+        return f"{self.prefix}archive"

@@ -9,7 +9,8 @@ import typer
 
 from app.cli.views import show
 from app.client.connect import connect
-from app.client.follow import follow, require_batch
+from app.client.follow import follow
+from app.client.history import batch_counts
 from app.client.news import Away, Line, encode
 from app.queues import Queue
 from app.runtime.lifeline import STDIN, when_it_ends
@@ -38,7 +39,8 @@ def status(
 ) -> None:
     """Show the queues and batches of a remote fleet, or one batch.
 
-    FLEET_REDIS_URL names the fleet's Redis. With --follow, a named batch is followed from its first document on.
+    FLEET_REDIS_URL names the fleet's Redis. An archived BATCH is shown if FLEET_STORE_URL names the fleet's object
+    store. With --follow, a named batch is followed from its first document on.
     docs/watching.md lists the fields of the JSON.
 
     Example: fleet status --json
@@ -50,7 +52,7 @@ def status(
         return
     ledger = connect()
     if batch is not None:
-        show.batch(require_batch(ledger.batch(batch)), as_json=as_json)
+        show.batch(batch_counts(ledger, batch), as_json=as_json)
         return
     batches = [ledger.batch(batch_id) for batch_id in ledger.batches()]
     queues = list(Queue)
@@ -59,6 +61,7 @@ def status(
         ledger.times(queues),
         batches,
         len(ledger.quarantined()),
+        ledger.archived(),
         expected=ledger.config.expected_seconds,
         as_json=as_json,
     )

@@ -5,7 +5,7 @@ from app.errors import ServerError
 from app.ledger.ledger import Ledger
 from app.ledger.models import Document, Outcome, State
 from app.ledger.reader import Reader
-from app.ledger.retention import forget_expired
+from app.ledger.archive import Archive
 from app.ledger.tail import OVERLAP_SECONDS, SKEW_SECONDS, Settled, Tail
 from app.queues import Queue
 from tests.unit.ledger.conftest import Batch, Clock
