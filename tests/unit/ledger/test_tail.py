@@ -2,12 +2,13 @@ import pytest
 import redis
 
 from app.errors import ServerError
+from app.ledger.archive import Archive
 from app.ledger.ledger import Ledger
 from app.ledger.models import Document, Outcome, State
 from app.ledger.reader import Reader
-from app.ledger.archive import Archive
 from app.ledger.tail import OVERLAP_SECONDS, SKEW_SECONDS, Settled, Tail
 from app.queues import Queue
+from app.storage.store import ObjectStore
 from tests.unit.ledger.conftest import Batch, Clock
 
 
@@ -49,7 +50,7 @@ def test_one_batch_is_followed_from_its_first_document_on(ledger: Ledger, batch:
     assert [one.batch_id for one in polls[2].batches] == [batch.batch_id], "it stays, though it is finished"
 
 
-def test_the_end_of_retention_shifts_nothing(ledger: Ledger, batch: Batch, clock: Clock) -> None:
+def test_the_archive_shifts_nothing(ledger: Ledger, batch: Batch, clock: Clock, store: ObjectStore) -> None:
     ids = batch.open(30)
     tail = Tail(ledger)
     tail.poll()
@@ -57,7 +58,7 @@ def test_the_end_of_retention_shifts_nothing(ledger: Ledger, batch: Batch, clock
     assert ids_in(tail.poll()) == ids[:10]
     clock.now += 101
     settle(ledger, ids[10:15])
-    assert forget_expired(ledger) == 10
+    assert Archive(ledger, store).run(10.0) == 10
     assert ids_in(tail.poll()) == ids[10:15]
     settle(ledger, ids[15:])
     assert ids_in(tail.poll()) == ids[15:]
