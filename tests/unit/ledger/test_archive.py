@@ -80,7 +80,9 @@ def states(store: ObjectStore, batch: Batch, **bounds: int) -> list[tuple[str, s
     ]
 
 
-def test_what_was_settled_long_enough_ago_leaves_and_then_its_batch(scene: Scene, client: redis.Redis) -> None:
+def test_what_was_settled_long_enough_ago_leaves_and_then_its_batch(
+    scene: Scene, client: redis.Redis
+) -> None:
     ledger, batch, archive, store, clock = scene
     ids = batch.open(8, password="secret")
     documents = [settle(ledger, document_id) for document_id in ids]
@@ -128,7 +130,9 @@ def test_a_line_has_nothing_that_is_empty(ledger: Ledger, batch: Batch) -> None:
         assert absent not in line
 
 
-def test_an_archiver_that_dies_before_its_step_leaves_nothing_that_counts(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archiver_that_dies_before_its_step_leaves_nothing_that_counts(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ledger, batch, archive, store, clock = scene
     ids = batch.open(4)
     for document_id in ids[:3]:
@@ -151,7 +155,9 @@ def test_an_archiver_that_dies_before_its_step_leaves_nothing_that_counts(scene:
     assert len(only(store, batch).parts) == 1
 
 
-def test_an_archiver_that_dies_between_two_steps_is_continued_without_doubles(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archiver_that_dies_between_two_steps_is_continued_without_doubles(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ledger, batch, archive, store, clock = scene
     ids = batch.open(5)
     for document_id in ids:
@@ -175,7 +181,9 @@ def test_an_archiver_that_dies_between_two_steps_is_continued_without_doubles(sc
     assert states(store, batch) == [(one, "succeeded") for one in ids]
 
 
-def test_a_step_that_is_repeated_after_a_lost_reply_is_done_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_is_repeated_after_a_lost_reply_is_done_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ledger, batch, archive, store, clock = scene
     ids = batch.open(5)
     for document_id in ids:
@@ -219,7 +227,9 @@ def test_one_archiver_works_at_a_time(scene: Scene, monkeypatch: pytest.MonkeyPa
     assert len(only(store, batch).parts) == 1
 
 
-def test_an_archiver_that_was_frozen_for_longer_than_its_lease_changes_nothing(scene: Scene, client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archiver_that_was_frozen_for_longer_than_its_lease_changes_nothing(
+    scene: Scene, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ledger, batch, archive, store, clock = scene
     ids = batch.open(4)
     for document_id in ids[:2]:
@@ -327,7 +337,9 @@ def test_the_place_of_a_document_that_is_open_again_is_empty_and_in_nobodys_way(
     assert [part.position for part in only(store, batch).parts] == [0, 2]
 
 
-def test_a_document_that_is_settled_again_before_the_step_keeps_its_entry(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_document_that_is_settled_again_before_the_step_keeps_its_entry(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ledger, batch, archive, store, clock = scene
     (poison,) = batch.open()
     quarantined = settle(ledger, poison, QUARANTINED)
@@ -342,7 +354,9 @@ def test_a_document_that_is_settled_again_before_the_step_keeps_its_entry(scene:
     assert states(store, batch)[-1] == (poison, "succeeded")
 
 
-def test_a_batch_in_which_a_document_is_opened_before_its_last_step_stays(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_in_which_a_document_is_opened_before_its_last_step_stays(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ledger, batch, archive, store, clock = scene
     settle(ledger, batch.open()[0])
     clock.now += 101
@@ -369,7 +383,9 @@ def test_a_batch_that_is_opened_again_after_it_left_is_another_generation(
 
 
 @pytest.mark.parametrize("key", ["t:counts", "t:quarantine"])
-def test_a_step_that_meets_a_key_of_a_wrong_type_leaves_nothing_half(scene: Scene, client: redis.Redis, key: str) -> None:
+def test_a_step_that_meets_a_key_of_a_wrong_type_leaves_nothing_half(
+    scene: Scene, client: redis.Redis, key: str
+) -> None:
     ledger, batch, archive, _, clock = scene
     for document_id in batch.open(3):
         settle(ledger, document_id)
@@ -437,8 +453,8 @@ class TestPressure:
         assert archive.run(10.0) in {4, 6}, "a part makes room enough"
         assert not under_pressure(ledger)
 
-    def test_memory_shortens_their_stay(scene: Scene, self, client: redis.Redis) -> None:
-    ledger, batch, archive, _, clock = scene
+    def test_memory_shortens_their_stay(self, scene: Scene, client: redis.Redis) -> None:
+        ledger, batch, archive, _, clock = scene
         settle(ledger, batch.open()[0])
         clock.now += PRESSED_SECONDS + 1
         used = int(client.info("memory")["used_memory"])
@@ -448,8 +464,8 @@ class TestPressure:
         assert archive.run(10.0) == 1
         assert ledger.batches() == [], "and so do batches"
 
-    def test_a_batch_may_have_to_stay(scene: Scene, self, client: redis.Redis) -> None:
-    ledger, batch, _, store, clock = scene
+    def test_a_batch_may_have_to_stay(self, scene: Scene, client: redis.Redis) -> None:
+        ledger, batch, _, store, clock = scene
         settle(ledger, batch.open()[0])
         clock.now += PRESSED_SECONDS + 1
         client.config_set("maxmemory", 1)
