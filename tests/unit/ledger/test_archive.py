@@ -357,7 +357,7 @@ def test_a_document_that_is_settled_again_before_the_step_keeps_its_entry(
 def test_a_batch_in_which_a_document_is_opened_before_its_last_step_stays(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger, batch, archive, store, clock = scene
+    ledger, batch, archive, _, clock = scene
     settle(ledger, batch.open()[0])
     clock.now += 101
     assert archive.run(0.0) == 1, "time for its documents only"
