@@ -63,6 +63,7 @@ class FullServer:
             self.ledger.settle(document, Outcome(state=State.SUCCEEDED), token="w/1")
         self.client.config_set("maxmemory", 1)
         wait_for(lambda: Archive(self.ledger, self.store).run(1.0), "the archive")
+        self.client.config_set("maxmemory", 0)
         self.client.flushall()
 
     @property
