@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PART = 5_000
 """Most places of one object."""
-SLICE = 1_000
+SLICE = 500
 """Places that one step removes: a few milliseconds of the server."""
 LEASE_SECONDS = 60.0
 """How long an archiver that died keeps others waiting; each part renews the lease."""
