@@ -78,8 +78,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Interval at which the reconciler searches for documents whose worker or message is gone."""
     reconcile_after_seconds: Seconds = 20.0
     """Age in its queue from which a document's missing message counts as lost: a younger one may be on its way."""
+
+    # The archive: settled documents leave Redis for the object store.
+    archive_after_seconds: Seconds = 3_600.0
+    """Time after which a settled document leaves the ledger for the archive; 10 s if the ledger is under pressure."""
+    settled_documents: Positive = 100_000
+    """Settled documents from which the ledger is under pressure; 100,000 take some 30 MB of Redis."""
+    archive_above_memory: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    """Share of the Redis server's maxmemory from which the ledger is under pressure."""
     retention_seconds: Positive = 7 * 24 * 3_600
-    """How long the ledger keeps the documents of a finished batch."""
+    """How long the archive keeps a batch, from the time at which all of it had left the ledger."""
 
     # Scaling.
     seconds_per_document: Annotated[str, Meta(pattern=_SECONDS_PER_DOCUMENT)] = ""
@@ -153,7 +161,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def check_order(settings: Settings) -> None:
-    """Refuse time limits in an order that loses work.
+    """Refuse time limits in an order that loses work, and shares of memory with which a flood waits for nothing.
 
     Raises:
         SettingsError: the message names the two settings, their values, and the one that must be larger.
@@ -166,6 +174,11 @@ def check_order(settings: Settings) -> None:
     for (lower, low), (higher, high) in pairwise(steps):
         if not low < high:
             raise SettingsError(f"{lower} ({low:g} s) must be less than {higher} ({high:g} s).")
+    if not settings.archive_above_memory < settings.open_below_memory:
+        raise SettingsError(
+            f"FLEET_ARCHIVE_ABOVE_MEMORY ({settings.archive_above_memory:g}) must be less than "
+            f"FLEET_OPEN_BELOW_MEMORY ({settings.open_below_memory:g}): only the archive makes room for documents."
+        )
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:

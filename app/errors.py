@@ -53,7 +53,7 @@ class ServerRefusedError(ServerError):
 
 
 class ServerFullError(FleetError):
-    """The Redis server has too little memory left: raise maxmemory, or wait until settled documents have expired."""
+    """The Redis server has too little memory left: raise maxmemory, or wait until documents are archived."""
 
 
 class TransientError(FleetError):

@@ -17,12 +17,16 @@ class TaskName(StrEnum):
     PROCESS = "pdf.process"
     RECOGNIZE = "ocr.recognize"
     RECONCILE = "ledger.reconcile"
+    ARCHIVE = "ledger.archive"
+    EXPIRE = "ledger.expire"
 
 
 ROUTES: dict[TaskName, Queue] = {
     TaskName.PROCESS: Queue.PDF,
     TaskName.RECOGNIZE: Queue.OCR,
     TaskName.RECONCILE: Queue.DEFAULT,
+    TaskName.ARCHIVE: Queue.DEFAULT,
+    TaskName.EXPIRE: Queue.DEFAULT,
 }
 """The queue of each task's messages."""
 

@@ -137,5 +137,5 @@ def require_batch(counts: BatchCounts) -> BatchCounts:
         UsageError: there is no such batch.
     """
     if not counts.total:
-        raise UsageError(f"There is no batch {counts.batch_id}: `fleet status` lists all batches.")
+        raise UsageError(f"There is no batch {counts.batch_id}: `fleet status` lists those of the ledger.")
     return counts

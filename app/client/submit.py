@@ -2,12 +2,13 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from app.client.connect import connect
+from app.client.history import History
 from app.client.intake import Intake, Unreadable, expand, named, submissions
 from app.client.room import RoomWait
 from app.config import settings
@@ -101,7 +102,8 @@ def submit(
         raise UsageError("There is no file to send in the folders given.")
     batch_id = batch_id or new_id()
     intakes = named(files, batch_id=batch_id)
-    wanted = list(_not_yet_open(ledger, intakes))
+    history = History(ledger, store)
+    wanted = _never_opened(ledger, history, batch_id, intakes)
     refused: list[Unreadable] = []
     chosen = []
     for submission in submissions(
@@ -123,23 +125,28 @@ def submit(
         pause=partial(time.sleep, POLL_SECONDS),
     )
     ledger.open(batch_id, Queue.PDF, chosen, weight=weight, express=express, when_full=room_wait)
-    counts = ledger.batch(batch_id)
+    counts = history.counts(batch_id)
     _refuse_missing(counts, len(intakes))
     return counts
 
 
-def _not_yet_open(ledger: Ledger, intakes: Sequence[Intake]) -> Iterator[Intake]:
-    """Yield the intakes except those that an earlier start of the same producer has opened."""
+def _never_opened(ledger: Ledger, history: History, batch_id: str, intakes: Sequence[Intake]) -> list[Intake]:
+    """Return the intakes except those that an earlier start of the same producer has opened."""
+    unknown = []
     for group in chunks(intakes, 1_000):
         known = ledger.documents([intake.document_id for intake in group])
-        yield from (intake for intake, document in zip(group, known, strict=True) if document is None)
+        unknown += [intake for intake, document in zip(group, known, strict=True) if document is None]
+    # In this order, as documents leave the ledger for the archive: what has left it by now is there.
+    archived = history.archived(batch_id) if unknown else set()
+    return [intake for intake in unknown if intake.document_id not in archived]
 
 
 def _refuse_missing(counts: BatchCounts, expected: int) -> None:
     if counts.total < expected:
         raise FleetError(
             f"{expected - counts.total} of the {expected} documents of batch {counts.batch_id} are missing from the "
-            "ledger: see that its Redis keeps its data, and that FLEET_RETENTION_SECONDS is longer than the run."
+            "ledger and its archive: see that Redis and the object store keep their data, and that "
+            "FLEET_RETENTION_SECONDS is longer than the run."
         )
 
 
@@ -156,23 +163,27 @@ def await_batch(
     Args:
         batch_id: The batch.
         expected: How many documents it must have.
-        timeout: Seconds that the server may be away at a time, beyond the retries of the ledger's client.
+        timeout: Seconds that the server or the store may be away at a time, beyond the retries of their clients.
         on_counts: Called with the counts of each poll.
-        on_absence: Called with the reason if the server does not answer a poll.
+        on_absence: Called with the reason if the server or the store does not answer a poll.
 
     Returns:
         The batch's counts at the end.
 
     Raises:
-        FleetError: documents of the batch are missing from the ledger.
+        SettingsError: FLEET_REDIS_URL or FLEET_STORE_URL is missing or cannot be used.
+        FleetError: documents of the batch are missing from the ledger and its archive.
         ServerError: the server stays away.
+        StorageError: the store stays away.
     """
-    ledger = Ledger.of(settings())  # without a ping: the first poll, too, may wait for the server
+    config = settings()
+    # Without a ping: the first poll, too, may wait for the server.
+    history = History(Ledger.of(config), ObjectStore.of(config))
     seen = time.monotonic()
     while True:
         try:
-            counts = ledger.batch(batch_id)
-        except ServerError as error:
+            counts = history.counts(batch_id)
+        except (ServerError, StorageError) as error:
             if time.monotonic() - seen > timeout:
                 raise
             on_absence(str(error))

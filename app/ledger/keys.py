@@ -17,15 +17,19 @@
 | `<prefix>service:<queue>` | string | service times: the sums and the histogram that record.py describes |
 | `<prefix>events` | stream | the latest events: opened, advanced, settled, retried, quarantined (events.py) |
 | `<prefix>quarantine` | sorted set | quarantined documents by time |
-| `<prefix>counts` | hash | messages that the reconciler resent and returned |
+| `<prefix>counts` | hash | messages that the reconciler resent and returned; documents that were archived |
+| `<prefix>archive` | string | the archiver's lease |
 | `<prefix>beat:*` | several | beat's schedule and its lock (RedBeat's) |
 | `<queue>` | list | the window: messages of the documents that are next (kombu's queue) |
 
 A document's fields are short, since there are many documents: `b` batch, `n` name of its source, `q` queue, `o` opened,
 `s` initial of its state (none: queued), `a` attempts, `A` attempts in earlier queues, `t` started, `x` started again,
 `v` advanced, `f` finished, `e` and `m` code and message of the (last) error, `c` retries, `i` interruptions,
-`p` options, `r` kinds of results (none: all), `y` summary, `z` who settled it. Times are in microseconds
-since the epoch.
+`p` options, `r` kinds of results (none: all), `y` summary, `z` who settled it, `k` kept for the
+quarantine. Times are in microseconds since the epoch.
+
+The archive takes documents from the head of a batch's list of settled ones; `trimmed` counts the places that left it. A
+document in the quarantine keeps its entry then; the batch counts it in `kept`.
 """
 
 from dataclasses import dataclass
@@ -96,3 +100,8 @@ class Keys:
     def counts(self) -> str:
         """Hash of the fleet's counters."""
         return f"{self.prefix}counts"
+
+    @property
+    def archive(self) -> str:
+        """The archiver's lease."""
+        return f"{self.prefix}archive"

@@ -33,14 +33,16 @@ class Lease:
 
     def __init__(self, client: "Redis", key: str, seconds: float) -> None:
         self._client = client
-        self._key, self._token, self._milliseconds = key, uuid.uuid4().hex, int(seconds * 1_000)
+        self._key, self._milliseconds = key, int(seconds * 1_000)
+        self.token = uuid.uuid4().hex
+        """The value of the key while this process holds the lease."""
         self.held = False
         """Whether the last `hold` succeeded."""
 
     def hold(self) -> bool:
         """Take the lease if nobody holds it, or renew it; return whether this process holds it now."""
         self.held = False
-        reply = self._client.eval(_HOLD, 1, self._key, self._token, self._milliseconds)
+        reply = self._client.eval(_HOLD, 1, self._key, self.token, self._milliseconds)
         self.held = bool(reply)
         return self.held
 
@@ -48,4 +50,4 @@ class Lease:
         """Give the lease up, if this process holds it."""
         if self.held:
             self.held = False
-            self._client.eval(_RELEASE, 1, self._key, self._token)
+            self._client.eval(_RELEASE, 1, self._key, self.token)

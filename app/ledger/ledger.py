@@ -30,12 +30,15 @@ SCRIPTS = (
     "advance",
     "requeue",
     "retry",
+    "drop",
     "resend",
     "leave",
     "end",
     "report",
     "forget",
     "fill",
+    "archive",
+    "retire",
 )
 ROOM = 0.95
 """A flood that waits goes on below this share of `open_below_memory`: else it would stop and go on with each chunk."""
@@ -135,8 +138,8 @@ class Ledger(Reader):
             error = ServerFullError(
                 f"The Redis server at {masked(self.config.redis_url)} has too little memory left for new documents: "
                 f"{used:,.1f} of its {most:,.1f} MiB (maxmemory) are in use or needed by open ones, and the limit for "
-                f"new ones is {self.config.open_below_memory:.0%}. Raise maxmemory, or wait until settled ones have "
-                f"expired (FLEET_RETENTION_SECONDS is {self.config.retention_seconds:,} s)."
+                f"new ones is {self.config.open_below_memory:.0%}. Raise maxmemory, or wait until documents are "
+                "settled and archived, which makes room by itself as long as workers, beat and the object store run."
             )
             if when_full is None:
                 raise error
@@ -285,10 +288,7 @@ class Ledger(Reader):
 
     def drop(self, document: Document) -> bool:
         """Remove a document from the quarantine for good; it stays settled as quarantined."""
-        with self.client.pipeline() as pipe:
-            pipe.zrem(self.keys.quarantine, document.document_id)
-            pipe.hdel(self.keys.document(document.document_id), "p")
-            return bool(pipe.execute()[0])
+        return bool(self.run("drop", document.document_id, document.batch))
 
     def report_presence(self, queue: Queue, worker: str, documents: Sequence[str]) -> None:
         """Record, by the server's clock, that `worker` lives and has `documents` in progress."""

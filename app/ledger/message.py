@@ -18,6 +18,7 @@ from app.queues import DOCUMENT_TASKS, Queue
 _CUT = "\x01"
 _EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 _ID_MARK = "@document-id@"
+_TASK = re.compile(r'"task": ?"([^"]+)"')
 _TASK_ID = re.compile(r'"id": ?"([^"]+)"')
 
 
@@ -52,6 +53,12 @@ class Delivery:
 def document_id_of(raw: str) -> str | None:
     """Return the document id in a message, without decoding it; None if there is none."""
     found = _TASK_ID.search(raw)
+    return found[1] if found else None
+
+
+def task_of(raw: str) -> str | None:
+    """Return the name of the task in a message, without decoding it; None if there is none."""
+    found = _TASK.search(raw)
     return found[1] if found else None
 
 

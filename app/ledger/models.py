@@ -36,12 +36,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return f"Options(ocr={self.ocr.value!r}, password={'***' if self.password else None})"
 
 
+NO_OPTIONS = Options()
+NO_SUMMARY = msgspec.Raw(b"{}")
+
+
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """One document to open, whose original is in the store already: its id, and its owner's name for it."""
 
     document_id: str
     source: str
-    options: Options = Options()
+    options: Options = NO_OPTIONS
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +93,7 @@ class NotStarted(StrEnum):
     """It had all its attempts: quarantine it."""
 
 
-class Document(msgspec.Struct, frozen=True, kw_only=True):
+class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The ledger's entry of one document; times in seconds since the epoch."""
 
     document_id: str
@@ -103,7 +107,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     """Most attempts that any earlier queue needed."""
     retries: int = 0
     """Retries after transient errors in its present queue."""
-    options: Options = Options()
+    options: Options = NO_OPTIONS
     started: float | None = None
     attempt_started: float | None = None
     advanced: float | None = None
@@ -115,7 +119,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None = None
     last_error: str | None = None
     last_message: str | None = None
-    summary: msgspec.Raw = msgspec.Raw(b"{}")
+    summary: msgspec.Raw = NO_SUMMARY
     results: tuple[ResultKind, ...] = ()
 
     @property

@@ -5,12 +5,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from app.ledger.keys import Keys
+from app.ledger.message import task_of
 from app.ledger.models import BatchCounts, Document, QueueDepth, ServiceTimes
 from app.ledger.record import SUMS, decode_batch, decode_document, decode_places, decode_times
 from app.queues import DOCUMENT_TASKS, Queue
 
 if TYPE_CHECKING:
     from redis import Redis
+
+MOST_MESSAGES = 1_000
+"""Messages of a queue in which `sent` looks for a task."""
 
 
 class Reader:
@@ -77,6 +81,40 @@ class Reader:
     def settled(self, batch_id: str, start: int = 0) -> list[str]:
         """Return the ids of a batch's settled documents from the `start`-th on, in the order of settling."""
         return list(self.client.lrange(self.keys.settled(batch_id), start, -1))
+
+    def archived(self) -> int:
+        """Return how many documents have left the ledger for the archive."""
+        return int(self.client.hget(self.keys.counts, "archived") or 0)
+
+    def settled_page(
+        self, batch_id: str, position: int, trimmed: int, places: int
+    ) -> tuple[int | None, int, list[str]]:
+        """Return the ids at some places of a batch's list of settled documents, counted from the batch's beginning.
+
+        Args:
+            batch_id: The batch.
+            position: The first place.
+            trimmed: How many places have left the list, as far as the caller knows.
+            places: The most places.
+
+        Returns:
+            The time at which the batch was opened (us; None for an unknown batch), how many places have left the list,
+            and the ids; these are wrong if that number is not `trimmed`.
+        """
+        first = position - trimmed
+        with self.client.pipeline() as pipe:
+            pipe.hmget(self.keys.batch(batch_id), "opened", "trimmed")
+            pipe.lrange(self.keys.settled(batch_id), first, first + places - 1)
+            (opened, gone), ids = pipe.execute()
+        return None if opened is None else int(opened), int(gone or 0), ids
+
+    def sent(self, queue: Queue, task: str) -> bool:
+        """Return whether a message of a plain task waits on its queue, or a worker has it."""
+        workers = self.client.hkeys(self.keys.workers(queue))
+        with self.client.pipeline(transaction=False) as pipe:
+            for name in (str(queue), *(self.keys.taken(queue, worker) for worker in workers)):
+                pipe.lrange(name, 0, MOST_MESSAGES - 1)
+            return any(task_of(raw) == task for messages in pipe.execute() for raw in messages)
 
     def depths(self, queues: Iterable[Queue]) -> dict[Queue, QueueDepth]:
         """Return the work of each queue, in at most two round trips: KEDA's two measurements, and the ledger's own."""

@@ -1,5 +1,6 @@
 """One local run: its folder, server, store, ledger and fleet, from start to stop."""
 
+import logging
 import shutil
 import tempfile
 import time
@@ -11,11 +12,18 @@ from typing import Self
 import msgspec
 
 from app.config import Settings
-from app.errors import FleetError, ServerError, ServerRefusedError, SettingsError, StorageFullError
+from app.errors import (
+    FleetError,
+    ServerError,
+    ServerRefusedError,
+    SettingsError,
+    StorageError,
+    StorageFullError,
+)
+from app.ledger.archive import Archive
 from app.ledger.connection import masked, ping
 from app.ledger.ledger import Ledger
 from app.ledger.reconcile import Reconciler
-from app.ledger.retention import forget_expired
 from app.local.claim import ServerClaim
 from app.local.fleet import LocalFleet, QueueStatus
 from app.local.processes import ProcessGroup
@@ -25,6 +33,14 @@ from app.queues import Queue
 from app.report.timeline import Event, What
 from app.runtime.signals import held_back
 from app.storage.store import ObjectStore
+
+logger = logging.getLogger(__name__)
+BATCH_SECONDS = 24 * 3_600.0
+"""How long a finished batch stays in the ledger: the run may still add to it, and counts there."""
+ARCHIVE_SECONDS = 0.2
+"""How long a run archives at a time, but for the part that it has begun."""
+ARCHIVE_EVERY_SECONDS = 1.0
+"""Pause between two such times."""
 
 
 def local_settings(config: Settings, *, redis_url: str, store_url: str) -> Settings:
@@ -74,6 +90,7 @@ class Session:
         self._claim: ServerClaim | None = None
         self._server_is_away = False
         self._reconciled = 0.0
+        self._archived = 0.0
         self._started = ExitStack()
         self._stopping = False
 
@@ -102,6 +119,7 @@ class Session:
             self.store = ObjectStore.of(self.config)
             self.ledger = Ledger.of(self.config, retries=0, on_error=self._await_server)
             self._reconciler = Reconciler(self.ledger)
+            self._archive = Archive(self.ledger, self.store, batch_seconds=BATCH_SECONDS)
             if self._server is None:
                 self._claim = ServerClaim(self.ledger.client, self.config)
                 self._started.callback(self._claim.release)
@@ -160,10 +178,24 @@ class Session:
         if now - self._reconciled >= self.config.reconcile_seconds:
             self._reconciled = now
             self._reconciler.reconcile()
-            forget_expired(self.ledger)
         if self._claim is not None:
             self._claim.hold()
         return statuses
+
+    def archive(self) -> None:
+        """Archive for a moment, if some time has passed; call it after the settled documents were read.
+
+        Raises:
+            ServerError: the server stays away.
+        """
+        now = time.monotonic()
+        if now - self._archived < ARCHIVE_EVERY_SECONDS:
+            return
+        try:
+            self._archive.run(ARCHIVE_SECONDS)
+        except StorageError as error:
+            logger.warning("settled documents stay in the ledger: %s", error)
+        self._archived = time.monotonic()
 
     def _await_server(self, error: ServerError, away_seconds: float) -> None:
         """Wait a moment for the server; the ledger's client then repeats its command.

@@ -52,6 +52,7 @@ class RunFollower:
         while polls[-1].more:
             polls.append(self._follower.poll())
         settled = [document for poll in polls for document in poll.documents]
+        self.session.archive()
         return RunSnapshot(counts=polls[-1].batches[0], queues=queues, settled=settled)
 
     def until(self, finished: Callable[[RunSnapshot], bool]) -> Iterator[RunSnapshot]:

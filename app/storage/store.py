@@ -7,6 +7,7 @@ each call to a thread of its runtime, twice for a read, which took a fifth of a 
 
 import os
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -137,6 +138,22 @@ class ObjectStore:
         """
         try:
             return sorted(entry["path"] for page in obstore.list(self._store, prefix) for entry in page)
+        except (BaseError, OSError, ValueError) as error:
+            raise self._failure("list", prefix, error) from None
+
+    def keys_before(self, prefix: str, moment: float) -> Iterator[str]:
+        """Yield the keys below `prefix` whose objects were stored before `moment`, in seconds since the epoch.
+
+        The store's clock says when an object was stored.
+
+        Raises:
+            StorageError: the store failed.
+        """
+        try:
+            for page in obstore.list(self._store, prefix):
+                for entry in page:
+                    if entry["last_modified"].timestamp() < moment:
+                        yield entry["path"]
         except (BaseError, OSError, ValueError) as error:
             raise self._failure("list", prefix, error) from None
 

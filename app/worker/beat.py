@@ -20,9 +20,9 @@ from app.errors import ServerError
 from app.ledger.lease import Lease
 from app.ledger.ledger import Ledger
 from app.ledger.reconcile import Reconciler
-from app.ledger.retention import forget_expired
-from app.queues import DOCUMENT_TASKS
+from app.queues import DOCUMENT_TASKS, TaskName
 from app.runtime import heartbeat
+from app.worker.archiving import ArchiveCaller
 from app.worker.celery_app import app
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat carries no types
     """RedBeat's scheduler, which reconciles and ends pauses itself: beat holds the lease, and it always runs.
 
-    A message for that would start a worker, and could not be processed while no worker can be scheduled.
+    A message for that would start a worker, and could not be processed while no worker can be scheduled. It sends the
+    task that archives when that has something to do.
     """
 
     lock_key: Any
@@ -40,6 +41,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat carries no t
         config = settings()
         self._ledger = Ledger.of(config)
         self._reconciler = Reconciler(self._ledger)
+        self._archiving = ArchiveCaller(self._ledger, self._send_now)
         self._interval = config.reconcile_seconds
         self._reconciled = float("-inf")
         self._heartbeat = heartbeat.Heartbeat(config.heartbeat_file)
@@ -86,18 +88,21 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # RedBeat carries no t
         """Return the connection that sends messages; a server that is away is the next tick's matter."""
         return self.connection.ensure_connection(max_retries=0)
 
+    def _send_now(self, task: TaskName) -> None:
+        self.app.send_task(task.value, producer=self.producer)
+
     def _keep_ledger(self) -> None:
         try:
             if time.monotonic() - self._reconciled >= self._interval:
                 self._reconciler.reconcile()
-                forget_expired(self._ledger)
+                self._archiving.call()
                 self._reconciled = time.monotonic()
             else:
                 self._reconciler.see_server()
                 for queue in DOCUMENT_TASKS:
                     self._ledger.fill(queue)  # ends the pauses of documents that are due
-        except ServerError as error:
-            logger.warning("the ledger could not be reconciled: %s", error)
+        except (ServerError, OperationalError) as error:
+            logger.warning("the upkeep of the ledger has to wait: %s", error)
 
     def close(self) -> None:
         """Give up the lease, so that the next beat need not wait."""

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from celery import Celery
+from celery.schedules import crontab
 from celery.signals import celeryd_after_setup, celeryd_init
 from kombu import Queue as KombuQueue
 from kombu.transport import TRANSPORT_ALIASES
@@ -20,7 +21,7 @@ from app.config import Settings, settings
 from app.errors import SettingsError
 from app.ledger.connection import authorities, connection_options
 from app.ledger.keys import Keys
-from app.queues import ROUTES, Queue
+from app.queues import ROUTES, Queue, TaskName
 
 # kombu's table of transports by a broker URL's scheme.
 TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "app.worker.transport:Transport"))
@@ -126,6 +127,10 @@ def build_app(config: Settings) -> Celery:
         timezone="UTC",
         # Redis holds the schedule, each entry's last run, and the lock that lets one beat send at a time.
         beat_scheduler="app.worker.beat:Scheduler",
+        # At a quiet hour (UTC: daylight saving would run it twice or not at all on two days a year).
+        beat_schedule={
+            TaskName.EXPIRE.value: {"task": TaskName.EXPIRE.value, "schedule": crontab(hour="3", minute="17")}
+        },
         beat_max_loop_interval=BEAT_INTERVAL_SECONDS,
         redbeat_redis_url=config.redis_url,
         redbeat_key_prefix=f"{config.key_prefix}beat:",

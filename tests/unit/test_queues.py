@@ -5,7 +5,13 @@ from app.queues import DOCUMENT_TASKS, ROUTES, Queue, TaskName
 
 def test_names_are_what_messages_and_charts_say() -> None:
     assert [str(queue) for queue in Queue] == ["pdf", "ocr", "default"]
-    assert [str(task) for task in TaskName] == ["pdf.process", "ocr.recognize", "ledger.reconcile"]
+    assert [str(task) for task in TaskName] == [
+        "pdf.process",
+        "ocr.recognize",
+        "ledger.reconcile",
+        "ledger.archive",
+        "ledger.expire",
+    ]
 
 
 def test_every_task_has_a_queue_and_every_queue_a_task() -> None:

@@ -9,7 +9,8 @@ import typer
 
 from app.cli.views import show
 from app.client.connect import connect
-from app.client.follow import POSITION, follow, require_batch
+from app.client.follow import POSITION, follow
+from app.client.history import batch_counts
 from app.client.news import Away, Line, encode
 from app.queues import Queue
 from app.runtime.lifeline import STDIN, when_it_ends
@@ -39,7 +40,8 @@ def status(
 ) -> None:
     """Show the queues and batches of a remote fleet, or one batch.
 
-    FLEET_REDIS_URL names the fleet's Redis. With --follow, a named batch is followed from its first document on.
+    FLEET_REDIS_URL names the fleet's Redis. An archived BATCH is shown if FLEET_STORE_URL names the fleet's object
+    store. With --follow, a named batch is followed from its first document on.
     docs/watching.md lists the fields of the JSON.
 
     Example: fleet status --json
@@ -57,7 +59,7 @@ def status(
         return
     ledger = connect()
     if batch is not None:
-        show.batch(require_batch(ledger.batch(batch)), as_json=as_json)
+        show.batch(batch_counts(ledger, batch), as_json=as_json)
         return
     batches = ledger.counts(ledger.batches())
     queues = list(Queue)
@@ -66,6 +68,7 @@ def status(
         ledger.times(queues),
         batches,
         ledger.quarantine_size(),
+        ledger.archived(),
         expected=ledger.config.expected_seconds,
         as_json=as_json,
     )

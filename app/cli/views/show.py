@@ -82,17 +82,19 @@ def overview(
     times: "Mapping[Queue, ServiceTimes]",
     batches: "Sequence[BatchCounts]",
     quarantined: int,
+    archived: int,
     *,
     expected: Mapping[str, float],
     as_json: bool,
 ) -> None:
-    """Show the queues, the batches and the number of quarantined documents.
+    """Show the queues, the batches, and the numbers of quarantined and archived documents.
 
     Args:
         depths: The depth of each queue.
         times: Its service times.
         batches: The batches.
         quarantined: How many documents are in the quarantine.
+        archived: How many documents have left the ledger for the archive.
         expected: The seconds a document that scaling counts on, by queue, if they are known.
         as_json: Whether to show JSON.
     """
@@ -108,6 +110,7 @@ def overview(
             },
             "batches": [_counts(counts) for counts in batches],
             "quarantined": quarantined,
+            "archived": archived,
         }
         typer.echo(as_line(value))
         return
@@ -132,6 +135,8 @@ def overview(
         console().print("", table)
     if quarantined:
         console().print(f"{quarantined:,} in quarantine: fleet quarantine list")
+    if archived:
+        console().print(f"{archived:,} settled earlier and archived")
 
 
 def _work(times: "ServiceTimes") -> tuple[str, str]:

@@ -18,7 +18,7 @@ def test_a_server_that_is_away_at_the_first_poll_is_waited_for(
     def wait(_why: str) -> None:
         raise Waited
 
-    config = Settings(redis_url=f"unix://{tmp_path / 'none.sock'}")
+    config = Settings(redis_url=f"unix://{tmp_path / 'none.sock'}", store_url="memory://")
     for module in ("submit", "connect"):
         monkeypatch.setattr(f"app.client.{module}.settings", lambda: config)
     monkeypatch.setattr(Ledger, "of", partial(Ledger.of, retries=0))

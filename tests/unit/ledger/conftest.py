@@ -8,6 +8,7 @@ from app.ledger.ledger import Ledger
 from app.ledger.message import new_id
 from app.ledger.models import Options, Submission
 from app.queues import Queue
+from app.storage.store import ObjectStore
 
 
 @dataclass
@@ -29,11 +30,17 @@ def ledger(client: redis.Redis, clock: Clock) -> Ledger:
         key_prefix="t:",
         window="1000",
         max_attempts=3,
-        retention_seconds=100,
+        archive_after_seconds=100.0,
+        retention_seconds=1_000,
         presence_seconds=30.0,
         flood_chunk=7,
     )
     return Ledger(client, config, clock)
+
+
+@pytest.fixture
+def store() -> ObjectStore:
+    return ObjectStore("memory://", timeout_seconds=5.0)
 
 
 @dataclass

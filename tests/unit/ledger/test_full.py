@@ -6,11 +6,12 @@ import pytest
 import redis
 
 from app.errors import ServerFullError
+from app.ledger.archive import Archive
 from app.ledger.ledger import Ledger
 from app.ledger.message import new_id
 from app.ledger.models import Advance, Document, Outcome, State, Submission
-from app.ledger.retention import forget_expired
 from app.queues import Queue
+from app.storage.store import ObjectStore
 from tests.unit.ledger.conftest import Batch, Clock
 
 SOURCE = "x" * 4_000
@@ -102,8 +103,9 @@ def test_a_flood_goes_on_only_when_there_is_room_for_more_than_a_chunk(
 
 
 def test_a_server_without_any_memory_runs_every_step_but_open(
-    ledger: Ledger, batch: Batch, client: redis.Redis, limit: Callable[[float], None]
+    ledger: Ledger, batch: Batch, limit: Callable[[float], None], store: ObjectStore, clock: Clock
 ) -> None:
+    client = ledger.client
     one, two, three, four = batch.open(4)
     limit(2.0)
     with pytest.raises(redis.exceptions.OutOfMemoryError):
@@ -125,6 +127,9 @@ def test_a_server_without_any_memory_runs_every_step_but_open(
     assert ledger.settle(quarantined, Outcome(state=State.QUARANTINED, error="x"), token="w/1")
     assert ledger.retry(quarantined)
     assert ledger.drop(quarantined) is False
+    assert Archive(ledger, store).run(10.0) == 0, "nothing is old enough"
+    clock.now += 11
+    assert Archive(ledger, store).run(10.0) == 2, "a server without memory is under pressure"
     start(four)
     ledger.end_worker(Queue.PDF, "w@host/1.a", [four])
     ledger.forget_workers(Queue.PDF, "w@host/1")
@@ -146,8 +151,8 @@ def test_what_is_open_counts_with_the_memory_that_its_results_will_take(
     assert batch.open()
 
 
-def test_a_batch_does_not_expire_while_a_flood_waits_to_add_to_it(
-    ledger: Ledger, clock: Clock, limit: Callable[[float], None]
+def test_a_batch_does_not_leave_while_a_flood_waits_to_add_to_it(
+    ledger: Ledger, clock: Clock, limit: Callable[[float], None], store: ObjectStore
 ) -> None:
     (first, *others) = documents(8)
     ledger.open("b", Queue.PDF, [first])
@@ -159,8 +164,10 @@ def test_a_batch_does_not_expire_while_a_flood_waits_to_add_to_it(
     with pytest.raises(ServerFullError):
         ledger.open("b", Queue.PDF, others)
     clock.now += 99
-    assert forget_expired(ledger) == 1, "its documents expire"
-    assert ledger.batch("b").succeeded == 1, "and its counts have the whole retention once more"
+    limit(0.0)
+    archive = Archive(ledger, store)
+    assert archive.run(10.0) == 1, "its documents leave"
+    assert ledger.batch("b").succeeded == 1, "and its counts have the whole time once more"
     clock.now += 2
-    forget_expired(ledger)
+    archive.run(10.0)
     assert ledger.batch("b").total == 0

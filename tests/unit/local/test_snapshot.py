@@ -22,6 +22,9 @@ class IdleSession:
     def step(self) -> dict[Queue, QueueStatus]:
         return {}
 
+    def archive(self) -> None:
+        """Archive nothing."""
+
 
 @pytest.fixture
 def ledger(client: redis.Redis) -> Ledger:

@@ -36,7 +36,7 @@ def shown(
         quarantined=quarantined,
         duplicates=duplicates,
     )
-    show.overview(DEPTHS, TIMES, [counts], quarantined, expected={}, as_json=False)
+    show.overview(DEPTHS, TIMES, [counts], quarantined, 0, expected={}, as_json=False)
     lines = capsys.readouterr().out.splitlines()
     assert any(
         line.split() == ["pdf", "1,234,567", "4", "1,000", "2.5", "s", "0.123", "0.25", "s"] for line in lines
@@ -74,7 +74,7 @@ def test_on_a_narrow_terminal_an_id_is_folded_and_no_number_cut(capsys: pytest.C
 def said(capsys: pytest.CaptureFixture[str], times: ServiceTimes, expected: float | None) -> str:
     """What the overview says below the table of queues."""
     told = {} if expected is None else {"pdf": expected}
-    show.overview(DEPTHS, {Queue.PDF: times}, [], 0, expected=told, as_json=False)
+    show.overview(DEPTHS, {Queue.PDF: times}, [], 0, 0, expected=told, as_json=False)
     table, _, sentence = capsys.readouterr().out.partition(" 2.5 s ")
     assert table
     return sentence.partition("\n")[2].strip()
@@ -104,7 +104,7 @@ def test_nothing_is_said_of_seconds_that_fit_or_are_not_known(
 
 def test_json_has_the_service_times_of_each_queue(capsys: pytest.CaptureFixture[str]) -> None:
     over = msgspec.structs.replace(TIMES[Queue.PDF], work_p95_seconds=None)
-    show.overview(DEPTHS, {Queue.PDF: over}, [], 0, expected={"pdf": 0.5}, as_json=True)
+    show.overview(DEPTHS, {Queue.PDF: over}, [], 0, 0, expected={"pdf": 0.5}, as_json=True)
     queue = msgspec.json.decode(capsys.readouterr().out)["queues"]["pdf"]
     assert queue["expected_work_seconds"] == 0.5
     assert queue["times"]["mean_work_seconds"] == 0.1234
