@@ -47,18 +47,7 @@ def under_pressure(ledger: "Ledger") -> bool:
     most = int(memory.get("maxmemory", 0))
     if most and int(memory["used_memory"]) > ledger.config.archive_above_memory * most:
         return True
-    return settled_documents(ledger) > ledger.config.settled_documents
-
-
-def settled_documents(ledger: "Ledger") -> int:
-    """Return how many settled documents the ledger holds."""
-    held = 0
-    for batches in _pages(ledger):
-        with ledger.client.pipeline(transaction=False) as pipe:
-            for batch_id in batches:
-                pipe.llen(ledger.keys.settled(batch_id))
-            held += sum(pipe.execute())
-    return held
+    return ledger.settled_held() > ledger.config.settled_documents
 
 
 def due_batches(ledger: "Ledger", limits: Limits) -> Iterator[str]:

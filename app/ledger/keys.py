@@ -17,7 +17,7 @@
 | `<prefix>service:<queue>` | string | service times: the sums and the histogram that record.py describes |
 | `<prefix>events` | stream | the latest events: opened, advanced, settled, retried, quarantined (events.py) |
 | `<prefix>quarantine` | sorted set | quarantined documents by time |
-| `<prefix>counts` | hash | messages that the reconciler resent and returned; documents that were archived |
+| `<prefix>counts` | hash | messages resent and returned; passes that ended no document; archived documents |
 | `<prefix>archive` | string | the archiver's lease |
 | `<prefix>beat:*` | several | beat's schedule and its lock (RedBeat's) |
 | `<queue>` | list | the window: messages of the documents that are next (kombu's queue) |

@@ -86,6 +86,16 @@ class Reader:
         """Return how many documents have left the ledger for the archive."""
         return int(self.client.hget(self.keys.counts, "archived") or 0)
 
+    def settled_held(self) -> int:
+        """Return how many settled documents the ledger holds: those that ended a pass for good and did not leave it."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for queue in DOCUMENT_TASKS:
+                self._get_places(pipe, queue)
+            pipe.hmget(self.keys.counts, "continued", "archived")
+            *services, gone = pipe.execute()
+        passes = sum(sum(decode_places(places)[SUMS:]) for places in services)
+        return passes - sum(int(count or 0) for count in gone)
+
     def settled_page(
         self, batch_id: str, position: int, trimmed: int, places: int
     ) -> tuple[int | None, int, list[str]]:

@@ -8,6 +8,7 @@ if known[1] ~= 'q' then return 0 end
 plan(prefix, queue, tonumber(ARGV[3]), 0)
 call('HLEN', batch)
 call('HLEN', prefix .. 'templates')
+call('HLEN', prefix .. 'counts')
 -- A dropped document keeps its state.
 if call('ZREM', prefix .. 'quarantine', id) == 0 then return 0 end
 call('HDEL', doc, 's', 'e', 'm', 'f', 'z', 'a', 'A', 'k')
@@ -18,6 +19,7 @@ if known[2] then call('HINCRBY', batch, 'error:' .. known[2], -1) end
 call('HDEL', batch, 'finished')
 call('HSET', prefix .. 'templates', queue, ARGV[8])
 call('ZADD', prefix .. 'open:' .. queue, FIRST, id)
+call('HINCRBY', prefix .. 'counts', 'continued', 1)
 call('XADD', prefix .. 'events', '*', 'opened', ARGV[7], 'n', 1)
 fill(plan(prefix, queue, tonumber(ARGV[3]), tonumber(ARGV[4])))
 return 1

@@ -10,7 +10,7 @@ from app.config import Settings
 from app.errors import StorageError
 from app.ledger import archive as module
 from app.ledger.archive import Archive
-from app.ledger.archive_due import PRESSED_SECONDS, due_batches, limits, settled_documents, under_pressure
+from app.ledger.archive_due import PRESSED_SECONDS, due_batches, limits, under_pressure
 from app.ledger.archived import (
     ROOT,
     Generation,
@@ -452,7 +452,7 @@ class TestPressure:
             settle(ledger, document_id)
         for document_id in Batch(ledger).open(4):
             settle(ledger, document_id)
-        assert settled_documents(ledger) == 14
+        assert ledger.settled_held() == 14
         clock.now += PRESSED_SECONDS - 1
         assert archive.run(10.0) == 0
         clock.now += 2
@@ -490,7 +490,7 @@ def test_many_batches_are_all_looked_at(
     batches = [Batch(ledger) for _ in range(200)]
     for batch in batches:
         settle(ledger, batch.open()[0])
-    assert settled_documents(ledger) == 200
+    assert ledger.settled_held() == 200
     clock.now += 101
     assert archive.run(30.0) == 200
     assert ledger.batches() == []
