@@ -24,11 +24,12 @@ def install(app: Celery, config: Settings) -> None:
     presence: list[Presence] = []  # one from the moment the worker is ready
 
     class Beating(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery carries no types
-        """Touches the heartbeat once a second from the worker's loop."""
+        """Begins the heartbeat, before the worker connects to its server, and touches it once a second from its loop."""
 
         requires = ("celery.worker.components:Timer",)
 
         def start(self, parent: Any) -> None:
+            heartbeat.begin()  # a worker that waits for its server has started, and a restart would not help it
             parent.timer.call_repeatedly(1.0, heartbeat.beat)
 
     app.steps["worker"].add(Beating)
@@ -45,7 +46,6 @@ def install(app: Celery, config: Settings) -> None:
     def begin(**_: Any) -> None:
         gc.freeze()  # the garbage collector then skips the objects of the imports
         gc.enable()
-        heartbeat.begin()
         services = worker_services()
         services.sandbox.on_wait = heartbeat.beat
         taking = app.conf.broker_transport_options

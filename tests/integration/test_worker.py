@@ -475,6 +475,18 @@ def test_workers_beat_while_their_server_is_away_and_go_on_when_it_is_back(
     assert [worker.poll() for worker in workers] == [None, None, None]
 
 
+def test_a_worker_that_starts_while_its_server_is_away_beats_and_works_when_it_is_back(
+    fleet: Fleet, away: Away
+) -> None:
+    (document_id,) = fleet.submit(QUICK)
+    with away.gone("killed"):
+        worker = away.worker()
+        first = away.last_beat()
+        wait_for(lambda: away.last_beat() > first, "a beat of a worker that waits")
+    fleet.until_state(document_id, State.SUCCEEDED)
+    assert worker.poll() is None
+
+
 HANGING = """
 import re, sys
 from app.worker.main import main
