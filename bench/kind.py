@@ -87,7 +87,7 @@ def flood_of(records: Sequence[Record]) -> Flood:
     documents = [record for record in records if isinstance(record, DocumentRecord)]
     samples = [record for record in records if isinstance(record, Sample)]
     opened = min(document.opened for document in documents)
-    ends = [document.finished or 0.0 for document in documents]
+    ends = [document.finished for document in documents if document.finished is not None]
     samples = [sample for sample in samples if sample.t > opened]
     pods = {name: max(sample.queues[name].replicas for sample in samples) for name in samples[0].queues}
     ready = {
@@ -129,6 +129,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """With the limit of k8s/values-kind.yaml."""
     flood: Flood
     """With the values of k8s/values-kind.yaml."""
+    woken: Flood
+    """The same with as many `wakeReplicas` as the maximum."""
     drain: Drain
     zero_after: float
     """From the last settlement until the Deployment desired no worker, in seconds."""
@@ -155,15 +157,19 @@ def table(figures: Figures) -> str:
     for name, title in names.items():
         part = median(getattr(first, name) for first in figures.firsts)
         rows.append((f"of that, {title}", f"{part:.1f} s"))
-    flood, drain = figures.flood, figures.drain
+    flood, woken, drain = figures.flood, figures.woken, figures.drain
     rows += [
         ("the first row with the small CPU limit of `k8s/values-kind.yaml`", f"{limited:.1f} s"),
         (
             f"{flood.documents:,} synthetic documents: all {flood.pods['pdf']} pods of `pdf` ready",
             f"{flood.ready['pdf']:.0f} s after they were opened",
         ),
-        ("of that flood, the last document", f"{flood.seconds:.0f} s"),
-        ("of that flood, share of the pods' time that was work on documents", f"{flood.useful:.0%}"),
+        ("the last of them settled", f"{flood.seconds:.0f} s after they were opened"),
+        ("useful share of the pods' time of that flood", f"{flood.useful:.0%}"),
+        (
+            f"the same with `wakeReplicas: {woken.pods['pdf']}`: all ready, last settled, useful share",
+            f"{woken.ready['pdf']:.0f} s, {woken.seconds:.0f} s, {woken.useful:.0%}",
+        ),
         (f"{drain.documents:,} equal documents with {drain.pods} pods, from zero", f"{drain.seconds:.0f} s"),
         (
             f"work a document in one such pod alone, and among {drain.pods}",

@@ -24,7 +24,7 @@ def install(app: Celery, config: Settings) -> None:
     presence: list[Presence] = []  # one from the moment the worker is ready
 
     class Beating(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery carries no types
-        """Begins the heartbeat, before the worker connects to its server, and touches it once a second from its loop."""
+        """Begins the heartbeat before the worker connects to its server; touches it once a second from its loop."""
 
         requires = ("celery.worker.components:Timer",)
 

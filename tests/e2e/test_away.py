@@ -19,11 +19,14 @@ def test_a_redis_that_is_away_for_minutes_restarts_no_worker(
     wait_for(lambda: len(release.ready("pdf")) == release.max_replicas("pdf"), "all workers", seconds=300)
     wait_for(lambda: release.ledger.batch(batch_id).settled > 60, "the middle of the flood", seconds=300)
     assert not release.ledger.batch(batch_id).done
-    before = uids(release)
     redis = ("statefulset", release.object_name("redis"), f"--namespace={release.namespace}")
     release.kube.run("scale", *redis, "--replicas=0")
     try:
         wait_for(lambda: not release.pods("redis"), "the end of the Redis pod")
+        # Its successor starts while there is no Redis.
+        release.delete_pod(release.ready("pdf")[0], force=True)
+        wait_for(lambda: len(release.workers("pdf")) == release.max_replicas("pdf"), "its successor")
+        before = uids(release)
         stays(
             lambda: not release.restarts() and before <= uids(release),
             "the same workers and beat, none restarted",

@@ -178,7 +178,10 @@ def test_the_figures_of_a_fleet_on_kind(release: Release, synthetic: list[bytes]
     limited = first_documents(release, synthetic[0], LIMITED_REPEATS)
 
     release.upgrade()
-    flooded = flood(release, synthetic * (DOCUMENTS // len(synthetic)))
+    documents = synthetic * (DOCUMENTS // len(synthetic))
+    flooded = flood(release, documents)
+    release.upgrade(f"--set=workers.pdf.wakeReplicas={release.max_replicas('pdf')}")
+    woken = flood(release, documents)
 
     release.upgrade(*LIMITS, "--set=workers.pdf.maxReplicas=1")
     _, alone_seconds, alone_work, most = drain(release, ALONE_DOCUMENTS)
@@ -195,6 +198,7 @@ def test_the_figures_of_a_fleet_on_kind(release: Release, synthetic: list[bytes]
         firsts=firsts,
         limited=limited,
         flood=flooded,
+        woken=woken,
         drain=Drain(
             documents=DOCUMENTS,
             pods=most,
