@@ -10,7 +10,7 @@ from tests.support.release import Release, write_json
 from tests.support.waiting import wait_for
 
 FLOOD = 100_000
-REACHED = 8_000
+REACHED = 4_000
 """The first documents of the flood, which the test may see at work; only they have an original in the store."""
 BATCH, REPEATS = 10, 5
 
