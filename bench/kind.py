@@ -132,8 +132,6 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     woken: Flood
     """The same with as many `wakeReplicas` as the maximum."""
     drain: Drain
-    zero_after: float
-    """From the last settlement until the Deployment desired no worker, in seconds."""
     cooldown: float
 
 
@@ -178,8 +176,8 @@ def table(figures: Figures) -> str:
         ("speed against one such pod", f"{drain.speedup:.2f} ({drain.speedup / drain.pods:.2f} a pod)"),
         ("time against the ideal, scaling up included", f"{drain.over_ideal:.2f}"),
         (
-            f"back at 0 replicas after the last document (cooldown {figures.cooldown:.0f} s)",
-            f"{figures.zero_after:.0f} s",
+            f"no pod is left so long after the last document (cooldown {figures.cooldown:.0f} s)",
+            f"{flood.gone - flood.seconds:.0f} s",
         ),
     ]
     lines = ["| figure | measured |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)]
