@@ -18,10 +18,10 @@ from app.ledger.message import new_id
 from app.ledger.models import Submission
 from app.queues import Queue
 from app.storage.layout import original_key
-from bench.kind import Drain, Figures, First
+from bench.kind import Drain, Figures, First, Flood, flood_of
 from bench.results import ON_CLUSTER
 from tests.support.documents import slow_document
-from tests.support.release import Deployment, Pod, Release, is_ready, write_json
+from tests.support.release import Deployment, Pod, Release, is_ready, samples, write_json
 from tests.support.waiting import wait_for
 
 REPEATS, LIMITED_REPEATS = 10, 5
@@ -154,6 +154,20 @@ def drain(release: Release, count: int) -> tuple[float, float, float, int]:
     return max(ends) - min(document.opened for document in documents), max(ends) - min(starts), work, most
 
 
+def flood(release: Release, documents: list[bytes]) -> Flood:
+    """Send documents to an empty fleet, and record it until it is empty again."""
+    wait_for(lambda: not any(release.all_replicas().values()), "0 workers", seconds=300)
+    wait_for(lambda: not release.workers(), "no pod", seconds=120)
+    release.watch()
+    release.settled(release.submit(*documents), seconds=DRAIN_SECONDS)
+    wait_for(lambda: not any(release.all_replicas().values()), "0 workers", seconds=300)
+    wait_for(lambda: not release.workers(), "no pod", seconds=120)
+    wait_for(
+        lambda: not any(samples(release.records())[-1].queues[name].ready for name in Queue), "its record"
+    )
+    return flood_of(release.recorded())
+
+
 @pytest.mark.figures
 @pytest.mark.alone
 @pytest.mark.timeout(2_400)
@@ -163,6 +177,12 @@ def test_the_figures_of_a_fleet_on_kind(release: Release, synthetic: list[bytes]
     release.upgrade(*QUICK)
     limited = first_documents(release, synthetic[0], LIMITED_REPEATS)
 
+    release.upgrade()
+    documents = synthetic * (DOCUMENTS // len(synthetic))
+    flooded = flood(release, documents)
+    release.upgrade(f"--set=workers.pdf.wakeReplicas={release.max_replicas('pdf')}")
+    woken = flood(release, documents)
+
     release.upgrade(*LIMITS, "--set=workers.pdf.maxReplicas=1")
     _, alone_seconds, alone_work, most = drain(release, ALONE_DOCUMENTS)
     assert most == 1
@@ -170,13 +190,12 @@ def test_the_figures_of_a_fleet_on_kind(release: Release, synthetic: list[bytes]
     limit = release.max_replicas("pdf")
     wait_for(lambda: not release.workers("pdf"), "0 workers", seconds=300)
     seconds, _, work, most = drain(release, DOCUMENTS)
-    ended = time.monotonic()
-    wait_for(lambda: not any(release.all_replicas().values()), "0 workers", seconds=600)
-    gone = time.monotonic() - ended
     cooldown = release.values["workerDefaults"]["cooldownSeconds"]
     figures = Figures(
         firsts=firsts,
         limited=limited,
+        flood=flooded,
+        woken=woken,
         drain=Drain(
             documents=DOCUMENTS,
             pods=most,
@@ -186,11 +205,10 @@ def test_the_figures_of_a_fleet_on_kind(release: Release, synthetic: list[bytes]
             alone_work=alone_work,
             work=work,
         ),
-        zero_after=gone,
         cooldown=cooldown,
     )
     assert most == limit
-    assert gone < cooldown + 30
+    assert flooded.gone - flooded.seconds < cooldown + 30
     assert median(first.total for first in firsts) < 60
     write_json(release.folder / "kind.json", figures)
     write_json(ON_CLUSTER, figures)

@@ -506,13 +506,15 @@ def test_workers_beat_while_their_server_is_away_and_go_on_when_it_is_back(
     assert [worker.poll() for worker in workers] == [None, None, None]
 
 
-def test_a_worker_that_starts_while_its_server_is_away_lives_and_works_once_it_is_back(
+def test_a_worker_that_starts_while_its_server_is_away_beats_and_works_when_it_is_back(
     fleet: Fleet, away: Away
 ) -> None:
     beats = fleet.folder / "alive"
     with away.gone("killed"):
         worker = fleet.worker(config=msgspec.structs.replace(fleet.config, heartbeat_file=str(beats)))
         wait_for(beats.exists, f"its first beat; {fleet.logs()}")
+        first = beats.stat().st_mtime
+        wait_for(lambda: beats.stat().st_mtime > first, "a beat of a worker that waits")
     (document_id,) = fleet.submit(QUICK)
     fleet.until_state(document_id, State.SUCCEEDED)
     assert worker.poll() is None

@@ -45,6 +45,12 @@ def one_page(content: bytes, *, box: bytes = b"0 0 595 842", resources: bytes = 
 
 
 @lru_cache
+def quick_document() -> bytes:
+    """Return a PDF of one page with two words."""
+    return build_pdf(one_page(b"BT /F1 24 Tf 72 700 Td (Hello fleet) Tj ET"))
+
+
+@lru_cache
 def slow_document(curves: int = 60_000) -> bytes:
     """Return a PDF of one page without text whose picture takes seconds to draw."""
     path = b"".join(

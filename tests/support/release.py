@@ -6,7 +6,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cached_property
 from itertools import pairwise
@@ -206,14 +207,19 @@ class Release:
     def submit(self, *data: bytes) -> str:
         """Send documents through the queue `pdf`; return their batch."""
         batch_id = new_id()
-        submissions = []
-        for number, one in enumerate(data):
-            document_id = new_id()
-            key = original_key(batch_id, document_id)
-            self.store.put(key, one)
-            submissions.append(Submission(document_id=document_id, source=f"{number}.pdf"))
+        originals = {new_id(): one for one in data}
+        self.put(batch_id, originals)
+        names = enumerate(originals)
+        submissions = [Submission(document_id=one, source=f"{number}.pdf") for number, one in names]
         self.ledger.open(batch_id, Queue.PDF, submissions)
         return batch_id
+
+    def put(self, batch_id: str, originals: Mapping[str, bytes]) -> None:
+        """Put the originals of a batch into the store, by their documents' ids."""
+        put = self.store.put
+        with ThreadPoolExecutor(8) as pool:
+            keys = [original_key(batch_id, document_id) for document_id in originals]
+            list(pool.map(put, keys, originals.values()))
 
     def forget_ports(self) -> None:
         """Close the forwarded ports; the next use of ledger or store opens them again."""
@@ -278,12 +284,16 @@ class Release:
         wait_for(lambda: path.exists() and b'"sample"' in path.read_bytes(), "the first sample")
         return path
 
+    def records(self) -> list[timeline.Record]:
+        """Return what is recorded so far."""
+        return timeline.read(self.folder / "timeline.jsonl")
+
     def recorded(self) -> list[timeline.Record]:
         """Stop the recording and return it."""
         assert self.watching is not None
         self.watching.terminate()
         self.watching.wait(timeout=30)
-        return timeline.read(self.folder / "timeline.jsonl")
+        return self.records()
 
     # The end.
 

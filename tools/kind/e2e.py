@@ -15,13 +15,14 @@ PARALLEL = ("-v", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
 def run(cluster: KindCluster, arguments: Sequence[str] = ()) -> int:
     """Load the image of this source into the cluster and run tests/e2e; return pytest's exit code.
 
-    The tests find the cluster by KIND_CLUSTER. Long measurements run only with `-m figures`.
+    The tests find the cluster by KIND_CLUSTER. Measurements run only with `-m figures`, and
+    long tests with `-m long`.
 
     Raises:
         ClusterError: The image cannot be built or loaded.
     """
     bring(cluster)
-    chosen = () if "-m" in arguments else ("-m", "not figures")
+    chosen = () if "-m" in arguments else ("-m", "not figures and not long")
     return call(
         *(sys.executable, "-m", "pytest", str(TESTS), *PARALLEL, *chosen, *arguments),
         extra={"KIND_CLUSTER": cluster.name},
