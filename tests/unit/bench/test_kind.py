@@ -20,7 +20,7 @@ def test_a_flood_is_measured_from_the_moment_its_documents_were_opened() -> None
         Stage(queue="pdf", opened=10.0, started=12.0, finished=13.0),
         Stage(queue="ocr", opened=13.0, started=14.0, finished=17.0),
     ]
-    records = [
+    records: list[Record] = [
         sample(9.0, (5, 5)),  # before the flood
         sample(11.0, (1, 0)),
         DocumentRecord(id="a", state="succeeded", opened=10.0, started=11.5, finished=13.5),
