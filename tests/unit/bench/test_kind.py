@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.report.timeline import DocumentRecord, QueueSample, Sample, Stage
+from app.report.timeline import DocumentRecord, QueueSample, Record, Sample, Stage
 from bench.kind import flood_of
 
 
