@@ -1,6 +1,7 @@
 """The functions called by the tasks, without Celery, on a real server, folder and sandbox."""
 
 import io
+import time
 from typing import Protocol
 
 import msgspec
@@ -279,3 +280,25 @@ def test_every_task_states_its_queue_acknowledgement_and_results() -> None:
         task = celery_app.tasks[name.value]
         assert isinstance(task, DocumentTask)
         assert task.reject_on_worker_lost
+
+
+def test_the_tasks_of_the_archive_archive_and_expire(
+    services: Services, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.worker.tasks import upkeep
+
+    monkeypatch.setattr(upkeep, "worker_services", lambda: services)
+    document = services.ledger.start(submit(None), queue=Queue.PDF, worker="w")
+    assert isinstance(document, Document)
+    services.ledger.settle(document, Outcome(state=State.SUCCEEDED), token="w/1")
+    upkeep.archive_settled()
+    assert services.store.keys("archive") == []
+    now = time.time()
+    services.ledger.clock = lambda: now + 7_200
+    upkeep.archive_settled()
+    assert len(services.store.keys("archive")) == 2
+    upkeep.expire_archive()
+    assert len(services.store.keys("archive")) == 2
+    services.ledger.clock = lambda: now + 8 * 24 * 3_600
+    upkeep.expire_archive()
+    assert services.store.keys("archive") == []

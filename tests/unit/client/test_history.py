@@ -1,5 +1,8 @@
 """Queries over the ledger and the archive, while documents leave the one for the other."""
 
+from collections.abc import Callable
+from contextlib import suppress
+
 import pytest
 import redis
 from hypothesis import given
@@ -17,8 +20,13 @@ from app.queues import Queue
 from app.storage.store import ObjectStore
 from tests.unit.ledger.conftest import Batch, Clock
 
+ACTIONS = ["open", "settle", "quarantine", "retry", "drop", "archive", "die", "freeze"]
 SUCCESS = Outcome(state=State.SUCCEEDED)
 QUARANTINED = Outcome(state=State.QUARANTINED, error="worker_lost")
+
+
+def die() -> None:
+    raise KeyboardInterrupt
 
 
 class Fleet:
@@ -40,6 +48,26 @@ class Fleet:
     def archive(self, seconds: float = 10.0) -> int:
         self.clock.now += 101
         return Archive(self.ledger, self.store).run(seconds)
+
+    def interrupted(self, step: int, act: Callable[[], object]) -> None:
+        """Archive, and call `act` before the archiver's n-th step."""
+        real = Archive._step
+        steps: list[str] = []
+
+        def acting(archive: Archive, name: str, *arguments: object) -> int:
+            steps.append(name)
+            if len(steps) == step:
+                act()
+            return real(archive, name, *arguments)
+
+        with pytest.MonkeyPatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr(Archive, "_step", acting)
+            self.archive()
+
+    def taken_over(self) -> None:
+        """Archive while another archiver is frozen, whose lease has expired."""
+        self.ledger.client.delete(self.ledger.keys.archive)
+        Archive(self.ledger, self.store).run(10.0)
 
     def settled(self) -> list[str]:
         return [document.document_id for document in self.history.settled("b")]
@@ -148,7 +176,7 @@ def test_what_leaves_while_it_is_read_is_read_once(
 
 @given(data=st.data())
 def test_any_history_reads_as_it_happened(valkey_url: str, data: st.DataObject) -> None:
-    """Documents are opened, settled, quarantined, retried, dropped and archived in any order."""
+    """Documents take any way, in any order, and archivers die or freeze."""
     with (
         redis.Redis.from_url(valkey_url, decode_responses=True) as client,
         pytest.MonkeyPatch.context() as patch,
@@ -162,7 +190,7 @@ def test_any_history_reads_as_it_happened(valkey_url: str, data: st.DataObject) 
         states: dict[str, str] = {}
         quarantined: set[str] = set()
         for _ in range(data.draw(st.integers(3, 12), "actions")):
-            action = data.draw(st.sampled_from(["open", "settle", "quarantine", "retry", "drop", "archive"]))
+            action = data.draw(st.sampled_from(ACTIONS))
             fleet.clock.now += 1
             if action == "open":
                 opened |= set(fleet.batch.open(data.draw(st.integers(1, 4))))
@@ -184,6 +212,9 @@ def test_any_history_reads_as_it_happened(valkey_url: str, data: st.DataObject) 
                     del states[chosen]
             elif action == "archive":
                 fleet.archive(data.draw(st.sampled_from([0.0, 10.0])))
+            elif action in {"die", "freeze"}:
+                step = data.draw(st.integers(1, 4), "step")
+                fleet.interrupted(step, fleet.taken_over if action == "freeze" else die)
             counts = fleet.history.counts("b")
             assert (counts.total, counts.settled) == (len(opened) + len(states), len(states))
             last = {one.document_id: one.state.value for one in fleet.history.settled("b")}

@@ -153,12 +153,31 @@ def test_an_archiver_that_dies_before_its_step_leaves_nothing_that_counts(
         with pytest.raises(KeyboardInterrupt):
             archive.run(10.0)
     assert len(ledger.settled(batch.batch_id)) == 3
+    (left,) = store.keys(ROOT)
     assert states(store, batch, places=0) == []
     settle(ledger, ids[3])
     clock.now += 101
     assert Archive(ledger, store).run(10.0) == 4
     assert states(store, batch) == [(one, "succeeded") for one in ids]
-    assert len(only(store, batch).parts) == 1
+    assert left not in store.keys(ROOT), "it is removed"
+
+
+def test_an_archiver_whose_part_another_one_removed_removes_nothing_from_the_ledger(
+    scene: Scene, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, batch, archive, store, clock = scene
+    settle(ledger, batch.open()[0])
+    clock.now += 101
+
+    def remove() -> None:
+        client.delete("t:archive")
+        (part,) = store.keys(ROOT)
+        store.delete(part)  # as the next archiver does before it stores its own, and then dies
+
+    between(monkeypatch, remove)
+    assert archive.run(10.0) == 0
+    assert len(ledger.settled(batch.batch_id)) == 1
+    assert Archive(ledger, store).run(10.0) == 1
 
 
 def test_an_archiver_that_dies_between_two_steps_is_continued_without_doubles(
