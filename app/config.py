@@ -81,7 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # The archive: settled documents leave Redis for the object store.
     archive_after_seconds: Seconds = 3_600.0
-    """Time after which a settled document leaves the ledger for the archive; 10 s if the ledger is under pressure."""
+    """Time after which a settled document leaves the ledger for the archive; 60 s if the ledger is under pressure."""
     settled_documents: Positive = 100_000
     """Settled documents from which the ledger is under pressure; 100,000 take some 30 MB of Redis."""
     archive_above_memory: Annotated[float, Meta(gt=0, le=1)] = 0.5

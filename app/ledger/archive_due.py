@@ -10,8 +10,9 @@ from app.ledger.record import micros
 if TYPE_CHECKING:
     from app.ledger.ledger import Ledger
 
-PRESSED_SECONDS = 10.0
-"""Age from which settled documents are due under pressure: who polls the ledger for them has seen them by then."""
+PRESSED_SECONDS = 60.0
+"""Age from which settled documents are due under pressure: who polls the ledger for them has seen them by then, and a
+step that opened them is no longer repeated after a lost reply."""
 PAGE = 500
 """Batches examined in one round trip."""
 

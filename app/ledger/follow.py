@@ -42,6 +42,10 @@ class BatchFollower:
         """Place in the batch's list of settled documents, counted from the first that was ever in it."""
         self._trimmed = 0
         """How many of them were no longer in the list in the previous poll."""
+        self._counts: BatchCounts | None = None
+        """The last that were known: a finished batch leaves the ledger for the archive."""
+        self._opened: str | None = None
+        """When the batch was opened: one that has left the ledger and is opened again begins anew."""
 
     def poll(self) -> Settled:
         """Return the documents settled since the previous poll.
@@ -50,14 +54,17 @@ class BatchFollower:
             ServerError: the server does not answer; the next poll reports these documents too.
         """
         fields, ids = self._read()
-        if (trimmed := int(fields.get("trimmed", 0))) != self._trimmed:
-            self._trimmed = trimmed
+        begun, trimmed = fields.get("opened"), int(fields.get("trimmed", 0))
+        if begun != self._opened or trimmed != self._trimmed:
+            self._reported = self._reported if begun == self._opened else 0
+            self._opened, self._trimmed = begun, trimmed
             fields, ids = self._read()
         missed = self._trimmed > self._reported
         documents = _final(self._reader, ids)
         self._reported = max(self._reported, self._trimmed) + len(ids)
-        counts = decode_batch(self._batch_id, fields)
-        return Settled(batches=[counts], documents=documents, more=len(ids) == PAGE, missed=missed)
+        if fields or self._counts is None:
+            self._counts = decode_batch(self._batch_id, fields)
+        return Settled(batches=[self._counts], documents=documents, more=len(ids) == PAGE, missed=missed)
 
     def _read(self) -> tuple[dict[str, str], list[str]]:
         keys = self._reader.keys

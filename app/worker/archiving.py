@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable
 
-from app.ledger.archive_due import PRESSED_SECONDS, due_batches, limits
+from app.ledger.archive_due import due_batches, limits
 from app.ledger.ledger import Ledger
 from app.queues import ROUTES, TaskName
 
+LOOK_SECONDS = 10.0
+"""Shortest pause between two searches for something to do, and between two tasks under pressure."""
 PAUSE_SECONDS = 60.0
 """Shortest pause between two tasks while the ledger is not under pressure."""
 
@@ -42,7 +44,7 @@ class ArchiveCaller:
             ServerError: the server does not answer.
         """
         now = self._clock()
-        if now - self._looked < PRESSED_SECONDS:
+        if now - self._looked < LOOK_SECONDS:
             return
         self._looked = now
         found = limits(self._ledger)

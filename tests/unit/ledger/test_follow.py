@@ -9,7 +9,7 @@ from app.ledger.ledger import Ledger
 from app.ledger.models import Document, Outcome, State
 from app.ledger.reader import Reader
 from app.queues import Queue
-from tests.unit.ledger.conftest import Batch
+from tests.unit.ledger.conftest import Batch, Clock
 
 
 def settle(ledger: Ledger, ids: list[str], state: State = State.SUCCEEDED) -> None:
@@ -109,6 +109,22 @@ def test_a_list_that_was_trimmed_too_early_is_said_and_the_rest_reported(
     polled = follower.poll()
     assert (ids_in(polled), polled.missed) == (ids[4:], True)
     assert not follower.poll().missed
+
+
+def test_a_batch_that_left_and_is_opened_again_begins_anew(
+    ledger: Ledger, batch: Batch, clock: Clock
+) -> None:
+    ids = batch.open(3)
+    follower = BatchFollower(ledger, batch.batch_id)
+    settle(ledger, ids)
+    assert ids_in(follower.poll()) == ids
+    ledger.client.delete(ledger.keys.settled(batch.batch_id), ledger.keys.batch(batch.batch_id))
+    assert follower.poll().batches[0].succeeded == 3
+    clock.now += 1
+    again = batch.open(2)
+    settle(ledger, again)
+    polled = follower.poll()
+    assert (ids_in(polled), polled.missed, polled.batches[0].total) == (again, False, 2)
 
 
 def test_many_come_in_pages_without_a_gap(
