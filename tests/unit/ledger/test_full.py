@@ -7,6 +7,7 @@ import redis
 
 from app.errors import ServerFullError
 from app.ledger.archive import Archive
+from app.ledger.archive_due import PRESSED_SECONDS
 from app.ledger.ledger import Ledger
 from app.ledger.message import new_id
 from app.ledger.models import Advance, Document, Outcome, State, Submission
@@ -128,7 +129,7 @@ def test_a_server_without_any_memory_runs_every_step_but_open(
     assert ledger.retry(quarantined)
     assert ledger.drop(quarantined) is False
     assert Archive(ledger, store).run(10.0) == 0, "nothing is old enough"
-    clock.now += 11
+    clock.now += PRESSED_SECONDS + 1
     assert Archive(ledger, store).run(10.0) == 2, "a server without memory is under pressure"
     start(four)
     ledger.end_worker(Queue.PDF, "w@host/1.a", [four])
