@@ -54,10 +54,13 @@ class BatchFollower:
             ServerError: the server does not answer; the next poll reports these documents too.
         """
         fields, ids = self._read()
-        begun, trimmed = fields.get("opened"), int(fields.get("trimmed", 0))
-        if begun != self._opened or trimmed != self._trimmed:
-            self._reported = self._reported if begun == self._opened else 0
-            self._opened, self._trimmed = begun, trimmed
+        # The places read are right only if the list still begins where this follower thinks.
+        while (place := (fields.get("opened"), int(fields.get("trimmed", 0)))) != (
+            self._opened,
+            self._trimmed,
+        ):
+            self._reported = self._reported if place[0] == self._opened else 0
+            self._opened, self._trimmed = place
             fields, ids = self._read()
         missed = self._trimmed > self._reported
         documents = _final(self._reader, ids)

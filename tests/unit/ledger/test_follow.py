@@ -99,6 +99,25 @@ def test_a_trimmed_list_shifts_nothing(ledger: Ledger, batch: Batch, trimmed: in
     assert ids_in(follower.poll()) == ids[15:]
 
 
+def test_a_list_that_is_trimmed_again_while_it_is_read_shifts_nothing(
+    ledger: Ledger, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = batch.open(20)
+    follower = BatchFollower(ledger, batch.batch_id)
+    settle(ledger, ids[:10])
+    assert ids_in(follower.poll()) == ids[:10]
+    settle(ledger, ids[10:])
+    read, trims = follower._read, iter((3, 3))
+
+    def trimmed_before() -> tuple[dict[str, str], list[str]]:
+        trim(ledger, batch, next(trims, 0))
+        return read()
+
+    monkeypatch.setattr(follower, "_read", trimmed_before)
+    polled = follower.poll()
+    assert (ids_in(polled), polled.missed) == (ids[10:], False)
+
+
 def test_a_list_that_was_trimmed_too_early_is_said_and_the_rest_reported(
     ledger: Ledger, batch: Batch
 ) -> None:
